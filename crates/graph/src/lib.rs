@@ -1,1 +1,4 @@
-//! 
+//! ONNX as a typed graph.
+
+/// A model.
+pub struct Model {}

@@ -1,1 +1,23 @@
-//! 
+//! The transport-free serving core.
+//!
+//! REST and gRPC are thin, equal adapters over one [`Service`]:
+//! [`Service::resolve`] gives the [`Version`] a request is for, the adapter decodes the wire
+//! straight into an [`InferRequest`] by that version's signature, and [`Service::infer`] answers.
+
+mod config;
+mod error;
+mod request;
+mod service;
+mod stats;
+mod table;
+mod version;
+
+pub use config::{BatchingConfig, ModelConfig, QueueConfig};
+pub use error::{ErrorCode, InferError};
+pub use request::{InferRequest, InferResponse, Input, RequestOptions, Timing};
+pub use service::{Phase, Service, ServiceConfig};
+pub use stats::{
+    BatchStats, CountAndTime, FailureReason, HistogramSnapshot, Stage, StatsSnapshot, VersionStats,
+};
+pub use table::{IndexEntry, VersionState};
+pub use version::{Labels, Version, VersionSpec};

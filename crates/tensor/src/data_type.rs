@@ -93,7 +93,9 @@ impl fmt::Display for DataType {
 
 /// A name that is no datatype of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown datatype '{0}', expected BOOL, UINT8..UINT64, INT8..INT64, FP16, BF16, FP32, FP64 or BYTES")]
+#[error(
+    "unknown datatype '{0}', expected BOOL, UINT8..UINT64, INT8..INT64, FP16, BF16, FP32, FP64 or BYTES"
+)]
 pub struct UnknownDataType(pub String);
 
 impl FromStr for DataType {

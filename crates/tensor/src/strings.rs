@@ -54,7 +54,11 @@ pub fn check(data: &[u8], expected: usize) -> Result<(), StringsError> {
         }
         rest = &tail[length..];
     }
-    if rest.is_empty() { Ok(()) } else { Err(StringsError::Count { expected, found: expected + 1 }) }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(StringsError::Count { expected, found: expected + 1 })
+    }
 }
 
 /// Encodes elements.

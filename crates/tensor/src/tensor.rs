@@ -139,8 +139,7 @@ fn check(data_type: DataType, shape: &Shape, data: &[u8]) -> Result<(), TensorEr
     if data_type == DataType::Bytes {
         return Ok(strings::check(data, elements)?);
     }
-    let expected =
-        shape.byte_len(data_type).ok_or_else(|| TensorError::TooLarge(shape.clone()))?;
+    let expected = shape.byte_len(data_type).ok_or_else(|| TensorError::TooLarge(shape.clone()))?;
     if data.len() != expected {
         let (shape, found) = (shape.clone(), data.len());
         return Err(TensorError::Length { data_type, shape, expected, found });
