@@ -77,6 +77,11 @@ impl InferError {
         InferError::new(ErrorCode::NotFound, message)
     }
 
+    /// Not ready; worth another try in a second.
+    pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        InferError::new(ErrorCode::Unavailable, message).retry_after(Duration::from_secs(1))
+    }
+
     /// Our fault.
     pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
         InferError::new(ErrorCode::Internal, message)

@@ -4,8 +4,14 @@
 //! [`Service::resolve`] gives the [`Version`] a request is for, the adapter decodes the wire
 //! straight into an [`InferRequest`] by that version's signature, and [`Service::infer`] answers.
 
+mod admit;
+mod batch;
 mod config;
+mod cost;
 mod error;
+mod executor;
+mod probe;
+mod queue;
 mod request;
 mod service;
 mod stats;

@@ -2,13 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use modelyard_engine::Parallelism;
-use modelyard_tensor::{AlignedBuffer, TensorView};
+use tokio::sync::oneshot;
 
+use crate::admit::{self, Admitted};
+use crate::executor::Executor;
+use crate::queue::Full;
 use crate::table::RoutingTable;
-use crate::{IndexEntry, InferError, InferRequest, InferResponse, Timing, Version, VersionState};
+use crate::version::deadline_exceeded;
+use crate::{
+    ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Version,
+    VersionState,
+};
 
 /// Where the server stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,61 +45,107 @@ pub struct Service {
     config: ServiceConfig,
     table: ArcSwap<RoutingTable>,
     phase: AtomicU8,
+    executor: Executor,
 }
 
 impl Service {
-    /// A service without models, in [`Phase::Starting`].
-    pub fn new(config: ServiceConfig) -> Arc<Self> {
-        Arc::new(Service { config, table: ArcSwap::default(), phase: AtomicU8::new(0) })
+    /// A service without models, in [`Phase::Starting`]. Fails when threads cannot be started.
+    pub fn new(config: ServiceConfig) -> std::io::Result<Arc<Self>> {
+        let executor = Executor::start(config.threads)?;
+        let phase = AtomicU8::new(Phase::Starting as u8);
+        Ok(Arc::new(Service { config, table: ArcSwap::default(), phase, executor }))
     }
 
     /// The version that answers requests for `model`: the given one, or the highest that is ready.
     pub fn resolve(&self, model: &str, version: Option<u64>) -> Result<Arc<Version>, InferError> {
-        let table = self.table.load();
-        let versions = table
-            .models
-            .get(model)
-            .ok_or_else(|| InferError::not_found(format!("unknown model '{model}'")))?;
-        let ready = versions.iter().rev().find_map(|(number, state)| match state {
-            VersionState::Ready(ready) if version.is_none_or(|wanted| wanted == *number) => {
-                Some(ready.clone())
-            }
-            _ => None,
-        });
-        ready.ok_or_else(|| InferError::not_found(format!("model '{model}' is not ready")))
+        self.table.load().resolve(model, version).cloned()
     }
 
     /// Answers a request. Dropping the future gives the request up and frees its place.
     pub async fn infer(&self, request: InferRequest) -> Result<InferResponse, InferError> {
-        let version = &request.version;
-        let buffers: Vec<AlignedBuffer> = request
-            .inputs
-            .iter()
-            .map(|input| {
-                let mut buffer = AlignedBuffer::zeroed(input.data.len());
-                input.data.copy_to(buffer.as_mut_slice());
-                buffer
-            })
-            .collect();
-        let views: Vec<TensorView<'_>> = request
-            .inputs
-            .iter()
-            .zip(&buffers)
-            .map(|(input, buffer)| TensorView {
-                data_type: input.data_type,
-                shape: &input.shape,
-                data: buffer.as_ref(),
-            })
-            .collect();
-        let outputs: Vec<usize> = match request.outputs.is_empty() {
-            true => (0..version.signature().outputs.len()).collect(),
-            false => request.outputs.to_vec(),
+        let version = request.version.clone();
+        let arrived = request.options.arrived;
+        let answer = match self.admit(&version, request) {
+            Ok(admitted) if version.runs_inline(&admitted) && version.enter() => {
+                let answer = version.run_inline(&admitted);
+                if version.leave() {
+                    self.executor.submit(version.clone());
+                }
+                answer
+            }
+            Ok(admitted) => self.queue_up(&version, admitted).await,
+            Err(error) => Err(error),
         };
-        let outputs = version
-            .session()
-            .run(&views, &outputs, Parallelism::One)
-            .map_err(|error| InferError::internal(error.to_string()))?;
-        Ok(InferResponse { outputs: outputs.into(), timing: Timing::default() })
+        if let Err(error) = &answer {
+            version.stats().record_failure(failure_reason(error.code), arrived.elapsed());
+        }
+        answer
+    }
+
+    /// Checks everything that can be checked before the request costs anything.
+    fn admit(&self, version: &Version, request: InferRequest) -> Result<Admitted, InferError> {
+        if self.phase() == Phase::Stopped {
+            return Err(InferError::unavailable("the server is stopping"));
+        }
+        let mut request = admit::check(version, request)?;
+        let options = &mut request.options;
+        let default_timeout = version.config().queue.default_timeout;
+        options.deadline = options.deadline.or(default_timeout.map(|time| options.arrived + time));
+        if let Some(deadline) = options.deadline {
+            let wait = self.expected_wait(version, &request);
+            if Instant::now() + wait >= deadline {
+                let model = version.model();
+                return Err(InferError::new(
+                    ErrorCode::DeadlineExceeded,
+                    format!(
+                        "model '{model}' cannot answer before the deadline, expected wait {wait:?}"
+                    ),
+                ));
+            }
+        }
+        Ok(request)
+    }
+
+    /// How long the queue will keep a request, judged by the rows that wait and what they cost.
+    fn expected_wait(&self, version: &Version, request: &Admitted) -> Duration {
+        let waiting = version.queue().rows();
+        let Some(cost) = version.cost(request).filter(|_| waiting > 0) else {
+            return Duration::ZERO;
+        };
+        let rows = waiting as f64 / request.rows as f64 / self.config.threads.max(1) as f64;
+        cost.mul_f64(rows)
+    }
+
+    /// Lets the request wait for an instance.
+    async fn queue_up(
+        &self,
+        version: &Arc<Version>,
+        request: Admitted,
+    ) -> Result<InferResponse, InferError> {
+        let deadline = request.options.deadline;
+        let (reply, answer) = oneshot::channel();
+        let (id, wake) = version.queue().push(request, reply).map_err(|full| match full {
+            Full::Requests => version.overloaded(),
+            Full::Bytes => InferError::new(
+                ErrorCode::Overloaded,
+                format!("the queue of model '{}' holds as many bytes as it may", version.model()),
+            )
+            .retry_after(Duration::from_secs(1)),
+        })?;
+        if wake {
+            self.executor.submit(version.clone());
+        }
+        let place = Place { version, id, waiting: true };
+        let answer = match deadline {
+            None => answer.await,
+            Some(at) => match tokio::time::timeout_at(at.into(), answer).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(deadline_exceeded(version.model())),
+            },
+        };
+        place.left();
+        answer
+            .unwrap_or_else(|_| Err(InferError::internal("the request was lost in a failed batch")))
     }
 
     /// Whether the process answers at all.
@@ -103,31 +156,33 @@ impl Service {
     /// Whether requests may be sent here.
     pub fn ready(&self) -> bool {
         self.phase() == Phase::Ready
+            && (!self.config.strict_readiness || self.table.load().all_ready())
     }
 
     /// Whether this model (this version, or any) answers requests.
     pub fn model_ready(&self, model: &str, version: Option<u64>) -> bool {
-        self.ready() && self.resolve(model, version).is_ok()
+        self.phase() == Phase::Ready && self.table.load().resolve(model, version).is_ok()
     }
 
     /// Every model's versions and where they stand, by name and number.
     pub fn index(&self) -> Vec<IndexEntry> {
-        Vec::new()
+        self.table.load().index()
     }
 
     /// Every version that answers, by model and number.
     pub fn versions(&self) -> Vec<Arc<Version>> {
-        Vec::new()
+        self.table.load().ready().cloned().collect()
     }
 
-    /// Puts a version into the routing table, or replaces where it stands.
+    /// Names of all models, whether they answer or not.
+    pub fn models(&self) -> Vec<String> {
+        self.table.load().names().map(str::to_owned).collect()
+    }
+
+    /// Puts a version into the routing table, or replaces where it stands. Requests that hold the
+    /// version replaced still end on it.
     pub fn set_version(&self, model: &str, number: u64, state: VersionState) {
-        self.table.rcu(|table| {
-            let mut table = RoutingTable::clone(table);
-            let versions = table.models.entry(model.to_owned()).or_default();
-            versions.insert(number, state.clone());
-            table
-        });
+        self.table.rcu(|table| table.with(model, number, state.clone()));
     }
 
     /// Where the server stands.
@@ -145,13 +200,46 @@ impl Service {
         self.phase.store(phase as u8, Ordering::Release);
     }
 
-    /// Requests under way, waiting or running.
-    pub fn in_flight(&self) -> usize {
-        0
-    }
-
     /// How the core runs.
     pub fn config(&self) -> &ServiceConfig {
         &self.config
+    }
+}
+
+/// A place in the queue, freed when the caller goes away.
+struct Place<'a> {
+    version: &'a Arc<Version>,
+    id: u64,
+    waiting: bool,
+}
+
+impl Place<'_> {
+    fn left(mut self) {
+        self.waiting = false;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.waiting
+            && let Some(pending) = self.version.queue().cancel(self.id)
+        {
+            let waited = pending.request.options.arrived.elapsed();
+            let late = pending.request.options.deadline.is_some_and(|at| at <= Instant::now());
+            if !late {
+                self.version.stats().record_failure(FailureReason::Canceled, waited);
+            }
+        }
+    }
+}
+
+fn failure_reason(code: ErrorCode) -> FailureReason {
+    match code {
+        ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::DeadlineExceeded => {
+            FailureReason::Rejected
+        }
+        ErrorCode::Cancelled => FailureReason::Canceled,
+        ErrorCode::Internal => FailureReason::Backend,
+        _ => FailureReason::Other,
     }
 }

@@ -21,6 +21,16 @@ impl AlignedBuffer {
         AlignedBuffer { lines: vec![Line::zeroed(); len.div_ceil(64)], len }
     }
 
+    /// Makes the buffer `len` bytes long, keeping its memory when it is large enough. What it
+    /// held before may still be seen.
+    pub fn resize(&mut self, len: usize) {
+        let lines = len.div_ceil(64);
+        if lines > self.lines.len() {
+            self.lines = vec![Line::zeroed(); lines];
+        }
+        self.len = len;
+    }
+
     /// The bytes.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
@@ -41,6 +51,18 @@ impl AsRef<[u8]> for AlignedBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn resizes_in_place_when_it_can() {
+        let mut buffer = AlignedBuffer::zeroed(100);
+        let address = buffer.as_mut_slice().as_ptr();
+        buffer.resize(10);
+        assert_eq!(buffer.as_ref().len(), 10);
+        buffer.resize(128);
+        assert_eq!((buffer.as_ref().len(), buffer.as_ref().as_ptr()), (128, address));
+        buffer.resize(1000);
+        assert_eq!(buffer.as_mut_slice().len(), 1000);
+    }
 
     #[test]
     fn is_aligned_and_as_long_as_asked() {

@@ -1,4 +1,4 @@
-//! What one version has done so far.
+//! The figures of one version as others read them.
 
 use std::time::Duration;
 
@@ -128,21 +128,4 @@ pub struct StatsSnapshot {
     pub pending: u64,
     /// Histograms by [`Stage::ALL`].
     pub stages: Vec<HistogramSnapshot>,
-}
-
-/// The figures of one version. Recording takes no lock.
-#[derive(Default)]
-pub struct VersionStats {}
-
-impl VersionStats {
-    /// Records how long a stage of one request took.
-    pub fn record_stage(&self, _stage: Stage, _time: Duration) {}
-
-    /// Records a request that the adapter refused before it reached the core.
-    pub fn record_failure(&self, _reason: FailureReason, _time: Duration) {}
-
-    /// The figures now.
-    pub fn snapshot(&self) -> StatsSnapshot {
-        StatsSnapshot::default()
-    }
 }

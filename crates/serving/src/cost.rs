@@ -1,0 +1,157 @@
+//! What running the model costs, learned from running it.
+//!
+//! Two decisions hang on it: how many rows a batch should have (only as many as pay), and
+//! whether a request is cheaper to run at once on the caller's thread than to hand over.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Batch sizes are learned in doublings: 1, 2, 4, ... 1024.
+const SIZES: usize = 11;
+/// Runs of one size before its figure is believed.
+const ENOUGH: u32 = 4;
+/// After so many runs of a size, the next larger ones are tried again: load changes costs.
+const FORGET_AFTER: u32 = 2048;
+/// A larger batch must cost at most this share a row to count as a gain.
+const GAIN: f32 = 0.95;
+/// Weight of a new observation.
+const WEIGHT: f32 = 0.15;
+
+/// The cost of one model for requests of one size class. Lock-free; lost updates do no harm.
+#[derive(Default)]
+pub(crate) struct CostModel {
+    /// Nanoseconds a row by batch-size class, as the bits of an `f32`; 0 while unknown.
+    row_ns: [AtomicU32; SIZES],
+    samples: [AtomicU32; SIZES],
+}
+
+impl CostModel {
+    /// Takes note of a run on one thread.
+    pub(crate) fn record(&self, rows: usize, time: Duration) {
+        let class = class_of(rows);
+        let observed = (time.as_nanos() as f32 / rows.max(1) as f32).max(1.0);
+        let next = match self.row(class) {
+            // One preempted run must not make a size look expensive for long.
+            Some(known) => known + WEIGHT * (observed.min(known * 3.0) - known),
+            None => observed,
+        };
+        self.row_ns[class].store(next.to_bits(), Relaxed);
+        let samples = self.samples[class].load(Relaxed) + 1;
+        self.samples[class].store(samples, Relaxed);
+        if samples.is_multiple_of(FORGET_AFTER) {
+            for larger in self.samples.iter().skip(class + 1).take(2) {
+                larger.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// What a run of `rows` rows costs, judged by the nearest size that was seen.
+    pub(crate) fn run_cost(&self, rows: usize) -> Option<Duration> {
+        let wanted = class_of(rows);
+        let nearest = (0..SIZES)
+            .filter_map(|class| Some((class.abs_diff(wanted), self.row(class)?)))
+            .min_by_key(|(distance, _)| *distance)?;
+        Some(Duration::from_nanos((nearest.1 * rows.max(1) as f32) as u64))
+    }
+
+    /// How many rows a batch should have at most: the size with the lowest cost a row, or the
+    /// next doubling as long as the figures do not yet say that it fails to pay.
+    pub(crate) fn batch_limit(&self, max: usize) -> usize {
+        let Some(mut lowest) = self.row(0).filter(|_| self.believed(0)) else { return 1 };
+        let mut best = 1;
+        let mut without_gain = 0;
+        for class in 1..SIZES {
+            let size = 1 << class;
+            if size / 2 >= max || without_gain == 2 {
+                break;
+            }
+            let size = size.min(max);
+            match self.row(class) {
+                Some(row) if self.believed(class) => {
+                    if row < lowest * GAIN {
+                        (best, lowest, without_gain) = (size, row, 0);
+                    } else {
+                        without_gain += 1;
+                    }
+                }
+                _ => return size,
+            }
+        }
+        best
+    }
+
+    fn row(&self, class: usize) -> Option<f32> {
+        let bits = self.row_ns[class].load(Relaxed);
+        (bits != 0).then(|| f32::from_bits(bits))
+    }
+
+    fn believed(&self, class: usize) -> bool {
+        self.samples[class].load(Relaxed) >= ENOUGH
+    }
+}
+
+/// The doubling nearest below or at `rows`.
+fn class_of(rows: usize) -> usize {
+    (rows.max(1).ilog2() as usize).min(SIZES - 1)
+}
+
+/// The size class of a request: requests whose rows have about as many bytes cost about the same.
+pub(crate) fn size_class(bytes_per_row: usize) -> usize {
+    (bytes_per_row.max(1).ilog2() as usize).min(SIZE_CLASSES - 1)
+}
+
+/// Number of size classes: the last takes rows of 4 GiB and more.
+pub(crate) const SIZE_CLASSES: usize = 33;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learned(cost_us: impl Fn(usize) -> f64, max: usize) -> (CostModel, usize) {
+        let model = CostModel::default();
+        for _ in 0..200 {
+            let rows = model.batch_limit(max);
+            model.record(rows, Duration::from_nanos((cost_us(rows) * 1e3) as u64));
+        }
+        let limit = model.batch_limit(max);
+        (model, limit)
+    }
+
+    #[test]
+    fn a_model_that_gains_nothing_is_not_batched() {
+        assert_eq!(learned(|rows| 4500.0 * rows as f64, 128).1, 1);
+    }
+
+    #[test]
+    fn a_model_bound_by_its_weights_is_batched_fully() {
+        assert_eq!(learned(|rows| 9000.0 + 60.0 * rows as f64, 64).1, 64);
+        assert_eq!(learned(|rows| 9000.0 + 60.0 * rows as f64, 100).1, 100);
+    }
+
+    #[test]
+    fn batching_stops_where_it_stops_paying() {
+        let cost = |rows: usize| {
+            100.0 * rows.min(8) as f64 / 2.0
+                + 150.0 * rows as f64 / 8.0
+                + if rows > 8 { 400.0 * (rows - 8) as f64 } else { 0.0 }
+        };
+        let (_, limit) = learned(cost, 128);
+        assert!(limit <= 16, "limit {limit}");
+    }
+
+    #[test]
+    fn one_slow_run_does_not_spoil_a_size() {
+        let (model, limit) = learned(|rows| 1000.0 + 10.0 * rows as f64, 16);
+        assert_eq!(limit, 16);
+        model.record(16, Duration::from_millis(500));
+        assert_eq!(model.batch_limit(16), 16);
+    }
+
+    #[test]
+    fn cost_of_unseen_sizes_is_judged_by_the_nearest() {
+        let model = CostModel::default();
+        assert_eq!(model.run_cost(1), None);
+        model.record(4, Duration::from_micros(40));
+        assert_eq!(model.run_cost(8), Some(Duration::from_micros(80)));
+    }
+}

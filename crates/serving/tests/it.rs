@@ -1,0 +1,353 @@
+//! The serving core from outside, over sessions that do exactly what a test needs.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use modelyard_engine::{Loaded, Parallelism, RunError, Session};
+use modelyard_serving::{
+    ErrorCode, InferError, InferRequest, InferResponse, Input, ModelConfig, Phase, RequestOptions,
+    Service, ServiceConfig, Version, VersionSpec, VersionState,
+};
+use modelyard_tensor::{DataType, Dim, Rope, Shape, Signature, Tensor, TensorSpec, TensorView};
+use parking_lot::Mutex;
+
+/// What a session did.
+#[derive(Default)]
+struct Seen {
+    batches: Mutex<Vec<usize>>,
+    thread: Mutex<Option<ThreadId>>,
+    loads: AtomicUsize,
+}
+
+/// Doubles floats; behaves as told.
+struct Doubler {
+    signature: Signature,
+    behaviour: Behaviour,
+    seen: Arc<Seen>,
+}
+
+#[derive(Clone, Copy)]
+enum Behaviour {
+    /// Takes so long for a batch and so long more for each row.
+    Costs { batch: Duration, row: Duration },
+    /// Panics (as engines report it) on a row that starts with 666.
+    PanicsOn666,
+    /// Refuses a row that starts with 666.
+    Refuses666,
+    /// Adds the sum of all rows to each: rows depend on each other.
+    MixesRows,
+}
+
+fn spec(name: &str) -> TensorSpec {
+    let dims = Some(vec![Dim::Symbol("batch".into()), Dim::Free]);
+    TensorSpec { name: name.into(), data_type: DataType::Fp32, dims }
+}
+
+impl Session for Doubler {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn run(
+        &self,
+        inputs: &[TensorView<'_>],
+        outputs: &[usize],
+        _: Parallelism,
+    ) -> Result<Vec<Tensor>, RunError> {
+        let rows = inputs[0].shape[0];
+        let values = inputs[0].values::<f32>().expect("aligned, as the contract says");
+        self.seen.batches.lock().push(rows);
+        *self.seen.thread.lock() = Some(std::thread::current().id());
+        let hit = values.contains(&666.0);
+        let mut add = 0.0;
+        match self.behaviour {
+            Behaviour::Costs { batch, row } => {
+                let until = Instant::now() + batch + row * rows as u32;
+                while Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+            }
+            Behaviour::PanicsOn666 if hit => return Err(RunError::Panicked("666".into())),
+            Behaviour::Refuses666 if hit => return Err(RunError::Inputs("666".into())),
+            Behaviour::MixesRows => add = values.iter().sum(),
+            _ => {}
+        }
+        let doubled: Vec<f32> = values.iter().map(|value| value * 2.0 + add).collect();
+        let output = Tensor::from_vec(Shape::new(inputs[0].shape), doubled).unwrap();
+        Ok(outputs.iter().map(|_| output.clone()).collect())
+    }
+}
+
+struct Bench {
+    service: Arc<Service>,
+    seen: Arc<Seen>,
+}
+
+impl Bench {
+    fn new(behaviour: Behaviour, config: ModelConfig) -> Self {
+        let service = Service::new(ServiceConfig { threads: 1, strict_readiness: false }).unwrap();
+        let seen = Arc::new(Seen::default());
+        let shared = seen.clone();
+        let load = move || {
+            shared.loads.fetch_add(1, SeqCst);
+            let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")] };
+            let session = Doubler { signature, behaviour, seen: shared.clone() };
+            Ok(Loaded {
+                session: Box::new(session),
+                engine: "fake",
+                time: Duration::ZERO,
+                bytes: 0,
+            })
+        };
+        let spec = VersionSpec {
+            model: "double".into(),
+            number: 1,
+            config,
+            labels: Vec::new(),
+            load: Box::new(load),
+        };
+        let version = Arc::new(Version::load(spec).unwrap());
+        service.set_version("double", 1, VersionState::Ready(version));
+        service.set_phase(Phase::Ready);
+        seen.batches.lock().clear();
+        Bench { service, seen }
+    }
+
+    fn slow(config: ModelConfig) -> Self {
+        let batch = Duration::from_millis(20);
+        Bench::new(Behaviour::Costs { batch, row: Duration::from_micros(10) }, config)
+    }
+
+    fn request(&self, rows: &[[f32; 2]]) -> InferRequest {
+        let data: Vec<u8> = rows.as_flattened().iter().flat_map(|v| v.to_le_bytes()).collect();
+        let (data_type, shape) = (DataType::Fp32, Shape::from([rows.len(), 2]));
+        InferRequest {
+            version: self.service.resolve("double", None).unwrap(),
+            inputs: [Input { data_type, shape, data: Rope::from(Bytes::from(data)) }]
+                .into_iter()
+                .collect(),
+            outputs: Default::default(),
+            options: RequestOptions::arrived(Instant::now()),
+        }
+    }
+
+    /// Sends in the background; yields so that the request is queued when this returns.
+    async fn send(
+        &self,
+        request: InferRequest,
+    ) -> tokio::task::JoinHandle<Result<InferResponse, InferError>> {
+        let service = self.service.clone();
+        let task = tokio::spawn(async move { service.infer(request).await });
+        tokio::task::yield_now().await;
+        task
+    }
+}
+
+fn values(response: &InferResponse) -> Vec<f32> {
+    response.outputs[0].values::<f32>().unwrap().into_owned()
+}
+
+#[tokio::test]
+async fn cheap_models_run_on_the_callers_thread() {
+    let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
+    let bench = Bench::new(cheap, ModelConfig::default());
+    // The first request of its size tells what it costs.
+    for _ in 0..2 {
+        let response = bench.service.infer(bench.request(&[[1., 2.]])).await.unwrap();
+        assert_eq!(values(&response), [2., 4.]);
+    }
+    assert_eq!(*bench.seen.thread.lock(), Some(std::thread::current().id()));
+}
+
+#[tokio::test]
+async fn requests_that_wait_share_batches_and_get_their_own_rows() {
+    let bench = Bench::slow(ModelConfig::default());
+    for _ in 0..3 {
+        let mut tasks = Vec::new();
+        for value in 0..40 {
+            let value = value as f32;
+            let rows = vec![[value, -value]; 1 + value as usize % 3];
+            tasks.push((value, bench.send(bench.request(&rows)).await));
+        }
+        for (value, task) in tasks {
+            let response = task.await.unwrap().unwrap();
+            assert_eq!(response.outputs[0].shape().dims(), [1 + value as usize % 3, 2]);
+            assert_eq!(values(&response)[..2], [2. * value, -2. * value]);
+        }
+    }
+    let runs = bench.seen.batches.lock().len();
+    assert!(runs < 60, "120 requests of a model that gains by batching took {runs} runs");
+}
+
+#[tokio::test]
+async fn a_model_that_mixes_rows_is_never_batched() {
+    let bench = Bench::new(Behaviour::MixesRows, ModelConfig::default());
+    assert_eq!(bench.service.resolve("double", None).unwrap().max_batch_size(), 0);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_and_says_when_to_retry() {
+    let mut config = ModelConfig::default();
+    config.queue.max_requests = 2;
+    let bench = Bench::slow(config);
+    let mut waiting = vec![bench.send(bench.request(&[[0., 0.]])).await];
+    while bench.seen.batches.lock().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    waiting.push(bench.send(bench.request(&[[1., 1.]])).await);
+    waiting.push(bench.send(bench.request(&[[2., 2.]])).await);
+    let error = bench.service.infer(bench.request(&[[3., 3.]])).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Overloaded);
+    assert!(error.retry_after.is_some());
+    assert!(bench.service.resolve("double", None).unwrap().check_capacity().is_err());
+    for task in waiting {
+        task.await.unwrap().unwrap();
+    }
+    let figures = bench.service.resolve("double", None).unwrap().statistics();
+    assert_eq!((figures.success.count, figures.failures[0].count), (3, 1));
+}
+
+#[tokio::test]
+async fn giving_up_frees_the_place_in_the_queue() {
+    let mut config = ModelConfig::default();
+    config.queue.max_requests = 1;
+    let bench = Bench::slow(config);
+    let running = bench.send(bench.request(&[[0., 0.]])).await;
+    while bench.seen.batches.lock().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let given_up = bench.send(bench.request(&[[1., 1.]])).await;
+    given_up.abort();
+    assert!(given_up.await.unwrap_err().is_cancelled());
+    bench.service.infer(bench.request(&[[2., 2.]])).await.unwrap();
+    running.await.unwrap().unwrap();
+    let figures = bench.service.resolve("double", None).unwrap().statistics();
+    assert_eq!((figures.success.count, figures.failures[1].count), (2, 1));
+}
+
+#[tokio::test]
+async fn a_deadline_that_cannot_be_met_is_refused_and_costs_nothing() {
+    let bench = Bench::slow(ModelConfig::default());
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        tasks.push(bench.send(bench.request(&[[0., 0.]])).await);
+    }
+    let mut request = bench.request(&[[1., 1.]]);
+    request.options.deadline = Some(Instant::now() + Duration::from_millis(1));
+    let error = bench.service.infer(request).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::DeadlineExceeded);
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let rows: usize = bench.seen.batches.lock().iter().sum();
+    assert_eq!(rows, 3, "the late request was not run");
+}
+
+#[tokio::test]
+async fn urgent_requests_overtake() {
+    let mut config = ModelConfig::default();
+    config.batching.max_batch_size = Some(1);
+    let bench = Bench::slow(config);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = Vec::new();
+    for (name, priority) in [("first", 0), ("low", -1), ("normal", 0), ("urgent", 5)] {
+        let mut request = bench.request(&[[0., 0.]]);
+        request.options.priority = priority;
+        let (service, order) = (bench.service.clone(), order.clone());
+        tasks.push(tokio::spawn(async move {
+            service.infer(request).await.unwrap();
+            order.lock().push(name);
+        }));
+        tokio::task::yield_now().await;
+        while bench.seen.batches.lock().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.lock(), ["first", "urgent", "normal", "low"]);
+}
+
+#[tokio::test]
+async fn one_bad_request_does_not_spoil_its_batch() {
+    let mut config = ModelConfig::default();
+    config.batching.max_batch_size = Some(8);
+    config.batching.max_queue_delay = Duration::from_millis(50);
+    config.instances = Some(1);
+    let bench = Bench::new(Behaviour::Refuses666, config);
+    bench.seen.batches.lock().clear();
+    let version = bench.service.resolve("double", None).unwrap();
+    let mut tasks = Vec::new();
+    for value in [1., 666., 3.] {
+        tasks.push(bench.send(bench.request(&[[value, 0.], [value, 0.]])).await);
+    }
+    let mut codes = Vec::new();
+    for task in tasks {
+        codes.push(task.await.unwrap().map(|r| values(&r)[0]).map_err(|e| e.code));
+    }
+    assert_eq!(codes, [Ok(2.), Err(ErrorCode::InvalidArgument), Ok(6.)]);
+    assert_eq!(version.statistics().failures[3].count, 1);
+}
+
+#[tokio::test]
+async fn a_panicking_engine_is_contained_and_loaded_again() {
+    let bench = Bench::new(Behaviour::PanicsOn666, ModelConfig::default());
+    let error = bench.service.infer(bench.request(&[[666., 0.]])).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while bench.service.infer(bench.request(&[[1., 0.]])).await.is_err() {
+        assert!(Instant::now() < give_up, "the model did not come back");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(bench.seen.loads.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn wrong_requests_are_refused_with_what_was_expected() {
+    let bench = Bench::new(Behaviour::MixesRows, ModelConfig::default());
+    let check = async |change: fn(&mut Input), expected: &str| {
+        let mut request = bench.request(&[[1., 2.]]);
+        change(&mut request.inputs[0]);
+        let error = bench.service.infer(request).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidArgument);
+        assert!(error.message.contains(expected), "{error}");
+    };
+    check(|i| i.data_type = DataType::Int64, "expects datatype FP32, but INT64").await;
+    check(|i| i.shape = [2].into(), "expects shape [batch,?], but [2]").await;
+    check(|i| i.shape = [1, 3].into(), "8 bytes of data, but FP32 of shape [1,3] takes 12").await;
+    check(|i| i.shape = [usize::MAX, usize::MAX].into(), "too large").await;
+}
+
+#[tokio::test]
+async fn the_index_tells_where_versions_stand() {
+    let bench = Bench::new(Behaviour::MixesRows, ModelConfig::default());
+    let service = &bench.service;
+    service.set_version("double", 2, VersionState::Loading);
+    service.set_version("broken", 1, VersionState::Unavailable("bad file".into()));
+    let lines: Vec<_> =
+        service.index().into_iter().map(|e| (e.model, e.version, e.state, e.reason)).collect();
+    assert_eq!(
+        lines,
+        [
+            ("broken".to_owned(), 1, "UNAVAILABLE", "bad file".to_owned()),
+            ("double".to_owned(), 1, "READY", String::new()),
+            ("double".to_owned(), 2, "LOADING", String::new()),
+        ]
+    );
+    assert_eq!(service.resolve("double", None).unwrap().number(), 1);
+    let code = |model: &str, version| service.resolve(model, version).map(|_| ()).unwrap_err().code;
+    assert_eq!(code("double", Some(2)), ErrorCode::Unavailable);
+    assert_eq!(code("double", Some(3)), ErrorCode::NotFound);
+    assert_eq!(code("nosuch", None), ErrorCode::NotFound);
+    assert_eq!(code("broken", None), ErrorCode::Unavailable);
+    assert!(service.ready() && service.model_ready("double", None));
+    service.set_phase(Phase::Draining);
+    assert!(!service.ready() && service.live());
+    service.infer(bench.request(&[[1., 2.]])).await.unwrap();
+}
