@@ -1,1 +1,24 @@
-fn main() {}
+//! The `modelyard` binary: command line, configuration, wiring.
+//!
+//! The order of life: parse the command line, then the command's own file in [`commands`] takes
+//! over (`serve` goes on to configuration → logging → `App::build` → `App::run`), and whatever
+//! comes back decides the exit code in one place, [`exit`].
+
+mod bench;
+mod cli;
+mod commands;
+mod exit;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+// Serving allocates on every request, from many threads at once: what mimalloc is made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    exit::report(commands::run(cli))
+}

@@ -1,0 +1,108 @@
+//! The command line: what is common to all commands. Each command has its own file.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::{bench, commands};
+
+/// Serves ONNX models over REST and gRPC.
+///
+/// `modelyard serve model.onnx` is all it takes: the Open Inference Protocol v2 on HTTP port 8000
+/// and gRPC port 8001, a plain `POST /predict`, metrics, health and an OpenAPI page.
+#[derive(Parser)]
+#[command(name = "modelyard", version, after_help = after_help(), max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// What every command understands.
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+}
+
+/// One variant, one file.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve models over REST and gRPC
+    Serve(Box<commands::serve::Args>),
+    /// Run a model once on given inputs, locally or on a server
+    Predict(Box<commands::predict::Args>),
+    /// Show what a model takes, gives, costs, and which engines run it
+    Inspect(commands::inspect::Args),
+    /// Check configuration and models without serving them
+    Validate(commands::validate::Args),
+    /// Measure throughput and latency of a server or of a model in process
+    Bench(Box<bench::Args>),
+    /// List or install engines
+    Engine(commands::engine::Args),
+    /// Serve a digit classifier and try it on real handwritten digits
+    Quickstart(commands::quickstart::Args),
+    /// Print a completion script for a shell
+    Completions(commands::completions::Args),
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Globals {
+    /// Configuration file [default: ./modelyard.toml where there is one]
+    #[arg(long, global = true, value_name = "FILE", env = "MODELYARD_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set any configuration key, such as --set drain_timeout=10s (repeatable)
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Where engines and other downloads live [default: ~/.local/share/modelyard]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// How much to log: off, error, warn, info, debug, trace, or per target as info,hyper=warn
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// How to log
+    #[arg(long, global = true, value_name = "FORMAT",
+        value_parser = PossibleValuesParser::new(["text", "json"]))]
+    pub(crate) log_format: Option<String>,
+}
+
+/// Options of commands that run models.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct EngineArgs {
+    /// Engine to run models with: auto (the best that loads the model), rten, onnxruntime
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<String>,
+    /// ONNX Runtime library to use [default: $ORT_DYLIB_PATH, then what `modelyard engine
+    /// install onnxruntime` installed]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnxruntime_lib: Option<String>,
+    /// Threads that run models [default: what the cgroup quota and the CPU affinity allow]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<String>,
+}
+
+fn after_help() -> String {
+    let mut text = String::from(
+        "Examples:\n  \
+         modelyard serve model.onnx                       serve one model as 'model'\n  \
+         modelyard serve digits=mnist.onnx net.onnx       serve several, the first as 'digits'\n  \
+         modelyard serve --repository models              serve a model repository folder\n  \
+         modelyard inspect model.onnx                     what the model takes and gives\n  \
+         modelyard validate --repository models           find all mistakes before a release\n\n\
+         Exit codes:\n",
+    );
+    for (exit, meaning) in Exit::ALL {
+        text.push_str(&format!("  {}  {meaning}\n", exit as u8));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

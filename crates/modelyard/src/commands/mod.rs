@@ -1,0 +1,26 @@
+//! One command, one file: its options, its work, its tests.
+
+pub(crate) mod completions;
+pub(crate) mod engine;
+pub(crate) mod inspect;
+pub(crate) mod predict;
+pub(crate) mod quickstart;
+pub(crate) mod serve;
+pub(crate) mod validate;
+
+use crate::cli::{Cli, Command};
+
+/// Runs the command that was asked for.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
+    let globals = &cli.globals;
+    match cli.command {
+        Command::Serve(args) => serve::run(&args, globals),
+        Command::Predict(args) => predict::run(&args, globals),
+        Command::Inspect(args) => inspect::run(&args, globals),
+        Command::Validate(args) => validate::run(&args, globals),
+        Command::Bench(args) => crate::bench::run(&args, globals),
+        Command::Engine(args) => engine::run(&args, globals),
+        Command::Quickstart(args) => quickstart::run(&args, globals),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
