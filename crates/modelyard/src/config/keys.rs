@@ -1,0 +1,98 @@
+//! Every key of `modelyard.toml`, with its default and what it does.
+//!
+//! Each is also an environment variable (`MODELYARD_` and the key in capitals, dots as
+//! underscores) and a flag (`--set KEY=VALUE`); common ones have a flag of their own.
+//! Limits of the server are in [`super::limits`], keys of one model in [`super::model`].
+
+use std::time::Duration;
+
+use super::key::keys;
+use super::value::{Address, Choice, Count, FilePath, ListOf, Maybe, Ratio, Span, Switch, Text};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which engine runs models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EngineChoice {
+    /// The best that loads the model.
+    Auto,
+    /// The one with this name.
+    Named(&'static str),
+}
+
+/// The words for engines.
+pub(crate) const ENGINES: Choice<EngineChoice> = Choice(&[
+    ("auto", EngineChoice::Auto),
+    ("rten", EngineChoice::Named("rten")),
+    ("onnxruntime", EngineChoice::Named("onnxruntime")),
+]);
+
+keys! { ALL:
+    /// Model repository folders in Triton's layout: <model>/<version>/model.onnx.
+    REPOSITORY: ListOf<FilePath> = "repository", "", ListOf(FilePath);
+    /// Whether `serve` ends when no model could be loaded.
+    EXIT_ON_ERROR: Switch = "exit_on_error", "true", Switch;
+    /// Whether one model that is not available makes the server not ready.
+    STRICT_READINESS: Switch = "strict_readiness", "true", Switch;
+    /// Whether each model is run once before the server is ready.
+    WARMUP: Switch = "warmup", "true", Switch;
+    /// Models that are loaded at the same time.
+    LOAD_CONCURRENCY: Count = "load_concurrency", "4", Count { min: 1, max: 64 };
+
+    /// Engine that runs models.
+    ENGINE: Choice<EngineChoice> = "engine", "auto", ENGINES;
+    /// ONNX Runtime library; without it $ORT_DYLIB_PATH, then <data_dir>/engines.
+    ONNXRUNTIME_LIB: Maybe<FilePath> =
+        "onnxruntime_lib", "auto", Maybe { none: "auto", kind: FilePath };
+    /// Threads that run models; auto is what the cgroup quota and the CPU affinity allow.
+    THREADS: Maybe<Count> =
+        "threads", "auto", Maybe { none: "auto", kind: Count { min: 1, max: 1024 } };
+    /// Where engines and downloads live; auto is $XDG_DATA_HOME/modelyard.
+    DATA_DIR: Maybe<FilePath> = "data_dir", "auto", Maybe { none: "auto", kind: FilePath };
+
+    /// Where HTTP listens. The default is this machine only; 0.0.0.0:8000 is every network.
+    HTTP_ADDRESS: Maybe<Address> =
+        "http_address", "127.0.0.1:8000", Maybe { none: "off", kind: Address };
+    /// Where gRPC listens.
+    GRPC_ADDRESS: Maybe<Address> =
+        "grpc_address", "127.0.0.1:8001", Maybe { none: "off", kind: Address };
+    /// Where metrics listen (they are on HTTP's /metrics too).
+    METRICS_ADDRESS: Maybe<Address> =
+        "metrics_address", "127.0.0.1:8002", Maybe { none: "off", kind: Address };
+    /// File that gets the bound addresses as JSON once all listen.
+    ADDRESS_FILE: Maybe<FilePath> = "address_file", "off", Maybe { none: "off", kind: FilePath };
+
+    /// How long requests are still accepted after SIGTERM, while readiness is already false.
+    DRAIN_DELAY: Span = "drain_delay", "0s", Span { min: Duration::ZERO, max: DAY };
+    /// How long requests under way may take to finish after that.
+    DRAIN_TIMEOUT: Span = "drain_timeout", "30s", Span { min: Duration::ZERO, max: DAY };
+    /// Whether to end when the process that started this one ends.
+    EXIT_WITH_PARENT: Switch = "exit_with_parent", "false", Switch;
+
+    /// How much to log: a level (off, error, warn, info, debug, trace) or levels by target.
+    LOG_LEVEL: Text = "log.level", "info", Text;
+    /// How to log.
+    LOG_FORMAT: Choice<LogFormat> =
+        "log.format", "text", Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    /// Whether to log every request.
+    LOG_ACCESS: Switch = "log.access", "false", Switch;
+
+    /// OpenTelemetry collector that gets spans over OTLP/HTTP, such as http://localhost:4318.
+    OTLP_ENDPOINT: Maybe<Text> = "otlp.endpoint", "off", Maybe { none: "off", kind: Text };
+    /// Name of this service in spans.
+    OTLP_SERVICE_NAME: Text = "otlp.service_name", "modelyard", Text;
+    /// Share of requests that are traced when the caller did not decide.
+    OTLP_SAMPLE_RATIO: Ratio = "otlp.sample_ratio", "1", Ratio;
+    /// How long an export may take.
+    OTLP_TIMEOUT: Span = "otlp.timeout", "10s",
+        Span { min: Duration::from_millis(1), max: Duration::from_secs(600) };
+}

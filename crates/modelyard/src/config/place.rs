@@ -1,0 +1,34 @@
+//! Where a value was written, so that a mistake can be found again.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A flag of the command line.
+    Flag(String),
+    /// An environment variable.
+    Environment(String),
+    /// A line of a file, counted from 1; without a line where the file as a whole is meant.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: Option<usize>,
+    },
+    /// Nowhere: the built-in default.
+    Default,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Flag(flag) => f.write_str(flag),
+            Place::Environment(name) => write!(f, "environment variable {name}"),
+            Place::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
+            Place::File { path, line: None } => write!(f, "{}", path.display()),
+            Place::Default => f.write_str("default"),
+        }
+    }
+}
