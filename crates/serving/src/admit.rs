@@ -4,7 +4,7 @@ use modelyard_tensor::{DataType, TensorSpec, strings};
 use smallvec::SmallVec;
 
 use crate::cost::size_class;
-use crate::request::{InferRequest, Input, RequestOptions};
+use crate::request::{Input, RequestOptions};
 use crate::{InferError, Version};
 
 /// Every dimension but the outermost of every input: requests batch when these agree.
@@ -37,8 +37,12 @@ impl Admitted {
 }
 
 /// Checks names, datatypes, shapes and lengths.
-pub(crate) fn check(version: &Version, request: InferRequest) -> Result<Admitted, InferError> {
-    let InferRequest { inputs, mut outputs, options, .. } = request;
+pub(crate) fn check(
+    version: &Version,
+    inputs: SmallVec<[Input; 2]>,
+    mut outputs: SmallVec<[usize; 4]>,
+    options: RequestOptions,
+) -> Result<Admitted, InferError> {
     let signature = version.signature();
     if inputs.len() != signature.inputs.len() {
         let (expected, found) = (signature.inputs.len(), inputs.len());
@@ -52,6 +56,10 @@ pub(crate) fn check(version: &Version, request: InferRequest) -> Result<Admitted
     }
     if outputs.is_empty() {
         outputs.extend(0..signature.outputs.len());
+    }
+    if let Some(unknown) = outputs.iter().find(|&&output| output >= signature.outputs.len()) {
+        let message = format!("model '{}' has no output number {unknown}", version.model());
+        return Err(InferError::invalid(message));
     }
     let bytes = inputs.iter().map(|input| input.data.len()).sum::<usize>();
     let rows = rows(version, &inputs)?;

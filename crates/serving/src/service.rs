@@ -63,9 +63,11 @@ impl Service {
 
     /// Answers a request. Dropping the future gives the request up and frees its place.
     pub async fn infer(&self, request: InferRequest) -> Result<InferResponse, InferError> {
-        let version = request.version.clone();
-        let arrived = request.options.arrived;
-        let answer = match self.admit(&version, request) {
+        let InferRequest { version, inputs, outputs, options } = request;
+        let arrived = options.arrived;
+        let admitted = admit::check(&version, inputs, outputs, options)
+            .and_then(|admitted| self.check_time(&version, admitted));
+        let answer = match admitted {
             Ok(admitted) if version.runs_inline(&admitted) && version.enter() => {
                 let answer = version.run_inline(&admitted);
                 if version.leave() {
@@ -82,12 +84,11 @@ impl Service {
         answer
     }
 
-    /// Checks everything that can be checked before the request costs anything.
-    fn admit(&self, version: &Version, request: InferRequest) -> Result<Admitted, InferError> {
+    /// Refuses what would come too late, before it costs anything.
+    fn check_time(&self, version: &Version, mut request: Admitted) -> Result<Admitted, InferError> {
         if self.phase() == Phase::Stopped {
             return Err(InferError::unavailable("the server is stopping"));
         }
-        let mut request = admit::check(version, request)?;
         let options = &mut request.options;
         let default_timeout = version.config().queue.default_timeout;
         options.deadline = options.deadline.or(default_timeout.map(|time| options.arrived + time));
