@@ -1,4 +1,36 @@
-//! ONNX as a typed graph.
+//! ONNX as a typed graph: read, verify, describe, write.
+//!
+//! A file from anybody goes in; a [`Model`] that holds what it says comes out, or a [`ReadError`]
+//! that names what is wrong. Nothing is allocated on the word of the file alone. No I/O but in
+//! [`file`].
+//!
+//! | module | holds |
+//! |---|---|
+//! | `proto` | the wire form: the messages of `onnx.proto` |
+//! | `census` | counts what is in a file before any of it is allocated |
+//! | `decode`, `decode_attribute` | from the wire form to the model |
+//! | `model`, `node`, `value`, `constant`, `element_type` | the model |
+//! | `verify` | what must hold: names, order, types, sizes |
+//! | [`file`] | models and external data on disk |
 
-/// A model.
-pub struct Model {}
+mod census;
+mod constant;
+mod decode;
+mod decode_attribute;
+mod element_type;
+mod error;
+pub mod file;
+mod limits;
+mod model;
+mod node;
+mod proto;
+mod value;
+mod verify;
+
+pub use constant::{Constant, ConstantData, ExternalData, SparseConstant};
+pub use element_type::ElementType;
+pub use error::{Problem, ReadError, SignatureError};
+pub use limits::Limits;
+pub use model::{Function, Graph, Model, Nodes, Quantization};
+pub use node::{Attribute, AttributeValue, Node};
+pub use value::{Value, ValueType};
