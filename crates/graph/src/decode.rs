@@ -1,5 +1,7 @@
 //! From the wire form to the model: absent becomes empty, numbers become types.
 
+use std::collections::BTreeMap;
+
 use modelyard_tensor::{Dim, Signature};
 
 use crate::model::canonical;
@@ -19,14 +21,20 @@ pub(crate) fn model(proto: ModelProto) -> Decoded<Model> {
     let Some(graph) = proto.graph else {
         return Err(Problem::new("model", "expected a graph, found none"));
     };
+    let ir_version = proto.ir_version.unwrap_or(0);
+    let mut opsets = opsets(proto.opset_import);
+    if ir_version < 3 {
+        // Before version 3 of the format, nobody said and everybody meant this.
+        opsets.entry(String::new()).or_insert(1);
+    }
     Ok(Model {
-        ir_version: proto.ir_version.unwrap_or(0),
+        ir_version,
         producer: proto.producer_name.unwrap_or_default(),
         producer_version: proto.producer_version.unwrap_or_default(),
         domain: proto.domain.unwrap_or_default(),
         model_version: proto.model_version.unwrap_or(0),
         doc: proto.doc_string.unwrap_or_default(),
-        opsets: opsets(proto.opset_import),
+        opsets,
         metadata: entries(proto.metadata_props).into_iter().collect(),
         functions: proto.functions.into_iter().map(function).collect::<Decoded<_>>()?,
         graph: self::graph(graph)?,
@@ -35,7 +43,7 @@ pub(crate) fn model(proto: ModelProto) -> Decoded<Model> {
     })
 }
 
-fn opsets<C: FromIterator<(String, i64)>>(imports: Vec<OperatorSetIdProto>) -> C {
+fn opsets(imports: Vec<OperatorSetIdProto>) -> BTreeMap<String, i64> {
     let pair = |import: OperatorSetIdProto| {
         let domain = import.domain.unwrap_or_default();
         (canonical(&domain).to_owned(), import.version.unwrap_or(0))

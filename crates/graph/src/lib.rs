@@ -11,13 +11,18 @@
 //! | `decode`, `decode_attribute` | from the wire form to the model |
 //! | `model`, `node`, `value`, `constant`, `element_type` | the model |
 //! | `verify` | what must hold: names, order, types, sizes |
+//! | `encode`, `encode_attribute` | from the model back to the wire form |
+//! | `builder` | models made in code |
 //! | [`file`] | models and external data on disk |
 
+mod builder;
 mod census;
 mod constant;
 mod decode;
 mod decode_attribute;
 mod element_type;
+mod encode;
+mod encode_attribute;
 mod error;
 pub mod file;
 mod limits;
@@ -27,6 +32,7 @@ mod proto;
 mod value;
 mod verify;
 
+pub use builder::GraphBuilder;
 pub use constant::{Constant, ConstantData, ExternalData, SparseConstant};
 pub use element_type::ElementType;
 pub use error::{Problem, ReadError, SignatureError};
