@@ -1,1 +1,40 @@
+//! REST and gRPC over the serving core.
 //!
+//! Two thin, equal adapters over one [`Service`]: only this crate knows HTTP or protobuf.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `config` | [`ServerConfig`], [`Limits`]: addresses and every bound |
+//! | `io` | the IO threads and the acceptor that spreads connections over them |
+//! | `http` | one connection's life, request bodies, response bodies |
+//! | `rest` | Open Inference Protocol v2 over HTTP, `/predict`, metrics, OpenAPI |
+//! | `json` | numbers straight into tensor buffers and straight out of them |
+//! | `grpc` | the same protocol over gRPC |
+//! | `metrics` | Prometheus text |
+//! | `error` | error codes on the wire, in one table |
+
+mod config;
+pub mod error;
+mod grpc;
+mod http;
+mod io;
+mod rest;
+
+use std::sync::Arc;
+
+use modelyard_serving::Service;
+
+pub use config::{Limits, ServerConfig};
+pub use io::{Addresses, Running, StartError};
+
+/// The network side of a Modelyard process.
+pub struct Server;
+
+impl Server {
+    /// Binds every address of `config` and starts to answer for `service`.
+    ///
+    /// Returns once all listen. Blocks only for that; the work is done on threads of its own.
+    pub fn start(config: ServerConfig, service: Arc<Service>) -> Result<Running, StartError> {
+        io::start(config, service)
+    }
+}

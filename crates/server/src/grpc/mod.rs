@@ -1,0 +1,13 @@
+//! The Open Inference Protocol over gRPC.
+
+use std::sync::Arc;
+
+use modelyard_serving::Service;
+use tonic::service::Routes;
+
+use crate::Limits;
+
+/// Every gRPC service, for one connection after another.
+pub(crate) fn routes(_service: &Arc<Service>, _limits: &Limits) -> Routes {
+    Routes::default()
+}

@@ -1,0 +1,5 @@
+//! Bodies of requests and responses.
+
+mod frames;
+
+pub(crate) use frames::Frames;

@@ -1,0 +1,182 @@
+//! The life of one connection, whatever is spoken on it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tonic::service::Routes;
+
+use super::watch::{Order, Watch, WatchedStream};
+use crate::Limits;
+use crate::rest::{self, App};
+
+/// What is spoken on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// REST over HTTP/1.1, or over HTTP/2 for clients that begin with its preface.
+    Http,
+    /// gRPC over HTTP/2.
+    Grpc,
+    /// `/metrics` alone.
+    Metrics,
+}
+
+/// Everything that connections of one IO thread share.
+pub(super) struct Speaker {
+    app: Arc<App>,
+    grpc: Routes,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Speaker {
+    pub(super) fn new(app: Arc<App>, grpc: Routes) -> Self {
+        let (http1, http2) = (http1_builder(app.limits()), http2_builder(app.limits()));
+        Speaker { app, grpc, http1, http2 }
+    }
+
+    /// Serves a connection to its end.
+    pub(super) async fn serve(&self, stream: TcpStream, protocol: Protocol, watch: &Arc<Watch>) {
+        let mut life = pin!(self.speak(stream, protocol, watch));
+        poll_fn(|cx| {
+            watch.wake_by(cx.waker());
+            if watch.order() == Order::Kill {
+                return Poll::Ready(());
+            }
+            life.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    async fn speak(&self, stream: TcpStream, protocol: Protocol, watch: &Arc<Watch>) {
+        match protocol {
+            Protocol::Grpc => self.grpc(stream, watch).await,
+            Protocol::Http | Protocol::Metrics => {
+                if begins_with_http2_preface(&stream).await {
+                    self.rest_http2(stream, protocol, watch).await;
+                } else {
+                    self.rest_http1(stream, protocol, watch).await;
+                }
+            }
+        }
+    }
+
+    async fn rest_http1(&self, stream: TcpStream, protocol: Protocol, watch: &Arc<Watch>) {
+        let io = TokioIo::new(WatchedStream::http1(stream, watch.clone()));
+        let service = service_fn(|request| rest::answer(&self.app, request, protocol, watch));
+        let mut connection = pin!(self.http1.serve_connection(io, service));
+        let mut told = false;
+        let ended = poll_fn(|cx| {
+            finish_once(&mut told, watch, || connection.as_mut().graceful_shutdown());
+            connection.as_mut().poll(cx)
+        })
+        .await;
+        log_end(ended.err());
+    }
+
+    async fn rest_http2(&self, stream: TcpStream, protocol: Protocol, watch: &Arc<Watch>) {
+        let io = TokioIo::new(WatchedStream::http2(stream, watch.clone()));
+        let (app, streams) = (self.app.clone(), watch.clone());
+        let service = service_fn(move |request| {
+            let (app, watch) = (app.clone(), streams.clone());
+            async move { rest::answer(&app, request, protocol, &watch).await }
+        });
+        let mut connection = pin!(self.http2.serve_connection(io, service));
+        let mut told = false;
+        let ended = poll_fn(|cx| {
+            finish_once(&mut told, watch, || connection.as_mut().graceful_shutdown());
+            connection.as_mut().poll(cx)
+        })
+        .await;
+        log_end(ended.err());
+    }
+
+    async fn grpc(&self, stream: TcpStream, watch: &Arc<Watch>) {
+        let io = TokioIo::new(WatchedStream::http2(stream, watch.clone()));
+        let (routes, streams) = (TowerToHyperService::new(self.grpc.clone()), watch.clone());
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let watch = streams.clone();
+            let answer = hyper::service::Service::call(&routes, request);
+            async move {
+                let _under_way = watch.request();
+                answer.await
+            }
+        });
+        let mut connection = pin!(self.http2.serve_connection(io, service));
+        let mut told = false;
+        let ended = poll_fn(|cx| {
+            finish_once(&mut told, watch, || connection.as_mut().graceful_shutdown());
+            connection.as_mut().poll(cx)
+        })
+        .await;
+        log_end(ended.err());
+    }
+}
+
+/// Passes [`Order::Finish`] on to the connection, once.
+fn finish_once(told: &mut bool, watch: &Watch, finish: impl FnOnce()) {
+    if !*told && watch.order() >= Order::Finish {
+        *told = true;
+        finish();
+    }
+}
+
+/// Connections end badly all the time (resets, garbage): worth a line only to who looks for it.
+fn log_end(error: Option<hyper::Error>) {
+    if let Some(error) = error {
+        tracing::debug!(error = &error as &dyn std::error::Error, "connection ended early");
+    }
+}
+
+/// Whether the client speaks HTTP/2 from the first byte on ("prior knowledge"). No method of
+/// HTTP/1 begins with the preface's `PRI`.
+async fn begins_with_http2_preface(stream: &TcpStream) -> bool {
+    const PREFACE: &[u8] = b"PRI ";
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        match stream.peek(&mut seen).await {
+            Ok(count) if count == PREFACE.len() => return seen == PREFACE,
+            Ok(count) if count > 0 && PREFACE.starts_with(&seen[..count]) => {}
+            _ => return false,
+        }
+        // Too few bytes to tell, and peeking again would give the same ones at once. The sweep
+        // ends clients that leave it at that.
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .half_close(true)
+        .pipeline_flush(true)
+        .max_headers(limits.header_count)
+        .max_header_size(limits.header_bytes)
+        // The sweep bounds the header's time.
+        .header_read_timeout(None);
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    const STREAM_WINDOW: u32 = 1 << 20;
+    const CONNECTION_WINDOW: u32 = 4 << 20;
+    const FRAME: u32 = 64 << 10;
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.concurrent_streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME);
+    builder
+}

@@ -1,0 +1,272 @@
+//! What a connection is doing, so that one that does nothing can be ended.
+//!
+//! Timers per request are costly (an allocation and two visits to the timer wheel). Instead each
+//! connection notes, in ticks of a coarse clock, when it last got on, and a sweep every
+//! [`TICK`] ends those that take too long over a header, over taking an answer, or over nothing
+//! at all. Noting costs a plain store: a watch is written by its IO thread only.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::Limits;
+
+/// How often connections are looked at.
+pub(super) const TICK: Duration = Duration::from_millis(250);
+
+/// Ticks for which a client may go on to send a body that nobody wants.
+const LINGER: u32 = 8;
+
+/// What a connection has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Order {
+    /// Go on.
+    Serve,
+    /// End after the requests under way.
+    Finish,
+    /// End now.
+    Kill,
+}
+
+/// Bounds in ticks.
+pub(super) struct Patience {
+    header: u32,
+    idle: u32,
+    write: u32,
+}
+
+impl Patience {
+    pub(super) fn new(limits: &Limits) -> Self {
+        // One more, since the first tick may be over at once.
+        let ticks = |time: Duration| {
+            let ticks = time.as_millis().div_ceil(TICK.as_millis()) + 1;
+            u32::try_from(ticks).unwrap_or(u32::MAX)
+        };
+        Patience {
+            header: ticks(limits.header_timeout),
+            idle: ticks(limits.idle_timeout),
+            write: ticks(limits.write_timeout),
+        }
+    }
+}
+
+/// What a connection is doing. Times are ticks; 0 stands for "not".
+pub(crate) struct Watch {
+    now: AtomicU32,
+    in_flight: AtomicU32,
+    header_since: AtomicU32,
+    active: AtomicU32,
+    blocked_since: AtomicU32,
+    order: AtomicU8,
+    unread: AtomicBool,
+    lingering_since: AtomicU32,
+    closed: AtomicBool,
+    waker: OnceLock<Waker>,
+}
+
+impl Watch {
+    /// A connection opened at tick `now`, which owes its first header from then on.
+    pub(super) fn new(now: u32) -> Self {
+        Watch {
+            now: AtomicU32::new(now),
+            in_flight: AtomicU32::new(0),
+            header_since: AtomicU32::new(now),
+            active: AtomicU32::new(now),
+            blocked_since: AtomicU32::new(0),
+            order: AtomicU8::new(Order::Serve as u8),
+            unread: AtomicBool::new(false),
+            lingering_since: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
+            waker: OnceLock::new(),
+        }
+    }
+
+    /// Notes that a request begins; it ends when the guard is dropped.
+    pub(crate) fn request(&self) -> InFlight<'_> {
+        self.header_since.store(0, Relaxed);
+        self.in_flight.store(self.in_flight.load(Relaxed) + 1, Relaxed);
+        InFlight(self)
+    }
+
+    /// Notes that a request was answered before its body was read to the end.
+    pub(crate) fn leaves_body_unread(&self) {
+        self.unread.store(true, Relaxed);
+    }
+
+    fn lingers(&self) {
+        if self.lingering_since.load(Relaxed) == 0 {
+            self.lingering_since.store(self.now.load(Relaxed), Relaxed);
+        }
+    }
+
+    /// What the connection has been told.
+    pub(super) fn order(&self) -> Order {
+        match self.order.load(Relaxed) {
+            0 => Order::Serve,
+            1 => Order::Finish,
+            _ => Order::Kill,
+        }
+    }
+
+    /// Tells the connection something; a stronger order stands.
+    pub(super) fn tell(&self, order: Order) {
+        if order > self.order() {
+            self.order.store(order as u8, Relaxed);
+            if let Some(waker) = self.waker.get() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Where to wake the connection when it is told something.
+    pub(super) fn wake_by(&self, waker: &Waker) {
+        // The waker of a task stands for the task as long as it lives: once is enough.
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Relaxed);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    /// Looks at the connection at tick `now` and ends it when it has taken too long.
+    pub(super) fn sweep(&self, now: u32, patience: &Patience) {
+        self.now.store(now, Relaxed);
+        let over = |since: u32, bound: u32| since != 0 && now.saturating_sub(since) >= bound;
+        let idle = self.in_flight.load(Relaxed) == 0;
+        if over(self.blocked_since.load(Relaxed), patience.write)
+            || over(self.lingering_since.load(Relaxed), LINGER)
+            || (idle && over(self.header_since.load(Relaxed), patience.header))
+        {
+            self.tell(Order::Kill);
+        } else if idle && over(self.active.load(Relaxed), patience.idle) {
+            self.tell(Order::Finish);
+        }
+    }
+
+    fn has_read(&self) {
+        if self.header_since.load(Relaxed) == 0 && self.in_flight.load(Relaxed) == 0 {
+            self.header_since.store(self.now.load(Relaxed), Relaxed);
+        }
+    }
+
+    fn has_written(&self, blocked: bool) {
+        let now = self.now.load(Relaxed);
+        if !blocked {
+            self.blocked_since.store(0, Relaxed);
+            self.active.store(now, Relaxed);
+        } else if self.blocked_since.load(Relaxed) == 0 {
+            self.blocked_since.store(now, Relaxed);
+        }
+    }
+}
+
+/// A request under way.
+pub(crate) struct InFlight<'a>(&'a Watch);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        let watch = self.0;
+        watch.active.store(watch.now.load(Relaxed), Relaxed);
+        watch.in_flight.store(watch.in_flight.load(Relaxed) - 1, Relaxed);
+    }
+}
+
+/// A socket that notes in a [`Watch`] how it gets on.
+pub(super) struct WatchedStream {
+    stream: TcpStream,
+    watch: Arc<Watch>,
+    /// False for HTTP/2, where bytes between requests are not yet a header.
+    headers: bool,
+    write_ended: bool,
+}
+
+impl WatchedStream {
+    pub(super) fn http1(stream: TcpStream, watch: Arc<Watch>) -> Self {
+        WatchedStream { stream, watch, headers: true, write_ended: false }
+    }
+
+    pub(super) fn http2(stream: TcpStream, watch: Arc<Watch>) -> Self {
+        // From here on only idleness counts.
+        watch.header_since.store(0, Relaxed);
+        WatchedStream { stream, watch, headers: false, write_ended: false }
+    }
+
+    /// Reads on and drops what comes until the client closes or the sweep loses patience.
+    ///
+    /// Closing while a client still sends its body would reset the connection, and the reset
+    /// overtakes the answer that says what was wrong with the body.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.watch.lingers();
+        let mut dropped = [0; 16 << 10];
+        loop {
+            let mut buffer = ReadBuf::new(&mut dropped);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncRead for WatchedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if self.headers && buffer.filled().len() > before {
+            self.watch.has_read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for WatchedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.watch.has_written(polled.is_pending());
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
+        self.watch.has_written(polled.is_pending());
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if !self.write_ended {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.write_ended = true;
+        }
+        if self.watch.unread.load(Relaxed) { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
+    }
+}
