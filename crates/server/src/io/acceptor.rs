@@ -43,7 +43,12 @@ impl Acceptor {
         })
     }
 
-    async fn accept(self: Arc<Self>, protocol: Protocol, listener: TcpListener, refusals: Arc<Semaphore>) {
+    async fn accept(
+        self: Arc<Self>,
+        protocol: Protocol,
+        listener: TcpListener,
+        refusals: Arc<Semaphore>,
+    ) {
         const PAUSE: Duration = Duration::from_millis(50);
         loop {
             let stream = match listener.accept().await {

@@ -125,8 +125,8 @@ pub(crate) fn start(config: ServerConfig, service: Arc<Service>) -> Result<Runni
     let mut listeners = Vec::new();
     let mut bind = |protocol, what, address: Option<SocketAddr>| {
         address.map(|address| {
-            let (listener, bound) = listen(address)
-                .map_err(|source| StartError::Bind { what, address, source })?;
+            let (listener, bound) =
+                listen(address).map_err(|source| StartError::Bind { what, address, source })?;
             listeners.push((protocol, listener));
             Ok(bound)
         })
@@ -137,8 +137,7 @@ pub(crate) fn start(config: ServerConfig, service: Arc<Service>) -> Result<Runni
         metrics: bind(Protocol::Metrics, "metrics", config.metrics_address).transpose()?,
     };
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let mut running =
-        Running { addresses, stop, doors: Arc::new([]), threads: Vec::new() };
+    let mut running = Running { addresses, stop, doors: Arc::new([]), threads: Vec::new() };
     start_threads(&mut running, config, service, Starting { stopped, listeners })
         .map_err(StartError::Threads)?;
     Ok(running)
