@@ -15,7 +15,7 @@
 
 mod config;
 pub mod error;
-mod grpc;
+pub mod grpc;
 mod http;
 mod io;
 mod rest;

@@ -1,4 +1,9 @@
-//! The Open Inference Protocol over gRPC.
+//! The Open Inference Protocol over gRPC, with Triton's extensions.
+
+pub mod model_config;
+pub mod proto;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 
