@@ -1,10 +1,21 @@
 //! Engines that run ONNX models, behind one seam.
 //!
 //! [`Engine`] loads a model, [`Session`] runs it. Everything above speaks only these two.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `seam` | [`Engine`], [`Session`] and what they answer |
+//! | [`rten`] | the embedded engine |
+//! | [`onnxruntime`] | ONNX Runtime, loaded at run time |
+//! | [`threads`] | one budget of threads for all models |
 
+mod memory;
+pub mod onnxruntime;
+pub mod rten;
 mod seam;
 pub mod threads;
 
+pub use onnxruntime::prepare_process;
 pub use seam::{
     Engine, LoadError, LoadOptions, Loaded, ModelFile, Parallelism, Refusal, RunError, Session,
 };

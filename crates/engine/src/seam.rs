@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use modelyard_graph::Model;
+use modelyard_graph::{Model, Node};
 use modelyard_tensor::{Signature, Tensor, TensorView};
 
 /// A model on disk, read and verified.
@@ -95,6 +95,13 @@ pub struct Refusal {
     pub node: String,
     /// What stands against it.
     pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal of this node.
+    pub(crate) fn new(node: &Node, reason: impl Into<String>) -> Self {
+        Refusal { operator: node.operator(), node: node.label().to_owned(), reason: reason.into() }
+    }
 }
 
 /// Why a model was not loaded.

@@ -1,0 +1,60 @@
+//! From a model file to a session of rten.
+
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use modelyard_graph::file;
+use rten::{LoadErrorKind, ModelOptions, NodeId, ThreadPool};
+
+use super::NAME;
+use super::session::{RtenSession, panic_message};
+use crate::{LoadError, ModelFile, Refusal};
+
+/// Loads a model: optimized, weights prepacked.
+pub(super) fn load(model_file: &ModelFile, all: Arc<ThreadPool>) -> Result<RtenSession, LoadError> {
+    let failed = |message| LoadError::Failed { engine: NAME, message };
+    let signature = model_file.model.signature().map_err(|error| failed(error.to_string()))?;
+    let model = catch_unwind(std::panic::AssertUnwindSafe(|| open(model_file)))
+        .unwrap_or_else(|panic| Err(failed(format!("panicked: {}", panic_message(&*panic)))))?;
+    let id = |name: &str| -> Result<NodeId, LoadError> {
+        model.find_node(name).ok_or_else(|| failed(format!("it lost '{name}' while loading")))
+    };
+    let inputs = signature.inputs.iter().map(|spec| id(&spec.name)).collect::<Result<_, _>>()?;
+    let outputs = signature.outputs.iter().map(|spec| id(&spec.name)).collect::<Result<_, _>>()?;
+    Ok(RtenSession { signature: signature.clone(), inputs, outputs, all, model })
+}
+
+fn open(model_file: &ModelFile) -> Result<rten::Model, LoadError> {
+    let failed = |message| LoadError::Failed { engine: NAME, message };
+    let read = |error: std::io::Error| failed(format!("cannot read a file of it: {error}"));
+    let mut options = ModelOptions::with_all_ops();
+    options.prepack_weights(true);
+    let path = &model_file.path;
+    let named_onnx = path.extension().is_some_and(|extension| extension == "onnx");
+    let loaded = if named_onnx {
+        options.load_file(path)
+    } else {
+        // rten tells formats by the name of the file; bytes are always taken as ONNX if they are.
+        let folder = file::folder_of(path);
+        for name in model_file.model.external_files() {
+            options.external_data(name, std::fs::read(folder.join(name)).map_err(read)?);
+        }
+        options.load(std::fs::read(path).map_err(read)?)
+    };
+    loaded.map_err(|error| match error.kind() {
+        LoadErrorKind::OperatorInvalid => refused(model_file, &error),
+        _ => failed(error.to_string()),
+    })
+}
+
+/// An operator that rten does not have or does not take in this form.
+fn refused(model_file: &ModelFile, error: &rten::LoadError) -> LoadError {
+    let label = error.node().unwrap_or("");
+    let node = model_file.model.nodes().find(|node| node.name == label);
+    let refusal = Refusal {
+        operator: node.map_or_else(|| "unknown".into(), |node| node.operator()),
+        node: label.to_owned(),
+        reason: error.to_string(),
+    };
+    LoadError::Refused { engine: NAME, refusals: vec![refusal] }
+}

@@ -1,0 +1,77 @@
+//! A loaded model of rten.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use modelyard_tensor::{Signature, Tensor, TensorView};
+use rten::{NodeId, RunErrorKind, RunOptions, ThreadPool, Value};
+use smallvec::SmallVec;
+
+use super::border;
+use crate::{Parallelism, RunError, Session, threads};
+
+/// [`Session`] over rten.
+pub(super) struct RtenSession {
+    pub(super) model: rten::Model,
+    pub(super) signature: Signature,
+    pub(super) inputs: Vec<NodeId>,
+    pub(super) outputs: Vec<NodeId>,
+    /// All threads of the budget, shared by all models.
+    pub(super) all: Arc<ThreadPool>,
+}
+
+impl Session for RtenSession {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn run(
+        &self,
+        inputs: &[TensorView<'_>],
+        outputs: &[usize],
+        parallelism: Parallelism,
+    ) -> Result<Vec<Tensor>, RunError> {
+        let values = self
+            .inputs
+            .iter()
+            .zip(&self.signature.inputs)
+            .zip(inputs)
+            .map(|((&id, spec), view)| Ok((id, border::input(spec, view)?)))
+            .collect::<Result<Vec<_>, RunError>>()?;
+        let ids: SmallVec<[NodeId; 8]> = outputs.iter().map(|&index| self.outputs[index]).collect();
+        let pool = match parallelism {
+            Parallelism::All => Arc::clone(&self.all),
+            Parallelism::One => threads::pool(),
+        };
+        let options = RunOptions::default().with_thread_pool(Some(pool));
+        // The model is never changed by a run; what a panic leaves behind is dropped, and the
+        // session is not used again.
+        let run = AssertUnwindSafe(|| self.model.run(values, &ids, Some(options)));
+        let answers: Vec<Value> = match catch_unwind(run) {
+            Ok(answers) => answers.map_err(run_error)?,
+            Err(panic) => return Err(RunError::Panicked(panic_message(panic.as_ref()))),
+        };
+        outputs
+            .iter()
+            .zip(answers)
+            .map(|(&index, value)| border::output(&self.signature.outputs[index], value))
+            .collect()
+    }
+}
+
+fn run_error(error: rten::RunError) -> RunError {
+    match error.kind() {
+        RunErrorKind::InvalidInput | RunErrorKind::OperatorError => {
+            RunError::Inputs(error.to_string())
+        }
+        _ => RunError::Failed(error.to_string()),
+    }
+}
+
+/// What a panic said.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
