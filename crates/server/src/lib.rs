@@ -11,13 +11,16 @@
 //! | `json` | numbers straight into tensor buffers and straight out of them |
 //! | `grpc` | the same protocol over gRPC |
 //! | `metrics` | Prometheus text |
+//! | `classification`, `options` | what means the same in both protocols |
 //! | `error` | error codes on the wire, in one table |
 
+mod classification;
 mod config;
 pub mod error;
 pub mod grpc;
 mod http;
 mod io;
+mod options;
 mod rest;
 
 use std::sync::Arc;
