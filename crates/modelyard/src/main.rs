@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod exit;
 mod output;
+mod source;
 
 use std::process::ExitCode;
 

@@ -43,8 +43,6 @@ keys! { ALL:
     EXIT_ON_ERROR: Switch = "exit_on_error", "true", Switch;
     /// Whether one model that is not available makes the server not ready.
     STRICT_READINESS: Switch = "strict_readiness", "true", Switch;
-    /// Whether each model is run once before the server is ready.
-    WARMUP: Switch = "warmup", "true", Switch;
     /// Models that are loaded at the same time.
     LOAD_CONCURRENCY: Count = "load_concurrency", "4", Count { min: 1, max: 64 };
 

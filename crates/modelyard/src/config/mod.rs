@@ -79,8 +79,6 @@ pub(crate) struct LifecycleConfig {
     pub(crate) exit_on_error: bool,
     /// Not ready while one model is unavailable.
     pub(crate) strict_readiness: bool,
-    /// Run each model once before ready.
-    pub(crate) warmup: bool,
     /// Models loaded at the same time.
     pub(crate) load_concurrency: usize,
     /// Accepting after SIGTERM.
@@ -301,7 +299,7 @@ mod tests {
     #[test]
     fn a_flag_is_stronger_than_the_environment_and_that_than_the_file() {
         let mut mistakes = Mistakes::default();
-        let file = "drain_delay = '1s'\nthreads = 1\nwarmup = false";
+        let file = "drain_delay = '1s'\nthreads = 1\nstrict_readiness = false";
         let file = Layer::from_toml(file, Path::new("m.toml"), &mut mistakes);
         let variables = [("MODELYARD_DRAIN_DELAY", "2s"), ("MODELYARD_THREADS", "2")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -312,7 +310,7 @@ mod tests {
         assert_eq!(mistakes, Mistakes::default());
         assert_eq!(config.engine.threads, 3);
         assert_eq!(config.lifecycle.drain_delay, Duration::from_secs(2));
-        assert!(!config.lifecycle.warmup);
+        assert!(!config.lifecycle.strict_readiness);
         assert_eq!(config.lifecycle.drain_timeout, Duration::from_secs(30));
     }
 

@@ -21,7 +21,6 @@ pub(super) fn lifecycle(stack: &Stack<'_>, mistakes: &mut Mistakes) -> Lifecycle
     LifecycleConfig {
         exit_on_error: stack.take(&keys::EXIT_ON_ERROR, mistakes),
         strict_readiness: stack.take(&keys::STRICT_READINESS, mistakes),
-        warmup: stack.take(&keys::WARMUP, mistakes),
         load_concurrency: stack.take(&keys::LOAD_CONCURRENCY, mistakes),
         drain_delay: stack.take(&keys::DRAIN_DELAY, mistakes),
         drain_timeout: stack.take(&keys::DRAIN_TIMEOUT, mistakes),

@@ -1,0 +1,142 @@
+//! Where models come from: files, model folders, repositories.
+//!
+//! A [`ModelSource`] is what is known before anything is loaded: the name, the versions to serve,
+//! the settings, and every mistake in them. A mistake in one model is kept with that model, so
+//! that the others serve.
+
+pub(crate) mod check;
+mod file;
+mod folder;
+mod labels;
+mod name;
+mod pbtxt;
+mod triton;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::config::mistake::{Mistake, Mistakes};
+use crate::config::{Config, ModelSettings, Place};
+pub(crate) use name::validate as validate_name;
+use triton::TritonConfig;
+
+/// Most models in one repository.
+const MAX_MODELS: usize = 10_000;
+
+/// One model before it is loaded.
+#[derive(Debug)]
+pub(crate) struct ModelSource {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where it lies: the folder that `labels.txt` and the like are relative to.
+    pub(crate) folder: PathBuf,
+    /// The versions to serve, ascending.
+    pub(crate) versions: Vec<VersionSource>,
+    /// How to serve it.
+    pub(crate) settings: ModelSettings,
+    /// What lies beside it in `config.pbtxt`.
+    pub(crate) triton: TritonConfig,
+    /// `labels.txt` beside it.
+    pub(crate) labels_file: Option<PathBuf>,
+    /// What stands against serving it.
+    pub(crate) mistakes: Mistakes,
+}
+
+/// One version of a model.
+#[derive(Debug)]
+pub(crate) struct VersionSource {
+    /// Its number.
+    pub(crate) number: u64,
+    /// Its file; or why there is none.
+    pub(crate) file: Result<PathBuf, String>,
+}
+
+/// All models that the arguments (`PATH` or `NAME=PATH`) and the configuration name.
+pub(crate) fn find(arguments: &[String], config: &Config) -> Result<Vec<ModelSource>, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let mut models: BTreeMap<String, ModelSource> = BTreeMap::new();
+    let mut add = |place: Place, source: ModelSource, mistakes: &mut Mistakes| {
+        if let Some(other) = models.get(&source.name) {
+            let (name, other) = (&source.name, other.folder.display());
+            let message = format!("model '{name}' is there already, from '{other}'");
+            mistakes.push(Mistake::general(place, message));
+        } else {
+            models.insert(source.name.clone(), source);
+        }
+    };
+    for argument in arguments {
+        let place = Place::Flag(argument.clone());
+        let (name, path) = split_argument(argument);
+        match one(name, path, config) {
+            Ok(source) => add(place, source, &mut mistakes),
+            Err(message) => mistakes.push(Mistake::general(place, message)),
+        }
+    }
+    for (name, path) in &config.listed_models {
+        let place = Place::Flag(format!("models.{name}.path"));
+        match one(Some(name), path, config) {
+            Ok(source) => add(place, source, &mut mistakes),
+            Err(message) => mistakes.push(Mistake::general(place, message)),
+        }
+    }
+    for repository in &config.repositories {
+        let place = Place::File { path: repository.clone(), line: None };
+        match scan(repository, config) {
+            Ok(sources) => {
+                for source in sources {
+                    add(place.clone(), source, &mut mistakes);
+                }
+            }
+            Err(message) => mistakes.push(Mistake::general(place, message)),
+        }
+    }
+    mistakes.or(models.into_values().collect())
+}
+
+/// `NAME=PATH`, unless there is a file of that very name.
+fn split_argument(argument: &str) -> (Option<&str>, &Path) {
+    match argument.split_once('=') {
+        Some((name, path)) if !Path::new(argument).exists() => (Some(name), Path::new(path)),
+        _ => (None, Path::new(argument)),
+    }
+}
+
+/// The model at a path: a file, or a folder with versions.
+fn one(name: Option<&str>, path: &Path, config: &Config) -> Result<ModelSource, String> {
+    if let Some(name) = name {
+        validate_name(name)?;
+    }
+    if path.is_dir() && !is_model_folder(path) {
+        let name = name.map_or_else(|| name::of_folder(path), |name| Ok(name.to_owned()))?;
+        return Ok(folder::read(&name, path, config));
+    }
+    // Whether the file is there is said when it is read, like everything about its content.
+    file::read(name, path, config)
+}
+
+/// The models of a repository folder, by name. Files and hidden folders are passed over.
+fn scan(repository: &Path, config: &Config) -> Result<Vec<ModelSource>, String> {
+    let failed = |error: std::io::Error| format!("failed to read the repository: {error}");
+    let mut models = Vec::new();
+    for entry in std::fs::read_dir(repository).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
+        if hidden || !path.is_dir() {
+            continue;
+        }
+        if models.len() == MAX_MODELS {
+            return Err(format!("expected at most {MAX_MODELS} models in one repository"));
+        }
+        let name = name::of_folder(&path)?;
+        models.push(folder::read(&name, &path, config));
+    }
+    Ok(models)
+}
+
+/// Whether a folder is itself a model with its external data (`model.onnx/model.onnx`).
+fn is_model_folder(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "onnx")
+}
+
+#[cfg(test)]
+mod tests;
