@@ -21,6 +21,16 @@ pub(crate) enum Place {
     Default,
 }
 
+impl Place {
+    /// The line in a file, where there is one.
+    pub(crate) fn line(&self) -> Option<usize> {
+        match self {
+            Place::File { line, .. } => *line,
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

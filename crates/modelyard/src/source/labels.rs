@@ -76,11 +76,7 @@ fn classes(output: &TensorSpec) -> Option<usize> {
     }
 }
 
-fn from_file(
-    path: &Path,
-    output: &TensorSpec,
-    mistakes: &mut Mistakes,
-) -> Option<Arc<[String]>> {
+fn from_file(path: &Path, output: &TensorSpec, mistakes: &mut Mistakes) -> Option<Arc<[String]>> {
     let place = Place::File { path: path.to_owned(), line: None };
     match read_text(path) {
         Ok(text) => {

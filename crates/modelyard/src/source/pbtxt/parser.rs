@@ -114,12 +114,7 @@ impl Parser<'_> {
         Ok(message)
     }
 
-    fn list(
-        &mut self,
-        name: &str,
-        depth: usize,
-        message: &mut Message,
-    ) -> Result<(), SyntaxError> {
+    fn list(&mut self, name: &str, depth: usize, message: &mut Message) -> Result<(), SyntaxError> {
         if self.eat(b']')? {
             return Ok(());
         }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use crate::config::Place;
 use crate::config::layer::unknown;
 use crate::config::mistake::{Mistake, Mistakes, nearest};
-use crate::config::Place;
 use crate::source::pbtxt::{Field, Message, Scalar, Value};
 
 /// Where notes go while a file is read.

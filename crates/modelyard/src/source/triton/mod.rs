@@ -13,9 +13,9 @@ use std::path::Path;
 
 use modelyard_tensor::DataType;
 
+use crate::config::Place;
 use crate::config::layer::{Layer, read_text};
 use crate::config::mistake::{Mistake, Mistakes};
-use crate::config::Place;
 
 pub(crate) use tensors::check_signature;
 
@@ -68,7 +68,15 @@ impl TritonConfig {
 
     fn parse(text: &str, path: &Path, mistakes: &mut Mistakes) -> TritonConfig {
         match super::pbtxt::parse(text) {
-            Ok(message) => read::read(&message, path, mistakes),
+            Ok(message) => {
+                let mut found = Mistakes::default();
+                let mut config = read::read(&message, path, &mut found);
+                // Names are checked before values; people read from top to bottom.
+                found.0.sort_by_key(|mistake| mistake.place.line());
+                config.warnings.sort_by_key(|warning| warning.place.line());
+                mistakes.0.extend(found.0);
+                config
+            }
             Err(error) => {
                 let place = Place::File { path: path.to_owned(), line: Some(error.line) };
                 mistakes.push(Mistake::general(place, error.message));
@@ -146,7 +154,8 @@ mod tests {
             "config.pbtxt:2: max_bach_size: unknown field, did you mean 'max_batch_size'?",
             "config.pbtxt:3: max_batch_size = lots: expected a whole number",
             "config.pbtxt:4: input.data_type = TYPE_FP31: expected a tensor type such as TYPE_FP32",
-            "config.pbtxt:5: dynamic_batching.max_delay: unknown field",
+            "config.pbtxt:5: dynamic_batching.max_delay: unknown field, did you mean \
+             'max_queue_delay_microseconds'?",
             "config.pbtxt:6: input = 3: expected fields in braces",
             "config.pbtxt:8: name: given twice",
         ];

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::TritonConfig;
 use super::fields::{Named, Notes, Schema};
 use super::tensors::declared;
-use super::TritonConfig;
 use crate::config::key::Key;
 use crate::config::mistake::Mistakes;
 use crate::config::model as keys;

@@ -102,9 +102,8 @@ fn disagreement(
     // No dimensions at all means that they are not declared.
     let dims = spec.dims.as_ref().filter(|_| !tensor.dims.is_empty())?;
     let without = fits(&tensor.dims, dims);
-    let with = dims.split_first().is_some_and(|(first, rest)| {
-        first.is_free() && fits(&tensor.dims, rest)
-    });
+    let with =
+        dims.split_first().is_some_and(|(first, rest)| first.is_free() && fits(&tensor.dims, rest));
     let (agrees, batch) = match max_batch_size {
         Some(0) => (without, ""),
         Some(_) => (with, " after a batch dimension (max_batch_size is above 0)"),
