@@ -159,8 +159,11 @@ impl Engines {
     /// One error for all that failed.
     fn combined(&self, mut errors: Vec<LoadError>) -> LoadError {
         if self.library.is_none() && matches!(errors.as_slice(), [LoadError::Refused { .. }]) {
-            let message = format!("{}; engine 'onnxruntime' may run it, but is not there (modelyard \
-                                   engine install onnxruntime)", errors[0]);
+            let message = format!(
+                "{}; engine 'onnxruntime' may run it, but is not there (modelyard \
+                                   engine install onnxruntime)",
+                errors[0]
+            );
             return LoadError::Failed { engine: AUTO, message };
         }
         if errors.len() == 1 {
