@@ -4,17 +4,23 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `engines` | [`Engines`]: which there are, where they are found, [`install`] |
 //! | `seam` | [`Engine`], [`Session`] and what they answer |
 //! | [`rten`] | the embedded engine |
 //! | [`onnxruntime`] | ONNX Runtime, loaded at run time |
 //! | [`threads`] | one budget of threads for all models |
 
+mod engines;
 mod memory;
 pub mod onnxruntime;
 pub mod rten;
 mod seam;
 pub mod threads;
 
+pub use engines::{
+    DEFAULT_VERSION, EngineChoice, EngineConfig, EngineInfo, EngineReport, Engines, InstallError,
+    Installed, Source, install,
+};
 pub use onnxruntime::prepare_process;
 pub use seam::{
     Engine, LoadError, LoadOptions, Loaded, ModelFile, Parallelism, Refusal, RunError, Session,

@@ -131,6 +131,16 @@ pub enum LoadError {
         /// Why, and what to do.
         message: String,
     },
+    /// There is no engine of this name.
+    #[error("there is no engine '{0}', expected one of onnxruntime, rten")]
+    Unknown(String),
+    /// None of the engines took it; what each said.
+    #[error("no engine runs the model: {}", listed(.0))]
+    NoEngine(Vec<LoadError>),
+}
+
+fn listed(errors: &[LoadError]) -> String {
+    errors.iter().map(LoadError::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn summary(refusals: &[Refusal]) -> String {

@@ -8,7 +8,8 @@ use rten::{LoadErrorKind, ModelOptions, NodeId, ThreadPool};
 
 use super::NAME;
 use super::session::{RtenSession, panic_message};
-use crate::{LoadError, ModelFile, Refusal};
+use super::unsupported;
+use crate::{LoadError, ModelFile};
 
 /// Loads a model: optimized, weights prepacked.
 pub(super) fn load(model_file: &ModelFile, all: Arc<ThreadPool>) -> Result<RtenSession, LoadError> {
@@ -47,14 +48,12 @@ fn open(model_file: &ModelFile) -> Result<rten::Model, LoadError> {
     })
 }
 
-/// An operator that rten does not have or does not take in this form.
+/// Operators that rten does not have or does not take in this form: all of them, not just the
+/// one that its loader stopped at.
 fn refused(model_file: &ModelFile, error: &rten::LoadError) -> LoadError {
-    let label = error.node().unwrap_or("");
-    let node = model_file.model.nodes().find(|node| node.name == label);
-    let refusal = Refusal {
-        operator: node.map_or_else(|| "unknown".into(), |node| node.operator()),
-        node: label.to_owned(),
-        reason: error.to_string(),
-    };
-    LoadError::Refused { engine: NAME, refusals: vec![refusal] }
+    let refusals = unsupported::refusals(&model_file.model);
+    if refusals.is_empty() {
+        return LoadError::Failed { engine: NAME, message: error.to_string() };
+    }
+    LoadError::Refused { engine: NAME, refusals }
 }

@@ -4,12 +4,15 @@
 //! |---|---|
 //! | `session` | a loaded model |
 //! | `border` | datatypes in and out |
-//! | `admission` | what it cannot run, or answers wrongly |
+//! | `load` | from a file to a session |
+//! | `unsupported` | operators that it does not have |
+//! | `admission` | what it has and answers wrongly |
 
 mod admission;
 mod border;
 mod load;
 mod session;
+mod unsupported;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -58,12 +61,15 @@ impl Engine for Rten {
     }
 
     fn refusals(&self, model: &Model) -> Vec<Refusal> {
-        admission::refusals(model)
+        let mut refusals = unsupported::refusals(model);
+        refusals.extend(admission::refusals(model));
+        refusals
     }
 
     fn load(&self, file: &ModelFile, options: &LoadOptions) -> Result<Loaded, LoadError> {
         let (start, before) = (Instant::now(), resident_bytes());
-        let refusals = self.refusals(&file.model);
+        // What rten does not have, its loader tells.
+        let refusals = admission::refusals(&file.model);
         if !refusals.is_empty() {
             return Err(LoadError::Refused { engine: NAME, refusals });
         }
