@@ -4,12 +4,14 @@
 //! over (`serve` goes on to configuration → logging → `App::build` → `App::run`), and whatever
 //! comes back decides the exit code in one place, [`exit`].
 
+mod app;
 mod bench;
 mod cli;
 mod commands;
 mod config;
 mod engines;
 mod exit;
+mod observe;
 mod output;
 mod source;
 
@@ -22,6 +24,8 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // While this is the only thread: no engine phones home or starts threads beyond the budget.
+    modelyard_engine::prepare_process(modelyard_engine::threads::budget());
     let cli = cli::Cli::parse();
     exit::report(commands::run(cli))
 }

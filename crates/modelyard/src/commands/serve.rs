@@ -1,12 +1,127 @@
-//! `modelyard serve`.
+//! `modelyard serve`: configuration → logging → `App::build` → `App::run`.
 
-use crate::cli::Globals;
+use std::path::PathBuf;
 
-/// Options.
+use anyhow::anyhow;
+
+use crate::app::App;
+use crate::app::parent::Parent;
+use crate::cli::{EngineArgs, Globals};
+use crate::config::{Config, Overrides, keys};
+use crate::exit::{Exit, ExitWith};
+use crate::observe::logging;
+use crate::observe::progress::Progress;
+use crate::source;
+
+/// Serve models over REST and gRPC
+///
+/// Listens on this machine only (127.0.0.1) unless told otherwise: nobody is asked for a password.
+/// In a container use --http-address 0.0.0.0:8000 and the like, or MODELYARD_HTTP_ADDRESS.
+///
+/// Every option is also a key of modelyard.toml and an environment variable: --drain-delay is
+/// drain_delay and MODELYARD_DRAIN_DELAY. `modelyard validate --keys` lists them all.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) models: ModelArgs,
+    /// Where HTTP listens, or 'off'; port 0 is any free one [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "HOST:PORT")]
+    http_address: Option<String>,
+    /// Where gRPC listens, or 'off' [default: 127.0.0.1:8001]
+    #[arg(long, value_name = "HOST:PORT")]
+    grpc_address: Option<String>,
+    /// Where metrics listen, or 'off' [default: 127.0.0.1:8002]
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics_address: Option<String>,
+    /// File that gets the bound addresses as JSON once all listen
+    #[arg(long, value_name = "PATH")]
+    address_file: Option<PathBuf>,
+    /// End when the process that started this one ends
+    #[arg(long)]
+    exit_with_parent: bool,
+    /// How long requests are still accepted after SIGTERM, while readiness is false already
+    /// [default: 0s]
+    #[arg(long, value_name = "DURATION")]
+    drain_delay: Option<String>,
+    /// How long requests under way may take to finish after that [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    drain_timeout: Option<String>,
+    /// Be ready only while every model is available [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+        require_equals = true)]
+    strict_readiness: Option<String>,
+    /// End when no model could be loaded [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+        require_equals = true)]
+    exit_on_error: Option<String>,
+    /// Log every request
+    #[arg(long)]
+    access_log: bool,
+    /// OpenTelemetry collector (OTLP/HTTP) that gets spans, such as http://localhost:4318
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
+}
 
-/// Runs the command.
-pub(crate) fn run(_args: &Args, _globals: &Globals) -> anyhow::Result<()> {
-    anyhow::bail!("not built in")
+/// Which models, and which engine runs them: also for `validate`.
+#[derive(clap::Args)]
+pub(crate) struct ModelArgs {
+    /// Models: a .onnx file or a model folder, with a name of your own as NAME=PATH
+    #[arg(value_name = "[NAME=]PATH")]
+    pub(crate) models: Vec<String>,
+    /// Model repository folder in Triton's layout: <model>/<version>/model.onnx
+    #[arg(long, value_name = "DIR")]
+    pub(crate) repository: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+impl ModelArgs {
+    /// The flags as configuration.
+    pub(crate) fn overrides(&self) -> Overrides {
+        self.engine.overrides().flag("repository", keys::REPOSITORY.name, self.repository.as_ref())
+    }
+}
+
+impl EngineArgs {
+    /// The flags as configuration.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides::default()
+            .flag("engine", keys::ENGINE.name, self.engine.as_ref())
+            .flag("onnxruntime-lib", keys::ONNXRUNTIME_LIB.name, self.onnxruntime_lib.as_ref())
+            .flag("threads", keys::THREADS.name, self.threads.as_ref())
+    }
+}
+
+impl Args {
+    fn overrides(&self) -> Overrides {
+        let address_file = self.address_file.as_ref().map(|path| path.display().to_string());
+        self.models
+            .overrides()
+            .flag("http-address", keys::HTTP_ADDRESS.name, self.http_address.as_ref())
+            .flag("grpc-address", keys::GRPC_ADDRESS.name, self.grpc_address.as_ref())
+            .flag("metrics-address", keys::METRICS_ADDRESS.name, self.metrics_address.as_ref())
+            .flag("address-file", keys::ADDRESS_FILE.name, address_file.as_ref())
+            .switch("exit-with-parent", keys::EXIT_WITH_PARENT.name, self.exit_with_parent)
+            .flag("drain-delay", keys::DRAIN_DELAY.name, self.drain_delay.as_ref())
+            .flag("drain-timeout", keys::DRAIN_TIMEOUT.name, self.drain_timeout.as_ref())
+            .flag("strict-readiness", keys::STRICT_READINESS.name, self.strict_readiness.as_ref())
+            .flag("exit-on-error", keys::EXIT_ON_ERROR.name, self.exit_on_error.as_ref())
+            .switch("access-log", keys::LOG_ACCESS.name, self.access_log)
+            .flag("otlp-endpoint", keys::OTLP_ENDPOINT.name, self.otlp_endpoint.as_ref())
+    }
+}
+
+/// Serves until told to stop.
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
+    let parent = Parent::now();
+    let config = Config::load(globals, args.overrides()).exit_with(Exit::Usage)?;
+    let sources = source::find(&args.models.models, &config).exit_with(Exit::Usage)?;
+    if sources.is_empty() && config.repositories.is_empty() {
+        let message = "nothing to serve: name a model (modelyard serve model.onnx) or a \
+                       repository (modelyard serve --repository DIR)";
+        return Err(anyhow!(message)).exit_with(Exit::Usage);
+    }
+    let progress = Progress::new();
+    logging::start(&config.log, &progress)?;
+    App::build(&config, sources, progress)?.run(&config.listen, parent)
 }

@@ -2,7 +2,7 @@
 //!
 //! Each is also an environment variable (`MODELYARD_` and the key in capitals, dots as
 //! underscores) and a flag (`--set KEY=VALUE`); common ones have a flag of their own.
-//! Limits of the server are in [`super::limits`], keys of one model in [`super::model`].
+//! Limits of the server are in `super::limits`, keys of one model in `super::model`.
 
 use std::time::Duration;
 
@@ -66,6 +66,11 @@ keys! { ALL:
     /// Where metrics listen (they are on HTTP's /metrics too).
     METRICS_ADDRESS: Maybe<Address> =
         "metrics_address", "127.0.0.1:8002", Maybe { none: "off", kind: Address };
+    /// Threads that read, answer and run cheap models; auto is what quota and affinity allow.
+    IO_THREADS: Maybe<Count> =
+        "io_threads", "auto", Maybe { none: "auto", kind: Count { min: 1, max: 1024 } };
+    /// The model that POST /predict without a name means; auto is the only one there is.
+    DEFAULT_MODEL: Maybe<Text> = "default_model", "auto", Maybe { none: "auto", kind: Text };
     /// File that gets the bound addresses as JSON once all listen.
     ADDRESS_FILE: Maybe<FilePath> = "address_file", "off", Maybe { none: "off", kind: FilePath };
 

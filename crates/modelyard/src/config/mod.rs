@@ -4,6 +4,7 @@
 pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod layer;
+mod limits;
 pub(crate) mod mistake;
 pub(crate) mod model;
 mod models;
@@ -15,8 +16,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use modelyard_engine::threads;
+use modelyard_server::Limits;
+
 use crate::cli::Globals;
-use key::{Stack, refuse_unknown};
+use key::{AnyKey, Stack, refuse_unknown};
 use keys::{EngineChoice, LogFormat};
 use layer::Layer;
 use mistake::{Mistake, Mistakes};
@@ -36,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) engine: EngineConfig,
     /// Where to listen.
     pub(crate) listen: ListenConfig,
+    /// The network side's bounds.
+    pub(crate) limits: Limits,
     /// From start to stop.
     pub(crate) lifecycle: LifecycleConfig,
     /// Logs.
@@ -68,6 +74,10 @@ pub(crate) struct ListenConfig {
     pub(crate) grpc: Option<String>,
     /// Metrics.
     pub(crate) metrics: Option<String>,
+    /// Threads that read, answer and run cheap models.
+    pub(crate) io_threads: usize,
+    /// The model that `POST /predict` without a name means.
+    pub(crate) default_model: Option<String>,
     /// File that gets the bound addresses.
     pub(crate) address_file: Option<PathBuf>,
 }
@@ -166,8 +176,11 @@ impl Config {
                 http: stack.take(&keys::HTTP_ADDRESS, mistakes),
                 grpc: stack.take(&keys::GRPC_ADDRESS, mistakes),
                 metrics: stack.take(&keys::METRICS_ADDRESS, mistakes),
+                io_threads: stack.take(&keys::IO_THREADS, mistakes).unwrap_or_else(threads::budget),
+                default_model: stack.take(&keys::DEFAULT_MODEL, mistakes),
                 address_file: stack.take(&keys::ADDRESS_FILE, mistakes),
             },
+            limits: limits::check(&stack, mistakes),
             lifecycle: sections::lifecycle(&stack, mistakes),
             log: sections::log(&stack, mistakes),
             otlp: sections::otlp(&stack, mistakes),
@@ -176,12 +189,17 @@ impl Config {
     }
 }
 
+/// All keys outside `[model]` and `[models.NAME]`, in the order of the documentation.
+pub(crate) fn global_keys() -> impl Iterator<Item = &'static dyn AnyKey> {
+    keys::ALL.iter().chain(limits::ALL).copied()
+}
+
 /// The names of all keys outside `[models.NAME]`.
 fn known_names() -> Vec<&'static str> {
     let model = model::ALL.iter().map(|key| key.name()).filter(|name| *name != "path");
     // Leaked once a process: names live as long as keys do.
     let model = model.map(|name| &*format!("model.{name}").leak());
-    keys::ALL.iter().map(|key| key.name()).chain(model).collect()
+    global_keys().map(|key| key.name()).chain(model).collect()
 }
 
 fn refuse_unknown_keys(layer: &Layer, mistakes: &mut Mistakes) {

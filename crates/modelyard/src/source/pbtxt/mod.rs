@@ -6,4 +6,4 @@
 mod lexer;
 mod parser;
 
-pub(crate) use parser::{Field, Message, Scalar, SyntaxError, Value, parse};
+pub(crate) use parser::{Field, Message, Scalar, Value, parse};

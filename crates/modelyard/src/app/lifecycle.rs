@@ -1,0 +1,167 @@
+//! Starting → ready → draining → stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use modelyard_serving::Phase;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::load::Loader;
+use super::parent::Parent;
+use super::{App, address_file};
+use crate::config::ListenConfig;
+use crate::exit::{Exit, ExitWith};
+use crate::output;
+
+/// How often the progress bar is looked at while models load.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Everything that ends the server: SIGTERM, ctrl-C, the parent's end.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+    parent: Option<Parent>,
+}
+
+impl Stop {
+    fn new(parent: Option<Parent>) -> std::io::Result<Stop> {
+        Ok(Stop {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            parent,
+        })
+    }
+
+    /// Waits for the next reason to end and names it.
+    async fn wait(&mut self) -> &'static str {
+        let parent = self.parent;
+        let orphaned = async move {
+            match parent {
+                Some(parent) => parent.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "ctrl-C",
+            () = orphaned => {
+                self.parent = None;
+                "end of the parent process"
+            }
+        }
+    }
+}
+
+impl App {
+    /// Loads, serves until told to stop, drains.
+    ///
+    /// `parent` is watched where the configuration says so.
+    pub(crate) fn run(self, listen: &ListenConfig, parent: Parent) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("failed to start the control thread")?;
+        let result = runtime.block_on(self.live(listen, parent));
+        // Models that are still being loaded are nobody's any more.
+        runtime.shutdown_background();
+        result
+    }
+
+    async fn live(mut self, listen: &ListenConfig, parent: Parent) -> anyhow::Result<()> {
+        let parent = self.lifecycle.exit_with_parent.then_some(parent);
+        // Before anybody can know that there is a server: a signal must never meet the default.
+        let mut stop = Stop::new(parent).context("failed to listen for signals")?;
+        self.tell_addresses(listen)?;
+        let reason = tokio::select! {
+            loaded = self.load() => {
+                loaded?;
+                self.service.set_phase(Phase::Ready);
+                tracing::info!("ready");
+                stop.wait().await
+            }
+            reason = stop.wait() => reason,
+        };
+        self.drain(reason, &mut stop).await;
+        Ok(())
+    }
+
+    fn tell_addresses(&self, listen: &ListenConfig) -> anyhow::Result<()> {
+        let addresses = self.server.addresses();
+        let named =
+            [("HTTP", addresses.http), ("gRPC", addresses.grpc), ("metrics", addresses.metrics)];
+        for (what, address) in named {
+            if let Some(address) = address {
+                tracing::info!("{what} listens on {address}");
+            }
+        }
+        match &listen.address_file {
+            Some(path) => address_file::write(path, &addresses),
+            None => Ok(()),
+        }
+    }
+
+    /// Loads everything. An error when nothing could be loaded and that is to end the server.
+    async fn load(&mut self) -> anyhow::Result<()> {
+        let sources = std::mem::take(&mut self.sources);
+        let models = sources.len();
+        let versions: usize = sources.iter().map(|source| source.versions.len()).sum();
+        let mut bar = self.progress.bar("loading models", versions as u64);
+        let loader = Loader { service: self.service.clone(), engines: self.engines.clone() };
+        let mut answers = Arc::new(loader)
+            .start(sources, self.lifecycle.load_concurrency)
+            .context("failed to start the threads that load models")?;
+        let mut ready = 0;
+        loop {
+            match tokio::time::timeout(LOOK_EVERY, answers.recv()).await {
+                Ok(Some(is_ready)) => {
+                    ready += usize::from(is_ready);
+                    bar.step();
+                }
+                Ok(None) => break,
+                Err(_) => bar.look(),
+            }
+        }
+        if models == 0 {
+            tracing::warn!("the repository has no models");
+        } else if ready == 0 && self.lifecycle.exit_on_error {
+            return Err(self.nothing_loaded()).exit_with(Exit::Model);
+        }
+        Ok(())
+    }
+
+    fn nothing_loaded(&self) -> anyhow::Error {
+        let mut text = String::from("no model could be loaded");
+        for entry in self.service.index() {
+            text.push_str(&format!("\n  {} {}: {}", entry.model, entry.version, entry.reason));
+        }
+        text.push_str("\n  (--exit-on-error=false serves nevertheless)");
+        anyhow!(text)
+    }
+
+    /// Not ready at once; accepting for the delay; then finishing what is under way. A second
+    /// reason to end ends it at once.
+    async fn drain(self, reason: &'static str, stop: &mut Stop) {
+        let App { service, server, lifecycle, .. } = self;
+        service.set_phase(Phase::Draining);
+        tracing::info!(reason, "draining");
+        let finish = async {
+            tokio::time::sleep(lifecycle.drain_delay).await;
+            let grace = lifecycle.drain_timeout;
+            let finished = tokio::task::spawn_blocking(move || server.shutdown(grace)).await;
+            if !matches!(finished, Ok(true)) {
+                tracing::warn!("drain_timeout is over: requests under way were cut off");
+            }
+        };
+        tokio::select! {
+            () = finish => {}
+            reason = stop.wait() => {
+                output::complain(&format!("stopped at once: {reason} while draining"));
+                // The threads that serve would be waited for otherwise.
+                std::process::exit(i32::from(Exit::Failure as u8));
+            }
+        }
+        service.set_phase(Phase::Stopped);
+        tracing::info!("stopped");
+    }
+}

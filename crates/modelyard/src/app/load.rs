@@ -1,0 +1,125 @@
+//! Loading models: off the serving threads, a few at a time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use modelyard_engine::{LoadError, Loaded, ModelFile};
+use modelyard_graph::{Limits, file};
+use modelyard_serving::{Service, Version, VersionSpec, VersionState};
+use tokio::sync::mpsc;
+
+use crate::config::keys::EngineChoice;
+use crate::engines::Engines;
+use crate::source::check::{Checked, check};
+use crate::source::{ModelSource, VersionSource};
+
+/// What all loaders share.
+pub(super) struct Loader {
+    pub(super) service: Arc<Service>,
+    pub(super) engines: Arc<Engines>,
+}
+
+impl Loader {
+    /// Loads every version of `sources` with so many threads. The answer gets one message a
+    /// version, whether it is ready, and ends when all are done.
+    pub(super) fn start(
+        self: Arc<Self>,
+        sources: Vec<ModelSource>,
+        threads: usize,
+    ) -> std::io::Result<mpsc::UnboundedReceiver<bool>> {
+        let mut jobs = VecDeque::new();
+        for source in sources {
+            let source = Arc::new(source);
+            jobs.extend((0..source.versions.len()).map(|index| (source.clone(), index)));
+        }
+        let (done, answers) = mpsc::unbounded_channel();
+        let threads = threads.min(jobs.len());
+        let jobs = Arc::new(Mutex::new(jobs));
+        for index in 0..threads {
+            let (loader, jobs, done) = (self.clone(), jobs.clone(), done.clone());
+            std::thread::Builder::new().name(format!("load-{index}")).spawn(move || {
+                let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                while let Some((source, index)) = next() {
+                    // Nobody listens any more when the server was told to stop meanwhile.
+                    if done.send(loader.load(&source, &source.versions[index])).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        }
+        Ok(answers)
+    }
+
+    /// Brings one version up, or notes why not. Tells whether it is ready.
+    fn load(&self, source: &ModelSource, version: &VersionSource) -> bool {
+        let (model, number) = (source.name.as_str(), version.number);
+        for warning in &source.triton.warnings {
+            tracing::warn!(model, "{warning}");
+        }
+        let state = match self.bring_up(source, version) {
+            Ok(version) => {
+                tracing::info!(
+                    model,
+                    version = number,
+                    engine = version.engine(),
+                    "model is ready"
+                );
+                VersionState::Ready(Arc::new(version))
+            }
+            Err(reason) => {
+                tracing::error!(model, version = number, "model is not available: {reason}");
+                VersionState::Unavailable(reason)
+            }
+        };
+        let ready = matches!(state, VersionState::Ready(_));
+        self.service.set_version(model, number, state);
+        ready
+    }
+
+    fn bring_up(&self, source: &ModelSource, version: &VersionSource) -> Result<Version, String> {
+        let checked = check(source, version).map_err(|mistakes| mistakes.to_string())?;
+        let spec = spec(source, version.number, checked, self.engines.clone());
+        Version::load(spec).map_err(|error| error.to_string())
+    }
+}
+
+/// What the core needs to load a version, and to load it again after its engine panicked.
+fn spec(source: &ModelSource, number: u64, checked: Checked, engines: Arc<Engines>) -> VersionSpec {
+    let choice = source.settings.engine;
+    let reader = Reader::new(checked.file);
+    VersionSpec {
+        model: source.name.clone(),
+        number,
+        config: source.settings.serving.clone(),
+        labels: checked.labels,
+        load: Box::new(move || reader.load(&engines, choice)),
+    }
+}
+
+/// Hands out the parsed model once and reads it again afterwards: a second load is rare, and a
+/// parsed model is as large as its weights.
+struct Reader {
+    path: std::path::PathBuf,
+    first: Mutex<Option<ModelFile>>,
+}
+
+impl Reader {
+    fn new(file: ModelFile) -> Reader {
+        Reader { path: file.path.clone(), first: Mutex::new(Some(file)) }
+    }
+
+    fn load(&self, engines: &Engines, choice: Option<EngineChoice>) -> Result<Loaded, LoadError> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let file = match first {
+            Some(file) => file,
+            None => ModelFile {
+                model: file::read_file(&self.path, &Limits::default()).map_err(|error| {
+                    let message = format!("failed to read the model again: {error}");
+                    LoadError::Failed { engine: "auto", message }
+                })?,
+                path: self.path.clone(),
+            },
+        };
+        engines.load(choice, &file)
+    }
+}
