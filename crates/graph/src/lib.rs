@@ -13,6 +13,7 @@
 //! | `verify` | what must hold: names, order, types, sizes |
 //! | `encode`, `encode_attribute` | from the model back to the wire form |
 //! | `builder` | models made in code |
+//! | `infer`, [`summary`] | shapes, FLOPs, memory |
 //! | [`file`] | models and external data on disk |
 
 mod builder;
@@ -25,10 +26,12 @@ mod encode;
 mod encode_attribute;
 mod error;
 pub mod file;
+mod infer;
 mod limits;
 mod model;
 mod node;
 mod proto;
+pub mod summary;
 mod value;
 mod verify;
 
@@ -36,6 +39,7 @@ pub use builder::GraphBuilder;
 pub use constant::{Constant, ConstantData, ExternalData, SparseConstant};
 pub use element_type::ElementType;
 pub use error::{Problem, ReadError, SignatureError};
+pub use infer::Symbols;
 pub use limits::Limits;
 pub use model::{Function, Graph, Model, Nodes, Quantization};
 pub use node::{Attribute, AttributeValue, Node};

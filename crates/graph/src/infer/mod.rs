@@ -1,0 +1,270 @@
+//! Shapes of all values, and from them FLOPs and memory.
+//!
+//! A walk over the nodes in order; each operator has a rule that says what is known of its
+//! outputs. Small integers (shapes, axes) are followed through nodes. Dimensions that are not
+//! fixed are given by the caller, or stand for 1. Where a rule does not suffice, the file's own
+//! word on the outputs is taken, and the node is reported: nothing is guessed.
+//!
+//! | module | operators |
+//! |---|---|
+//! | `elementwise` | arithmetic, activations, casts, (de)quantization |
+//! | `linear` | MatMul, Gemm, Einsum |
+//! | `convolution`, `pooling`, `window` | what slides over space |
+//! | `normalization`, `reduction` | what adds up |
+//! | `reshape`, `selection`, `resize`, `generation` | what moves or makes elements |
+//! | `recurrent`, `attention` | LSTM, GRU, RNN; fused attention |
+//! | `control` | If, Loop, Scan, and functions of the model |
+
+mod attention;
+mod control;
+mod convolution;
+mod elementwise;
+mod fact;
+mod generation;
+mod linear;
+mod live;
+mod normalization;
+mod pooling;
+mod recurrent;
+mod reduction;
+mod reshape;
+mod resize;
+mod selection;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::collections::{BTreeMap, HashMap};
+
+use fact::{Answer, Fact, Op, Rule, size_of};
+
+use crate::{Constant, Function, Graph, Model, Node, Value, ValueType};
+
+/// Sizes for symbolic dimensions by name. A symbol that is not here stands for 1.
+pub type Symbols = BTreeMap<String, usize>;
+
+/// Nodes visited at most: functions may call functions, each several times.
+const MOST_VISITS: usize = 1 << 21;
+
+/// Calls of functions by functions followed at most.
+const MOST_CALLS: usize = 32;
+
+/// What the walk found.
+#[derive(Default)]
+pub(crate) struct Estimate {
+    pub(crate) flops: u64,
+    pub(crate) peak_bytes: u64,
+    pub(crate) generated: u64,
+    pub(crate) generated_bytes: u64,
+    /// By operator: how many nodes could not be inferred, and the first of them.
+    pub(crate) unknown: BTreeMap<String, (usize, String)>,
+}
+
+/// Walks `model` with these sizes.
+pub(crate) fn estimate(model: &Model, symbols: &Symbols) -> Estimate {
+    let mut walk = Walk::new(model, symbols);
+    let inputs = model.graph.inputs.iter().map(|input| walk.declared(&input.value_type)).collect();
+    let walked = walk.graph(&model.graph, inputs);
+    let mut estimate = walk.estimate;
+    estimate.flops = walked.flops;
+    estimate.peak_bytes = walked.peak_bytes;
+    estimate
+}
+
+/// The rule for an operator, named as [`Node::operator`] does.
+fn rule(operator: &str) -> Option<Rule> {
+    let families = [
+        elementwise::rule,
+        linear::rule,
+        convolution::rule,
+        pooling::rule,
+        normalization::rule,
+        reduction::rule,
+        reshape::rule,
+        selection::rule,
+        resize::rule,
+        generation::rule,
+        recurrent::rule,
+        attention::rule,
+    ];
+    families.iter().find_map(|family| family(operator))
+}
+
+/// What a graph gives and costs in one run.
+#[derive(Default)]
+struct Walked {
+    outputs: Vec<Option<Fact>>,
+    flops: u64,
+    peak_bytes: u64,
+}
+
+struct Walk<'a> {
+    model: &'a Model,
+    symbols: &'a Symbols,
+    /// Facts by name, the outermost graph's first; a function starts anew.
+    scopes: Vec<HashMap<String, Fact>>,
+    functions: HashMap<(&'a str, &'a str), &'a Function>,
+    visits: usize,
+    calls: usize,
+    estimate: Estimate,
+}
+
+impl<'a> Walk<'a> {
+    fn new(model: &'a Model, symbols: &'a Symbols) -> Walk<'a> {
+        let functions = model.functions.iter();
+        Walk {
+            model,
+            symbols,
+            scopes: Vec::new(),
+            functions: functions
+                .map(|function| ((&*function.domain, &*function.name), function))
+                .collect(),
+            visits: 0,
+            calls: 0,
+            estimate: Estimate::default(),
+        }
+    }
+
+    /// A graph whose inputs are as given.
+    fn graph(&mut self, graph: &Graph, inputs: Vec<Option<Fact>>) -> Walked {
+        let mut facts: HashMap<String, Fact> = graph
+            .initializers
+            .iter()
+            .map(|constant| (constant.name.clone(), Fact::of_constant(constant)))
+            .collect();
+        for sparse in &graph.sparse_initializers {
+            let fact = Fact::new(sparse.values.element_type, &sparse.dims);
+            facts.insert(sparse.values.name.clone(), Fact { constant: true, ..fact });
+        }
+        for (input, fact) in graph.inputs.iter().zip(inputs) {
+            // An initializer of the same name is a default, which estimates go by.
+            if let (Some(fact), false) = (fact, facts.contains_key(&input.name)) {
+                facts.insert(input.name.clone(), fact);
+            }
+        }
+        let declared = graph.value_info.iter().chain(&graph.outputs);
+        let outputs: Vec<&str> = graph.outputs.iter().map(|output| output.name.as_str()).collect();
+        self.body(&graph.nodes, facts, declared, &outputs)
+    }
+
+    /// The nodes of a graph or function that sees `facts` at first.
+    fn body<'n>(
+        &mut self,
+        nodes: &[Node],
+        facts: HashMap<String, Fact>,
+        declared: impl Iterator<Item = &'n Value>,
+        outputs: &[&str],
+    ) -> Walked {
+        let declared: HashMap<&str, &ValueType> =
+            declared.map(|value| (value.name.as_str(), &value.value_type)).collect();
+        let given = facts.values().filter(|fact| !fact.constant).map(Fact::bytes);
+        let mut live = live::Live::new(nodes, outputs, given.fold(0, u64::saturating_add));
+        let mut flops = 0u64;
+        self.scopes.push(facts);
+        for (index, node) in nodes.iter().enumerate() {
+            let walked = self.node(node, &declared);
+            flops = flops.saturating_add(walked.flops);
+            let made = walked.outputs.iter().flatten().filter(|fact| !fact.constant);
+            live.grow(made.map(Fact::bytes).fold(0, u64::saturating_add), walked.peak_bytes);
+            for (name, fact) in node.outputs.iter().zip(walked.outputs) {
+                if let (Some(fact), Some(scope)) = (fact, self.scopes.last_mut()) {
+                    scope.insert(name.clone(), fact);
+                }
+            }
+            if let Some(scope) = self.scopes.last() {
+                live.shrink(index, scope);
+            }
+        }
+        let facts = self.scopes.pop().unwrap_or_default();
+        Walked {
+            outputs: outputs.iter().map(|name| facts.get(*name).cloned()).collect(),
+            flops,
+            peak_bytes: live.peak(),
+        }
+    }
+
+    /// One node: by its rule, or by what the file says of its outputs.
+    fn node(&mut self, node: &Node, declared: &HashMap<&str, &ValueType>) -> Walked {
+        self.visits += 1;
+        let operator = node.operator();
+        let function = self.functions.get(&(&*node.domain, &*node.op_type)).copied();
+        let inputs: Vec<Option<Fact>> =
+            node.inputs.iter().map(|name| self.fact(name).cloned()).collect();
+        let constant = !operator.starts_with("Random")
+            && node.inputs.iter().zip(&inputs).all(|(name, fact)| {
+                name.is_empty() || fact.as_ref().is_some_and(|fact| fact.constant)
+            });
+        let answer = match (function, operator.as_str()) {
+            (Some(function), _) => self.call(function, node, inputs),
+            (None, "If" | "Loop" | "Scan") => self.control(node, inputs),
+            _ => self.ruled(node, &operator, &inputs),
+        };
+        let known = answer.is_some();
+        let mut walked = answer.unwrap_or_default();
+        walked.outputs.resize(node.outputs.len(), None);
+        let mut missing = false;
+        for (name, fact) in node.outputs.iter().zip(&mut walked.outputs) {
+            if fact.is_none() {
+                *fact = declared.get(name.as_str()).and_then(|found| self.declared(found));
+                missing |= fact.is_none() && self.is_dense(declared.get(name.as_str()));
+            }
+            if let Some(fact) = fact.as_mut() {
+                fact.constant = constant;
+            }
+        }
+        if constant {
+            // Done once, at load.
+            walked.flops = 0;
+            self.count_generated(&operator, &walked.outputs);
+        }
+        let wanted = node.outputs.iter().any(|name| !name.is_empty());
+        if !known || (missing && wanted && node.subgraphs().next().is_some()) {
+            let label = node.label().to_owned();
+            self.estimate.unknown.entry(operator).or_insert((0, label)).0 += 1;
+        }
+        walked
+    }
+
+    fn ruled(&mut self, node: &Node, operator: &str, inputs: &[Option<Fact>]) -> Option<Walked> {
+        let op = Op {
+            node,
+            inputs: inputs.iter().map(Option::as_ref).collect(),
+            opset: self.model.opset(&node.domain).unwrap_or(1),
+        };
+        let Answer { outputs, flops } = rule(operator)?(&op)?;
+        Some(Walked { outputs, flops, peak_bytes: 0 })
+    }
+
+    fn fact(&self, name: &str) -> Option<&Fact> {
+        self.scopes.iter().rev().find_map(|scope| scope.get(name))
+    }
+
+    /// What the file says of a value, with sizes for its symbols.
+    fn declared(&self, value_type: &ValueType) -> Option<Fact> {
+        let (element_type, dims) = value_type.as_tensor()?;
+        let dims: Vec<usize> = dims?.iter().map(|dim| size_of(dim, self.symbols)).collect();
+        Some(Fact::new(element_type, &dims))
+    }
+
+    /// Whether a value is a dense tensor as far as the file says.
+    fn is_dense(&self, value_type: Option<&&ValueType>) -> bool {
+        value_type
+            .is_none_or(|found| matches!(found, ValueType::Tensor { .. } | ValueType::Unknown))
+    }
+
+    /// Some files make their weights by nodes instead of storing them.
+    fn count_generated(&mut self, operator: &str, outputs: &[Option<Fact>]) {
+        if operator == "ConstantOfShape" {
+            for fact in outputs.iter().flatten() {
+                let estimate = &mut self.estimate;
+                estimate.generated = estimate.generated.saturating_add(fact.elements());
+                estimate.generated_bytes = estimate.generated_bytes.saturating_add(fact.bytes());
+            }
+        }
+    }
+}
+
+/// Bytes of a stored constant.
+pub(crate) fn stored_bytes(constant: &Constant) -> u64 {
+    constant.byte_len().map_or(0, |bytes| bytes as u64)
+}
