@@ -11,9 +11,12 @@ mod commands;
 mod config;
 mod engines;
 mod exit;
+mod files;
+mod http_client;
 mod observe;
 mod output;
 mod source;
+mod tensors;
 
 use std::process::ExitCode;
 

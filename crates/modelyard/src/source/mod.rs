@@ -102,7 +102,7 @@ fn split_argument(argument: &str) -> (Option<&str>, &Path) {
 }
 
 /// The model at a path: a file, or a folder with versions.
-fn one(name: Option<&str>, path: &Path, config: &Config) -> Result<ModelSource, String> {
+pub(crate) fn one(name: Option<&str>, path: &Path, config: &Config) -> Result<ModelSource, String> {
     if let Some(name) = name {
         validate_name(name)?;
     }
