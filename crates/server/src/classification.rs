@@ -79,7 +79,7 @@ fn top<T: Element, V: PartialOrd + Display>(
         (true, Some(&rows)) => rows,
         _ => 1,
     };
-    let row_len = if rows == 0 { 0 } else { values.len() / rows };
+    let row_len = values.len().checked_div(rows).unwrap_or(0);
     let count = classes.count.min(row_len);
     let mut texts = Vec::with_capacity(rows * count);
     for row in values.chunks(row_len.max(1)) {

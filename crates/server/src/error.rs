@@ -53,7 +53,7 @@ mod tests {
     fn every_code_has_its_place() {
         let table: Vec<(u16, i32, &str)> = ErrorCode::ALL
             .into_iter()
-            .map(|code| wire(code))
+            .map(wire)
             .map(|wire| (wire.http.as_u16(), wire.grpc as i32, wire.reason.name()))
             .collect();
         // The numbers of the gRPC specification and of RFC 9110.

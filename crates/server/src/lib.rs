@@ -11,7 +11,7 @@
 //! | `json` | numbers straight into tensor buffers and straight out of them |
 //! | `grpc` | the same protocol over gRPC |
 //! | `metrics` | Prometheus text |
-//! | `classification`, `options` | what means the same in both protocols |
+//! | `classification`, `identity`, `options` | what means the same in both protocols |
 //! | `error` | error codes on the wire, in one table |
 
 mod classification;
@@ -19,6 +19,7 @@ mod config;
 pub mod error;
 pub mod grpc;
 mod http;
+mod identity;
 mod io;
 mod options;
 mod rest;

@@ -33,6 +33,7 @@ fn generate(proto: &Path, target: &Path) {
     tonic_prost_build::configure()
         .bytes(".")
         .btree_map(".")
+        .build_server(false)
         .build_transport(false)
         .out_dir(target)
         .compile_fds(descriptors.clone())

@@ -1,21 +1,20 @@
 //! The life of one connection, whatever is spoken on it.
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
-use tonic::service::Routes;
 
 use super::watch::{Order, Watch, WatchedStream};
 use crate::Limits;
+use crate::grpc::Grpc;
 use crate::rest::{self, App};
 
 /// What is spoken on a port.
@@ -32,13 +31,13 @@ pub(crate) enum Protocol {
 /// Everything that connections of one IO thread share.
 pub(super) struct Speaker {
     app: Arc<App>,
-    grpc: Routes,
+    grpc: Arc<Grpc>,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
 
 impl Speaker {
-    pub(super) fn new(app: Arc<App>, grpc: Routes) -> Self {
+    pub(super) fn new(app: Arc<App>, grpc: Arc<Grpc>) -> Self {
         let (http1, http2) = (http1_builder(app.limits()), http2_builder(app.limits()));
         Speaker { app, grpc, http1, http2 }
     }
@@ -101,13 +100,12 @@ impl Speaker {
 
     async fn grpc(&self, stream: TcpStream, watch: &Arc<Watch>) {
         let io = TokioIo::new(WatchedStream::http2(stream, watch.clone()));
-        let (routes, streams) = (TowerToHyperService::new(self.grpc.clone()), watch.clone());
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            let watch = streams.clone();
-            let answer = hyper::service::Service::call(&routes, request);
+        let (grpc, streams) = (self.grpc.clone(), watch.clone());
+        let service = service_fn(move |request| {
+            let (grpc, watch) = (grpc.clone(), streams.clone());
             async move {
                 let _under_way = watch.request();
-                answer.await
+                Ok::<_, Infallible>(grpc.answer(request).await)
             }
         });
         let mut connection = pin!(self.http2.serve_connection(io, service));

@@ -24,8 +24,9 @@ use self::connection::Speaker;
 use self::thread::Door;
 pub(crate) use self::watch::Watch;
 use self::watch::{Order, Patience};
+use crate::ServerConfig;
+use crate::grpc::Grpc;
 use crate::rest::App;
-use crate::{ServerConfig, grpc};
 
 /// Why the network side did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -156,11 +157,11 @@ fn start_threads(
 ) -> std::io::Result<()> {
     let places = Arc::new(Semaphore::new(config.limits.connections));
     let threads = config.io_threads.max(1);
-    let routes = grpc::routes(&service, &config.limits);
+    let grpc = Arc::new(Grpc::new(service.clone(), config.limits.clone()));
     let app = Arc::new(App::new(service, config));
     let mut doors = Vec::with_capacity(threads);
     for index in 0..threads {
-        let speaker = Speaker::new(app.clone(), routes.clone());
+        let speaker = Speaker::new(app.clone(), grpc.clone());
         let patience = Patience::new(app.limits());
         let (door, handle) = thread::start(format!("io-{index}"), patience, speaker)?;
         running.threads.push(handle);

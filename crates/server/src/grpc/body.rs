@@ -1,0 +1,104 @@
+//! Response bodies: framed messages, then trailers.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body as HttpBody, Frame};
+use tonic::Status;
+
+use super::encode::Pieces;
+use super::stream::Answers;
+use crate::http::Coding;
+
+/// The body of an answer.
+#[derive(Default)]
+pub(crate) struct Body(Kind);
+
+#[derive(Default)]
+enum Kind {
+    /// Nothing: the status is in the headers.
+    #[default]
+    Empty,
+    /// The pieces of one message in reverse, then that all went well.
+    Answer(Pieces),
+    /// Answers as they come.
+    Stream(Box<Answers>),
+    /// What tonic says.
+    Tonic(tonic::body::Body),
+}
+
+impl Body {
+    /// One message.
+    pub(super) fn answer(mut pieces: Pieces) -> Self {
+        pieces.reverse();
+        Body(Kind::Answer(pieces))
+    }
+
+    /// Many messages.
+    pub(super) fn stream(answers: Answers) -> Self {
+        Body(Kind::Stream(Box::new(answers)))
+    }
+}
+
+impl From<tonic::body::Body> for Body {
+    fn from(body: tonic::body::Body) -> Self {
+        Body(Kind::Tonic(body))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Answer(pieces) => {
+                let frame = match pieces.pop() {
+                    Some(piece) => Frame::data(piece),
+                    None => {
+                        self.0 = Kind::Empty;
+                        Frame::trailers(success())
+                    }
+                };
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Kind::Stream(answers) => answers.poll_frame(cx).map(|frame| frame.map(Ok)),
+            Kind::Tonic(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Answer(_) | Kind::Stream(_) => false,
+            Kind::Tonic(body) => body.is_end_stream(),
+        }
+    }
+}
+
+/// The trailers of a call that went well.
+pub(super) fn success() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    trailers
+}
+
+/// The same message compressed.
+pub(super) fn compress(coding: Coding, mut pieces: Pieces) -> Pieces {
+    const HEAD: usize = 5;
+    if let Some(first) = pieces.first_mut() {
+        // The first piece begins with the frame's head, which stays outside.
+        *first = first.slice(HEAD..);
+    }
+    let message = coding.encode(&pieces);
+    let mut head = BytesMut::with_capacity(HEAD);
+    head.put_u8(1);
+    head.put_u32(u32::try_from(message.len()).expect("messages are below 4 GiB, compressed too"));
+    Pieces::from_iter([head.freeze(), message])
+}

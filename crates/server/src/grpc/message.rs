@@ -1,0 +1,256 @@
+//! A `ModelInferRequest` in place: what it says, borrowed from the frame, and its tensors as
+//! they came.
+
+use bytes::Bytes;
+use modelyard_serving::InferError;
+use modelyard_tensor::Rope;
+use smallvec::SmallVec;
+
+use super::parameters::Parameter;
+use super::wire::{self, Fields, Value, malformed};
+
+/// Most inputs, outputs, raw contents, or parameters in one list. No model has as many; a
+/// message of empty entries would otherwise cost far more memory than it has bytes.
+const MAX_ENTRIES: usize = 1024;
+/// Most dimensions of one tensor.
+const MAX_RANK: usize = 64;
+
+/// A message taken apart: the raw contents as they came, everything else in one piece.
+#[derive(Debug)]
+pub(super) struct Message {
+    head: Bytes,
+    raw: SmallVec<[Rope; 2]>,
+}
+
+/// What a message says besides its raw contents.
+#[derive(Debug, Default)]
+pub(super) struct Head<'a> {
+    pub(super) model_name: &'a str,
+    pub(super) model_version: &'a str,
+    pub(super) id: &'a str,
+    pub(super) parameters: SmallVec<[Parameter<'a>; 2]>,
+    pub(super) inputs: SmallVec<[InputHead<'a>; 2]>,
+    pub(super) outputs: SmallVec<[OutputHead<'a>; 2]>,
+}
+
+/// One input tensor.
+#[derive(Debug, Default)]
+pub(super) struct InputHead<'a> {
+    pub(super) name: &'a str,
+    pub(super) datatype: &'a str,
+    pub(super) shape: SmallVec<[i64; 6]>,
+    pub(super) parameters: SmallVec<[Parameter<'a>; 1]>,
+    /// `InferTensorContents`, in pieces that stand for their concatenation.
+    pub(super) contents: SmallVec<[&'a [u8]; 1]>,
+}
+
+/// One output that is asked for.
+#[derive(Debug, Default)]
+pub(super) struct OutputHead<'a> {
+    pub(super) name: &'a str,
+    pub(super) parameters: SmallVec<[Parameter<'a>; 1]>,
+}
+
+impl Message {
+    /// Takes a message apart without copying its raw contents. The rest is joined when it came
+    /// in pieces.
+    pub(super) fn split(mut message: Rope) -> Result<Self, InferError> {
+        const RAW_INPUT_CONTENTS: u64 = 7 << 3 | 2;
+        let mut head = Rope::default();
+        let mut raw = SmallVec::new();
+        // Fields before the next raw contents.
+        let mut run = 0;
+        while run < message.len() {
+            let Field { key, head_len, len } = Field::peek(&message, run)?;
+            if key != RAW_INPUT_CONTENTS {
+                run += len;
+                continue;
+            }
+            head = append(head, take(&mut message, run)?);
+            take(&mut message, head_len)?;
+            run = 0;
+            bounded_push(&mut raw, take(&mut message, len - head_len)?, "raw_input_contents")?;
+        }
+        head = append(head, take(&mut message, run)?);
+        Ok(Message { head: head.into_bytes(), raw })
+    }
+
+    /// Reads everything but the tensors.
+    pub(super) fn head(&self) -> Result<Head<'_>, InferError> {
+        Head::read(&self.head)
+    }
+
+    /// The raw contents, in order.
+    pub(super) fn raw(&self) -> &[Rope] {
+        &self.raw
+    }
+
+    /// Bytes of this message that `part` of its head are, shared.
+    pub(super) fn share(&self, part: &[u8]) -> Bytes {
+        self.head.slice_ref(part)
+    }
+}
+
+/// Where a field of a message in pieces begins and ends.
+struct Field {
+    key: u64,
+    /// Bytes before the value.
+    head_len: usize,
+    /// Bytes of all.
+    len: usize,
+}
+
+impl Field {
+    /// Looks at the field at `position`.
+    fn peek(message: &Rope, position: usize) -> Result<Self, InferError> {
+        // A key and a length take ten bytes each at most.
+        let mut copy = [0; 20];
+        let ahead = peek(message, position, &mut copy);
+        let (key, key_len) = wire::varint(ahead)?;
+        let rest = &ahead[key_len..];
+        let (head_len, value_len) = match key & 7 {
+            0 => (key_len, wire::varint(rest)?.1),
+            1 => (key_len, 8),
+            2 => {
+                let (len, len_len) = wire::varint(rest)?;
+                let len = usize::try_from(len).unwrap_or(usize::MAX);
+                (key_len + len_len, len)
+            }
+            5 => (key_len, 4),
+            _ => return Err(malformed("a field has an unknown wire type")),
+        };
+        let left = message.len() - position;
+        match head_len.checked_add(value_len) {
+            Some(len) if len <= left => Ok(Field { key, head_len, len }),
+            _ => Err(malformed("it is cut off")),
+        }
+    }
+}
+
+/// At most 20 bytes at `position`: in place when one chunk has them, else copied.
+fn peek<'a>(message: &'a Rope, position: usize, copy: &'a mut [u8; 20]) -> &'a [u8] {
+    let mut skipped = 0;
+    let mut copied = 0;
+    for chunk in message.chunks() {
+        let start = (position + copied).saturating_sub(skipped);
+        if let Some(ahead) = chunk.get(start..) {
+            let missing = copy.len() - copied;
+            if copied == 0 && ahead.len() >= missing {
+                return &ahead[..missing];
+            }
+            let count = ahead.len().min(missing);
+            copy[copied..copied + count].copy_from_slice(&ahead[..count]);
+            copied += count;
+            if copied == copy.len() {
+                break;
+            }
+        }
+        skipped += chunk.len();
+    }
+    &copy[..copied]
+}
+
+fn take(message: &mut Rope, len: usize) -> Result<Rope, InferError> {
+    message.split_to(len).ok_or_else(|| malformed("it is cut off"))
+}
+
+fn append(mut head: Rope, more: Rope) -> Rope {
+    if head.is_empty() {
+        return more;
+    }
+    more.chunks().iter().for_each(|chunk| head.push(chunk.clone()));
+    head
+}
+
+fn bounded_push<A: smallvec::Array>(
+    list: &mut SmallVec<A>,
+    item: A::Item,
+    what: &str,
+) -> Result<(), InferError> {
+    if list.len() == MAX_ENTRIES {
+        return Err(InferError::invalid(format!(
+            "the request has more than {MAX_ENTRIES} entries of {what}"
+        )));
+    }
+    list.push(item);
+    Ok(())
+}
+
+impl<'a> Head<'a> {
+    fn read(message: &'a [u8]) -> Result<Self, InferError> {
+        let mut head = Head::default();
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => head.model_name = value.text()?,
+                2 => head.model_version = value.text()?,
+                3 => head.id = value.text()?,
+                4 => {
+                    let parameter = Parameter::read(value.block()?)?;
+                    bounded_push(&mut head.parameters, parameter, "parameters")?;
+                }
+                5 => bounded_push(&mut head.inputs, InputHead::read(value.block()?)?, "inputs")?,
+                6 => bounded_push(&mut head.outputs, OutputHead::read(value.block()?)?, "outputs")?,
+                _ => {}
+            }
+        }
+        Ok(head)
+    }
+}
+
+impl<'a> InputHead<'a> {
+    fn read(message: &'a [u8]) -> Result<Self, InferError> {
+        let mut input = InputHead::default();
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => input.name = value.text()?,
+                2 => input.datatype = value.text()?,
+                3 => input.read_dims(value)?,
+                4 => {
+                    let parameter = Parameter::read(value.block()?)?;
+                    bounded_push(&mut input.parameters, parameter, "input parameters")?;
+                }
+                5 => bounded_push(&mut input.contents, value.block()?, "contents")?,
+                _ => {}
+            }
+        }
+        Ok(input)
+    }
+
+    /// Dimensions, packed or one by one.
+    fn read_dims(&mut self, value: Value<'a>) -> Result<(), InferError> {
+        let mut push = |dim: u64| {
+            if self.shape.len() == MAX_RANK {
+                return Err(InferError::invalid(format!(
+                    "an input has more than {MAX_RANK} dimensions"
+                )));
+            }
+            self.shape.push(dim.cast_signed());
+            Ok(())
+        };
+        match value {
+            Value::Varint(dim) => push(dim),
+            Value::Block(dims) => wire::packed(dims).try_for_each(|dim| push(dim?)),
+            _ => Err(malformed("a shape is no list of integers")),
+        }
+    }
+}
+
+impl<'a> OutputHead<'a> {
+    fn read(message: &'a [u8]) -> Result<Self, InferError> {
+        let mut output = OutputHead::default();
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => output.name = value.text()?,
+                2 => {
+                    let parameter = Parameter::read(value.block()?)?;
+                    bounded_push(&mut output.parameters, parameter, "output parameters")?;
+                }
+                _ => {}
+            }
+        }
+        Ok(output)
+    }
+}
