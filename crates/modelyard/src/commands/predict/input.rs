@@ -25,7 +25,7 @@ enum Content {
 }
 
 /// The inputs of a model, in its order, from all `--input` arguments.
-pub(super) fn read(
+pub(crate) fn read(
     arguments: &[String],
     signature: &Signature,
     invert: bool,

@@ -5,7 +5,7 @@
 
 mod answer;
 mod classes;
-mod input;
+pub(crate) mod input;
 mod local;
 mod remote;
 mod show;

@@ -1,0 +1,225 @@
+//! The result as a picture: latency over throughput, one line for each percentile.
+//!
+//! Latency is logarithmic, since p50 and p99.9 lie orders apart. Bars are the intervals. Colours
+//! follow the reader's light or dark theme.
+
+use std::fmt::Write as _;
+
+use super::report::{Point, Report};
+use super::summary::QUANTILES;
+use super::table::{count, load, time};
+
+const WIDTH: f64 = 860.0;
+const HEIGHT: f64 = 480.0;
+const LEFT: f64 = 78.0;
+const RIGHT: f64 = 812.0;
+const TOP: f64 = 84.0;
+const BOTTOM: f64 = 410.0;
+
+const STYLE: &str = "\
+text{font:12px system-ui,sans-serif;fill:#57606a}.title{font-size:17px;font-weight:600;fill:#1f2328}\
+.grid{stroke:#d0d7de;stroke-width:1}.paper{fill:#fff}.point{font-size:11px}\
+.p0{--c:#1a7f37}.p1{--c:#0969da}.p2{--c:#bf5700}.p3{--c:#cf222e}\
+.line{fill:none;stroke:var(--c);stroke-width:2.2;stroke-linejoin:round}\
+.dot{fill:var(--c)}.bar{stroke:var(--c);stroke-width:1.4;opacity:.55}.name{fill:var(--c);font-weight:600}\
+@media(prefers-color-scheme:dark){text{fill:#9198a1}.title{fill:#f0f6fc}.grid{stroke:#30363d}\
+.paper{fill:#0d1117}.p0{--c:#3fb950}.p1{--c:#4493f8}.p2{--c:#f0883e}.p3{--c:#f85149}}";
+
+/// Draws the report.
+pub(crate) fn draw(report: &Report) -> String {
+    let mut points: Vec<&Point> =
+        report.points.iter().filter(|point| point.completed > 0).collect();
+    points.sort_by(|a, b| a.throughput.value.total_cmp(&b.throughput.value));
+    let scale = Scale::around(&points);
+    let mut svg = String::new();
+    let _ = write!(
+        svg,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\"><style>{STYLE}</style>\
+         <rect class=\"paper\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"8\"/>"
+    );
+    heading(&mut svg, report);
+    axes(&mut svg, &scale);
+    for (number, (name, _)) in QUANTILES.iter().enumerate() {
+        let _ = write!(svg, "<g class=\"p{number}\">");
+        series(&mut svg, &scale, &points, name);
+        legend(&mut svg, number, name);
+        svg.push_str("</g>");
+    }
+    labels(&mut svg, &scale, &points);
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// From figures to places: requests a second to the right, log latency upwards.
+struct Scale {
+    throughput_max: f64,
+    latency_min: f64,
+    latency_max: f64,
+}
+
+impl Scale {
+    fn around(points: &[&Point]) -> Self {
+        let latencies = || points.iter().flat_map(|point| point.latency_us.values());
+        let low = latencies().map(|p| p.low).fold(f64::INFINITY, f64::min);
+        let high = latencies().map(|p| p.high).fold(0.0, f64::max);
+        let throughput = points.iter().map(|point| point.throughput.high).fold(0.0, f64::max);
+        let (low, high) = if high > 0.0 { (low.max(0.1), high) } else { (1.0, 1000.0) };
+        Scale {
+            throughput_max: if throughput > 0.0 { throughput * 1.08 } else { 1.0 },
+            latency_min: low / 1.4,
+            latency_max: high * 1.4,
+        }
+    }
+
+    fn x(&self, throughput: f64) -> f64 {
+        LEFT + (RIGHT - LEFT) * throughput / self.throughput_max
+    }
+
+    fn y(&self, micros: f64) -> f64 {
+        let whole = (self.latency_max / self.latency_min).ln();
+        let part = (micros.max(self.latency_min) / self.latency_min).ln();
+        BOTTOM - (BOTTOM - TOP) * part / whole
+    }
+}
+
+fn heading(svg: &mut String, report: &Report) {
+    let model = report.model.as_deref().unwrap_or(&report.target);
+    let _ = write!(
+        svg,
+        "<text class=\"title\" x=\"24\" y=\"34\">{} over {}</text>\
+         <text x=\"24\" y=\"54\">latency by throughput; {} × {} s a point, bars: 95 % intervals</text>",
+        escape(model),
+        report.protocol,
+        report.rounds,
+        count(report.duration_s),
+    );
+}
+
+fn axes(svg: &mut String, scale: &Scale) {
+    let step = round_step(scale.throughput_max / 6.0);
+    let mut throughput = 0.0;
+    while throughput <= scale.throughput_max {
+        let x = scale.x(throughput);
+        let _ = write!(
+            svg,
+            "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{BOTTOM}\"/>\
+             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+            BOTTOM + 20.0,
+            count(throughput)
+        );
+        throughput += step;
+    }
+    let mut decade = 10f64.powf(scale.latency_min.log10().floor());
+    while decade <= scale.latency_max {
+        for factor in [1.0, 2.0, 5.0] {
+            let micros = decade * factor;
+            if (scale.latency_min..=scale.latency_max).contains(&micros) {
+                let y = scale.y(micros);
+                let _ = write!(
+                    svg,
+                    "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+                     <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                    LEFT - 8.0,
+                    y + 4.0,
+                    short_time(micros)
+                );
+            }
+        }
+        decade *= 10.0;
+    }
+    let _ = write!(
+        svg,
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">good answers per second</text>",
+        (LEFT + RIGHT) / 2.0,
+        BOTTOM + 46.0
+    );
+}
+
+fn series(svg: &mut String, scale: &Scale, points: &[&Point], name: &str) {
+    let known = points.iter().filter_map(|point| Some((point, point.latency_us.get(name)?)));
+    let mut path = String::new();
+    let mut marks = String::new();
+    for (point, latency) in known {
+        let (x, y) = (scale.x(point.throughput.value), scale.y(latency.value));
+        let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
+        let _ = write!(
+            marks,
+            "<line class=\"bar\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\
+             <line class=\"bar\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+             <circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{name} {} at {}/s</title></circle>",
+            scale.y(latency.low),
+            scale.y(latency.high),
+            scale.x(point.throughput.low),
+            scale.x(point.throughput.high),
+            time(latency.value),
+            count(point.throughput.value),
+        );
+    }
+    let _ = write!(svg, "<path class=\"line\" d=\"{path}\"/>{marks}");
+}
+
+fn legend(svg: &mut String, number: usize, name: &str) {
+    let x = RIGHT - 240.0 + 62.0 * number as f64;
+    let _ = write!(
+        svg,
+        "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"30\" r=\"5\"/>\
+         <text class=\"name\" x=\"{:.1}\" y=\"34\">{name}</text>",
+        x + 9.0
+    );
+}
+
+/// The load of each point, above its highest percentile; those that would overlap move up.
+fn labels(svg: &mut String, scale: &Scale, points: &[&Point]) {
+    let mut taken: Vec<(f64, f64)> = Vec::new();
+    for point in points {
+        let highest = point.latency_us.values().map(|p| p.high).fold(0.0, f64::max);
+        let (x, mut y) = (scale.x(point.throughput.value), scale.y(highest) - 9.0);
+        while taken.iter().any(|(tx, ty)| (tx - x).abs() < 72.0 && (ty - y).abs() < 13.0) {
+            y -= 13.0;
+        }
+        taken.push((x, y));
+        let _ = write!(
+            svg,
+            "<text class=\"point\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{}</text>",
+            load(&point.load)
+        );
+    }
+}
+
+/// 1, 2 or 5 times a power of ten, at least as large.
+fn round_step(step: f64) -> f64 {
+    let power = 10f64.powf(step.log10().floor());
+    let factors = [1.0, 2.0, 5.0, 10.0];
+    factors.map(|factor| factor * power).into_iter().find(|round| *round >= step).unwrap_or(step)
+}
+
+/// A round duration without needless zeros.
+fn short_time(micros: f64) -> String {
+    match micros {
+        micros if micros >= 1e6 => format!("{} s", micros / 1e6),
+        micros if micros >= 1e3 => format!("{} ms", micros / 1e3),
+        micros => format!("{} µs", (micros * 1e3).round() / 1e3),
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_round_numbers() {
+        assert_eq!(round_step(1234.0), 2000.0);
+        assert_eq!(round_step(0.03), 0.05);
+        assert_eq!(round_step(100.0), 100.0);
+    }
+
+    #[test]
+    fn markup_in_names_is_text() {
+        assert_eq!(escape("<a&b>"), "&lt;a&amp;b&gt;");
+    }
+}
