@@ -20,9 +20,7 @@ def client(server):
 
 
 def tensor(name, array, datatype, binary=True):
-    """BF16 travels as FP32 on the client's side of tritonclient."""
     given = triton.InferInput(name, list(array.shape), datatype)
-    array = array.astype(np.float32) if datatype == "BF16" else array
     return given.set_data_from_numpy(array, binary_data=binary)
 
 
@@ -108,8 +106,7 @@ def test_every_datatype_comes_back_in_binary(client, datatype):
     given = values.of(datatype)
     name = f"identity_{datatype.lower()}"
     result = client.infer(name, [tensor("input", given, datatype)])
-    expected = given.astype(np.float32) if datatype == "BF16" else given
-    values.assert_same(result.as_numpy("output"), expected)
+    values.assert_same(result.as_numpy("output"), given)
     assert result.get_output("output")["datatype"] == datatype
 
 
@@ -236,9 +233,11 @@ def test_mistakes_are_explained(client):
 @pytest.mark.parametrize("binary", [True, False])
 def test_a_shape_that_disagrees_with_the_data_is_refused(client, binary):
     given = tensor("input", np.ones((2, 3), np.float32), "FP32", binary)
-    for shape in ([2, 4], [1, 3], [3, 3], [6, 2], [-1, 3], [2**40, 2**40]):
+    for shape in ([2, 4], [1, 3], [3, 3], [6, 2], [-1, 3]):
         given.set_shape(shape)
         refused(lambda: client.infer("identity_fp32", [given]), 400)
+    given.set_shape([2**40, 2**40])
+    refused(lambda: client.infer("identity_fp32", [given]), 413)
 
 
 def test_what_is_not_offered_says_so(client):
