@@ -21,6 +21,7 @@ pub mod grpc;
 mod http;
 mod identity;
 mod io;
+mod metrics;
 mod options;
 mod rest;
 
