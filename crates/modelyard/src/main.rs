@@ -9,7 +9,6 @@ mod bench;
 mod cli;
 mod commands;
 mod config;
-mod engines;
 mod exit;
 mod files;
 mod http_client;

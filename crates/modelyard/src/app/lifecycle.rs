@@ -107,7 +107,7 @@ impl App {
         let models = sources.len();
         let versions: usize = sources.iter().map(|source| source.versions.len()).sum();
         let mut bar = self.progress.bar("loading models", versions as u64);
-        let loader = Loader { service: self.service.clone(), engines: self.engines.clone() };
+        let loader = Loader::new(self.service.clone(), &self.engine);
         let mut answers = Arc::new(loader)
             .start(sources, self.lifecycle.load_concurrency)
             .context("failed to start the threads that load models")?;

@@ -3,23 +3,30 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use modelyard_engine::{LoadError, Loaded, ModelFile};
+use modelyard_engine::{EngineChoice, Engines, LoadError, LoadOptions, ModelFile};
 use modelyard_graph::{Limits, file};
 use modelyard_serving::{Service, Version, VersionSpec, VersionState};
 use tokio::sync::mpsc;
 
-use crate::config::keys::EngineChoice;
-use crate::engines::Engines;
+use crate::config::EngineConfig;
 use crate::source::check::{Checked, check};
 use crate::source::{ModelSource, VersionSource};
 
 /// What all loaders share.
 pub(super) struct Loader {
-    pub(super) service: Arc<Service>,
-    pub(super) engines: Arc<Engines>,
+    service: Arc<Service>,
+    engines: Arc<Engines>,
+    choice: EngineChoice,
+    options: LoadOptions,
 }
 
 impl Loader {
+    /// A loader for `service`.
+    pub(super) fn new(service: Arc<Service>, engine: &EngineConfig) -> Loader {
+        let (engines, options) = (Arc::new(engine.engines()), engine.load_options());
+        Loader { service, engines, choice: engine.choice, options }
+    }
+
     /// Loads every version of `sources` with so many threads. The answer gets one message a
     /// version, whether it is ready, and ends when all are done.
     pub(super) fn start(
@@ -77,22 +84,22 @@ impl Loader {
     }
 
     fn bring_up(&self, source: &ModelSource, version: &VersionSource) -> Result<Version, String> {
-        let checked = check(source, version).map_err(|mistakes| mistakes.to_string())?;
-        let spec = spec(source, version.number, checked, self.engines.clone());
-        Version::load(spec).map_err(|error| error.to_string())
+        let checked = check(source, version).map_err(|mistakes| mistakes.line())?;
+        Version::load(self.spec(source, version.number, checked)).map_err(|error| error.to_string())
     }
-}
 
-/// What the core needs to load a version, and to load it again after its engine panicked.
-fn spec(source: &ModelSource, number: u64, checked: Checked, engines: Arc<Engines>) -> VersionSpec {
-    let choice = source.settings.engine;
-    let reader = Reader::new(checked.file);
-    VersionSpec {
-        model: source.name.clone(),
-        number,
-        config: source.settings.serving.clone(),
-        labels: checked.labels,
-        load: Box::new(move || reader.load(&engines, choice)),
+    /// What the core needs to load a version, and to load it again after its engine panicked.
+    fn spec(&self, source: &ModelSource, number: u64, checked: Checked) -> VersionSpec {
+        let choice = source.settings.engine.unwrap_or(self.choice);
+        let (engines, options) = (self.engines.clone(), self.options.clone());
+        let reader = Reader::new(checked.file);
+        VersionSpec {
+            model: source.name.clone(),
+            number,
+            config: source.settings.serving.clone(),
+            labels: checked.labels,
+            load: Box::new(move || engines.load(choice, &reader.read()?, &options)),
+        }
     }
 }
 
@@ -108,18 +115,15 @@ impl Reader {
         Reader { path: file.path.clone(), first: Mutex::new(Some(file)) }
     }
 
-    fn load(&self, engines: &Engines, choice: Option<EngineChoice>) -> Result<Loaded, LoadError> {
+    fn read(&self) -> Result<ModelFile, LoadError> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let file = match first {
-            Some(file) => file,
-            None => ModelFile {
-                model: file::read_file(&self.path, &Limits::default()).map_err(|error| {
-                    let message = format!("failed to read the model again: {error}");
-                    LoadError::Failed { engine: "auto", message }
-                })?,
-                path: self.path.clone(),
-            },
-        };
-        engines.load(choice, &file)
+        if let Some(file) = first {
+            return Ok(file);
+        }
+        let model = file::read_file(&self.path, &Limits::default()).map_err(|error| {
+            let message = format!("failed to read the model again: {error}");
+            LoadError::Failed { engine: "auto", message }
+        })?;
+        Ok(ModelFile { path: self.path.clone(), model })
     }
 }

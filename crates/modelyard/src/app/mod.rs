@@ -13,8 +13,7 @@ use anyhow::Context;
 use modelyard_server::{Running, Server, ServerConfig};
 use modelyard_serving::{Service, ServiceConfig, VersionState};
 
-use crate::config::{Config, LifecycleConfig};
-use crate::engines::Engines;
+use crate::config::{Config, EngineConfig, LifecycleConfig};
 use crate::observe::progress::Progress;
 use crate::source::ModelSource;
 
@@ -22,7 +21,7 @@ use crate::source::ModelSource;
 pub(crate) struct App {
     service: Arc<Service>,
     server: Running,
-    engines: Arc<Engines>,
+    engine: EngineConfig,
     sources: Vec<ModelSource>,
     lifecycle: LifecycleConfig,
     progress: Progress,
@@ -50,7 +49,7 @@ impl App {
         Ok(App {
             service,
             server,
-            engines: Arc::new(Engines::find(&config.engine)),
+            engine: config.engine.clone(),
             sources,
             lifecycle: config.lifecycle,
             progress,
@@ -65,7 +64,7 @@ fn announce(service: &Service, source: &ModelSource) {
     }
     if source.versions.is_empty() {
         // The index lists versions; a model without any shows as its first.
-        let reason = source.mistakes.to_string();
+        let reason = source.mistakes.line();
         service.set_version(&source.name, 1, VersionState::Unavailable(reason));
     }
 }

@@ -2,6 +2,8 @@
 //! release rather than after it. Opens no port and loads no model.
 
 use anyhow::anyhow;
+use modelyard_engine::{EngineChoice, Engines, LoadError};
+use modelyard_graph::Model;
 use serde::Serialize;
 
 use super::serve::ModelArgs;
@@ -10,7 +12,6 @@ use crate::config::key::AnyKey;
 use crate::config::layer::environment_name;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::{self, Config, model};
-use crate::engines::Engines;
 use crate::exit::{Exit, ExitWith};
 use crate::output;
 use crate::source::check::check;
@@ -34,7 +35,7 @@ pub(crate) struct Args {
 }
 
 /// What was found.
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 struct Report {
     valid: bool,
     /// Mistakes that would keep the server from starting.
@@ -69,26 +70,23 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
 }
 
 fn validate(args: &Args, globals: &Globals) -> Report {
-    let mut report = Report::default();
-    match Config::load(globals, args.models.overrides()) {
-        Err(mistakes) => report.configuration = mistakes.0,
-        Ok(config) => {
-            let engines = Engines::find(&config.engine);
-            match source::find(&args.models.models, &config) {
-                Err(mistakes) => report.configuration = mistakes.0,
-                Ok(sources) => {
-                    for source in &sources {
-                        report.models.extend(validate_model(source, &engines));
-                    }
-                }
-            }
-        }
-    }
+    let mut mistakes = Mistakes::default();
+    let config = Config::read(globals, args.models.overrides(), &mut mistakes);
+    let sources = source::find_all(&args.models.models, &config, &mut mistakes);
+    let engines = config.engine.engines();
+    let runs = |choice: Option<EngineChoice>, model: &Model| {
+        runnable(&engines, choice.unwrap_or(config.engine.choice), model)
+    };
+    let models = sources.iter().flat_map(|source| validate_model(source, &runs)).collect();
+    let mut report = Report { valid: false, configuration: mistakes.0, models };
     report.valid = report.count() == 0;
     report
 }
 
-fn validate_model(source: &ModelSource, engines: &Engines) -> Vec<ModelReport> {
+fn validate_model(
+    source: &ModelSource,
+    runs: &impl Fn(Option<EngineChoice>, &Model) -> Result<(), String>,
+) -> Vec<ModelReport> {
     let of = |version: Option<u64>, mistakes: Mistakes| ModelReport {
         model: source.name.clone(),
         version,
@@ -103,10 +101,10 @@ fn validate_model(source: &ModelSource, engines: &Engines) -> Vec<ModelReport> {
         let mistakes = match check(source, version) {
             Ok(checked) => {
                 let mut mistakes = Mistakes::default();
-                if let Err(error) = engines.refusals(source.settings.engine, &checked.file.model) {
+                if let Err(message) = runs(source.settings.engine, &checked.file.model) {
                     let path = checked.file.path.clone();
                     let place = config::Place::File { path, line: None };
-                    mistakes.push(Mistake::general(place, error.to_string()));
+                    mistakes.push(Mistake::general(place, message));
                 }
                 mistakes
             }
@@ -115,6 +113,25 @@ fn validate_model(source: &ModelSource, engines: &Engines) -> Vec<ModelReport> {
         of(Some(version.number), mistakes)
     });
     reports.collect()
+}
+
+/// Whether an engine of the choice takes a model, or what stands against each.
+fn runnable(engines: &Engines, choice: EngineChoice, model: &Model) -> Result<(), String> {
+    let mut errors = Vec::new();
+    for report in engines.check(model) {
+        let engine = report.engine;
+        if matches!(choice, EngineChoice::Named(name) if name != engine) {
+            continue;
+        }
+        match report.unusable {
+            Some(message) => errors.push(message),
+            None if report.refusals.is_empty() => return Ok(()),
+            None => {
+                errors.push(LoadError::Refused { engine, refusals: report.refusals }.to_string())
+            }
+        }
+    }
+    Err(errors.join("; "))
 }
 
 impl Report {

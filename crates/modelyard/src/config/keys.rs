@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use modelyard_engine::{EngineChoice, onnxruntime, rten};
+
 use super::key::keys;
 use super::value::{Address, Choice, Count, FilePath, ListOf, Maybe, Ratio, Span, Switch, Text};
 
@@ -20,20 +22,11 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Which engine runs models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EngineChoice {
-    /// The best that loads the model.
-    Auto,
-    /// The one with this name.
-    Named(&'static str),
-}
-
 /// The words for engines.
 pub(crate) const ENGINES: Choice<EngineChoice> = Choice(&[
     ("auto", EngineChoice::Auto),
-    ("rten", EngineChoice::Named("rten")),
-    ("onnxruntime", EngineChoice::Named("onnxruntime")),
+    ("rten", EngineChoice::Named(rten::NAME)),
+    ("onnxruntime", EngineChoice::Named(onnxruntime::NAME)),
 ]);
 
 keys! { ALL:

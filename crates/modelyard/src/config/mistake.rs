@@ -68,6 +68,12 @@ impl Mistakes {
         self.0.push(mistake);
     }
 
+    /// All of them in one line, for logs and the wire.
+    pub(crate) fn line(&self) -> String {
+        let all: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        all.join("; ")
+    }
+
     /// The value, unless there were mistakes.
     pub(crate) fn or<T>(self, value: T) -> Result<T, Mistakes> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
@@ -79,7 +85,7 @@ impl fmt::Display for Mistakes {
         match self.0.as_slice() {
             [only] => write!(f, "{only}"),
             all => {
-                write!(f, "{} mistakes in the configuration", all.len())?;
+                write!(f, "{} mistakes", all.len())?;
                 all.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
             }
         }

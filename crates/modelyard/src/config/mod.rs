@@ -16,12 +16,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use modelyard_engine::threads;
+use modelyard_engine::{EngineChoice, Engines, LoadOptions, threads};
 use modelyard_server::Limits;
 
 use crate::cli::Globals;
 use key::{AnyKey, Stack, refuse_unknown};
-use keys::{EngineChoice, LogFormat};
+use keys::LogFormat;
 use layer::Layer;
 use mistake::{Mistake, Mistakes};
 pub(crate) use model::ModelSettings;
@@ -63,6 +63,23 @@ pub(crate) struct EngineConfig {
     pub(crate) threads: usize,
     /// Where engines are installed.
     pub(crate) data_dir: PathBuf,
+}
+
+impl EngineConfig {
+    /// All engines, none loaded yet.
+    pub(crate) fn engines(&self) -> Engines {
+        let variable = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty());
+        Engines::new(modelyard_engine::EngineConfig {
+            onnxruntime_lib: self.onnxruntime_lib.clone(),
+            ort_dylib_path: variable.map(PathBuf::from),
+            data_dir: self.data_dir.clone(),
+        })
+    }
+
+    /// How to load models.
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        LoadOptions { threads: self.threads }
+    }
 }
 
 /// Where to listen.
@@ -144,16 +161,21 @@ impl Config {
     /// Reads flags, environment and file, and checks everything.
     pub(crate) fn load(globals: &Globals, overrides: Overrides) -> Result<Config, Mistakes> {
         let mut mistakes = Mistakes::default();
-        let file = read_file(globals, &mut mistakes);
+        let config = Config::read(globals, overrides, &mut mistakes);
+        mistakes.or(config)
+    }
+
+    /// The same, going on with defaults after mistakes, so that more can be found.
+    pub(crate) fn read(globals: &Globals, overrides: Overrides, mistakes: &mut Mistakes) -> Config {
+        let file = read_file(globals, mistakes);
         let names = known_names();
         // A variable that is not Unicode cannot be one of ours.
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        let environment = Layer::from_environment(variables, &names, &mut mistakes);
-        let flags = flag_layer(globals, overrides, &mut mistakes);
-        let config = Config::check([&flags, &environment, &file], &mut mistakes);
-        mistakes.or(config)
+        let environment = Layer::from_environment(variables, &names, mistakes);
+        let flags = flag_layer(globals, overrides, mistakes);
+        Config::check([&flags, &environment, &file], mistakes)
     }
 
     fn check(layers: [&Layer; 3], mistakes: &mut Mistakes) -> Config {

@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use modelyard_engine::EngineChoice;
 use modelyard_serving::{BatchingConfig, ModelConfig, QueueConfig};
 
 use super::key::{Stack, keys};
-use super::keys::{ENGINES, EngineChoice};
+use super::keys::ENGINES;
 use super::layer::Layer;
 use super::mistake::Mistakes;
 use super::value::{ByteSize, Choice, Count, FilePath, Kind, ListOf, Maybe, Span, Text, Value};

@@ -54,6 +54,16 @@ pub(crate) struct VersionSource {
 /// All models that the arguments (`PATH` or `NAME=PATH`) and the configuration name.
 pub(crate) fn find(arguments: &[String], config: &Config) -> Result<Vec<ModelSource>, Mistakes> {
     let mut mistakes = Mistakes::default();
+    let models = find_all(arguments, config, &mut mistakes);
+    mistakes.or(models)
+}
+
+/// The same, going on after mistakes, so that more can be found.
+pub(crate) fn find_all(
+    arguments: &[String],
+    config: &Config,
+    mistakes: &mut Mistakes,
+) -> Vec<ModelSource> {
     let mut models: BTreeMap<String, ModelSource> = BTreeMap::new();
     let mut add = |place: Place, source: ModelSource, mistakes: &mut Mistakes| {
         if let Some(other) = models.get(&source.name) {
@@ -68,14 +78,14 @@ pub(crate) fn find(arguments: &[String], config: &Config) -> Result<Vec<ModelSou
         let place = Place::Flag(argument.clone());
         let (name, path) = split_argument(argument);
         match one(name, path, config) {
-            Ok(source) => add(place, source, &mut mistakes),
+            Ok(source) => add(place, source, mistakes),
             Err(message) => mistakes.push(Mistake::general(place, message)),
         }
     }
     for (name, path) in &config.listed_models {
         let place = Place::Flag(format!("models.{name}.path"));
         match one(Some(name), path, config) {
-            Ok(source) => add(place, source, &mut mistakes),
+            Ok(source) => add(place, source, mistakes),
             Err(message) => mistakes.push(Mistake::general(place, message)),
         }
     }
@@ -84,13 +94,13 @@ pub(crate) fn find(arguments: &[String], config: &Config) -> Result<Vec<ModelSou
         match scan(repository, config) {
             Ok(sources) => {
                 for source in sources {
-                    add(place.clone(), source, &mut mistakes);
+                    add(place.clone(), source, mistakes);
                 }
             }
             Err(message) => mistakes.push(Mistake::general(place, message)),
         }
     }
-    mistakes.or(models.into_values().collect())
+    models.into_values().collect()
 }
 
 /// `NAME=PATH`, unless there is a file of that very name.
