@@ -10,7 +10,6 @@ use super::answer::Answer;
 use super::{Args, input};
 use crate::cli::Globals;
 use crate::config::Config;
-use crate::engines::Engines;
 use crate::exit::{Exit, ExitWith};
 use crate::source::{self, ModelSource, VersionSource, check};
 
@@ -22,7 +21,9 @@ pub(super) fn answer(path: &str, args: &Args, globals: &Globals) -> anyhow::Resu
         .exit_with(Exit::Model)?;
     let version = version(&source, args.model_version).exit_with(Exit::Model)?;
     let checked = check::check(&source, version).exit_with(Exit::Model)?;
-    let loaded = Engines::find(&config.engine).load(source.settings.engine, &checked.file);
+    let engine = &config.engine;
+    let choice = source.settings.engine.unwrap_or(engine.choice);
+    let loaded = engine.engines().load(choice, &checked.file, &engine.load_options());
     let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(error @ LoadError::Unusable { .. }) => return Err(error).exit_with(Exit::Engine),
