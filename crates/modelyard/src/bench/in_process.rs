@@ -17,7 +17,6 @@ use super::measure::Transport;
 use super::prepare::{self, Prepared};
 use crate::cli::Globals;
 use crate::config::Config;
-use crate::engines::Engines;
 use crate::exit::{Exit, ExitWith};
 
 /// Loads the model, into the serving core or bare, and makes its inputs.
@@ -34,8 +33,8 @@ pub(crate) fn prepare(
     let name = path.file_stem().map_or("model".into(), |stem| stem.to_string_lossy().into_owned());
     let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?.engine;
     let threads = config.threads;
-    let engines = Engines::find(&config);
-    let load = move || engines.load(None, &file);
+    let (engines, choice, options) = (config.engines(), config.choice, config.load_options());
+    let load = move || engines.load(choice, &file, &options);
     let (transport, rows) = match protocol {
         Protocol::Engine => bare(args, load().exit_with(Exit::Model)?)?,
         _ => served(args, &name, threads, Box::new(load))?,
