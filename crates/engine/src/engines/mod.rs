@@ -130,11 +130,7 @@ impl Engines {
         let report = |engine| match self.named(engine) {
             Ok(usable) => EngineReport { engine, unusable: None, refusals: usable.refusals(model) },
             Err(error) => {
-                let unusable = Some(match error {
-                    LoadError::Unusable { message, .. } => message,
-                    other => other.to_string(),
-                });
-                EngineReport { engine, unusable, refusals: Vec::new() }
+                EngineReport { engine, unusable: Some(error.to_string()), refusals: Vec::new() }
             }
         };
         Self::NAMES.into_iter().map(report).collect()

@@ -1,6 +1,6 @@
 //! Operators that take parts, put parts together or look elements up. No FLOPs.
 
-use super::fact::{Answer, Fact, Op, Rule, axes, axis, pick, strides};
+use super::fact::{Answer, Fact, Op, Rule, axes, axis};
 use crate::ElementType;
 
 pub(super) fn rule(operator: &str) -> Option<Rule> {
@@ -87,21 +87,16 @@ fn slice(op: &Op<'_>) -> Option<Answer> {
         return None;
     }
     let mut dims = input.dims.clone();
-    let mut picked: Vec<Picked> =
-        input.dims.iter().map(|&size| Picked { start: 0, step: 1, count: size }).collect();
+    let mut values = input.values.clone();
     for (index, &axis) in along.iter().enumerate() {
         let size = *dims.get(axis)?;
-        picked[axis] = Picked::new(size, starts[index], ends[index], steps[index])?;
-        dims[axis] = picked[axis].count;
+        let picked = Picked::new(size, starts[index], ends[index], steps[index])?;
+        dims[axis] = picked.count;
+        values = match values {
+            Some(values) if rank == 1 => picked.of(&values),
+            _ => None,
+        };
     }
-    let values = input.values.as_ref().and_then(|values| {
-        let strides = strides(&input.dims).into_iter();
-        let axes: Option<Vec<_>> = strides
-            .zip(&picked)
-            .map(|(stride, picked)| Some((stride, picked.positions()?)))
-            .collect();
-        pick(values, &axes?)
-    });
     Some(Answer::one(input.with_dims(&dims).with_values(values)))
 }
 
@@ -128,11 +123,11 @@ impl Picked {
         Some(Picked { start, step, count: usize::try_from(count).ok()? })
     }
 
-    fn positions(&self) -> Option<Vec<usize>> {
+    fn of(&self, values: &[f64]) -> Option<Vec<f64>> {
         (0..self.count as i64)
             .map(|index| {
                 let position = self.start.checked_add(index.checked_mul(self.step)?)?;
-                usize::try_from(position).ok()
+                values.get(usize::try_from(position).ok()?).copied()
             })
             .collect()
     }

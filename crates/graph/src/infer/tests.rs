@@ -2,7 +2,7 @@
 
 use modelyard_tensor::{DataType, Dim};
 
-use super::Sizes;
+use super::Symbols;
 use crate::summary::{describe, describe_with};
 use crate::{ElementType, Function, GraphBuilder, Model, Node};
 
@@ -24,8 +24,8 @@ fn has_shape(builder: GraphBuilder, dims: &[usize]) {
     builder = builder.node(Node::new("Neg", &["z"], &["result"]));
     let model = builder.output("result", DataType::Fp32, &fixed(dims)).model().check();
     let model = model.expect("the test's model is valid");
-    let sizes = Sizes::default();
-    let mut walk = super::Walk::new(&model, &sizes);
+    let symbols = Symbols::new();
+    let mut walk = super::Walk::new(&model, &symbols);
     let inputs = model.graph.inputs.iter().map(|input| walk.declared(&input.value_type)).collect();
     let mut graph = model.graph.clone();
     graph.outputs[0].value_type = crate::ValueType::Unknown;
@@ -86,26 +86,6 @@ fn shapes_of_moved_data() {
     has_shape(resized, &[1, 1, 10, 2]);
 }
 
-/// How PyTorch writes padding: pairs for each dimension, last one first, are turned around by
-/// Reshape, Slice and Transpose. The elements must be followed through all of them.
-#[test]
-fn paddings_are_followed() {
-    let padded = graph(&[1, 5, 7])
-        .integers("pairs", &[6], &[10, 20, 1, 2, 0, 0])
-        .integers("two_columns", &[2], &[-1, 2])
-        .integers("start", &[1], &[-1])
-        .integers("end", &[1], &[i64::MIN])
-        .integers("first", &[1], &[0])
-        .integers("back", &[1], &[-1])
-        .integers("flat", &[1], &[-1])
-        .node(Node::new("Reshape", &["pairs", "two_columns"], &["rows"]))
-        .node(Node::new("Slice", &["rows", "start", "end", "first", "back"], &["reversed"]))
-        .node(Node::new("Transpose", &["reversed"], &["sides"]).with("perm", [1, 0]))
-        .node(Node::new("Reshape", &["sides", "flat"], &["pads"]))
-        .node(Node::new("Pad", &["x", "pads"], &["y"]));
-    has_shape(padded, &[1, 8, 37]);
-}
-
 #[test]
 fn shapes_of_products() {
     let product = |left: &[usize], right: &[usize], node: Node| {
@@ -139,7 +119,7 @@ fn a_layer_costs_what_it_costs() {
     // Input and product while Gemm runs; then product and output, which is less.
     assert_eq!(one.activation_bytes, (784 + 128) * 4);
     assert_eq!(one.assumed.iter().collect::<Vec<_>>(), ["batch"]);
-    let eight = describe_with(&model, &Sizes::of_symbols([("batch", 8)]));
+    let eight = describe_with(&model, &Symbols::from([("batch".into(), 8)]));
     assert_eq!(eight.flops, one.flops * 8);
     assert!(eight.assumed.is_empty());
 }
@@ -260,7 +240,26 @@ fn hostile_shapes_do_not_overflow() {
         .model()
         .check()
         .expect("the test's model is valid");
-    let huge = describe_with(&model, &Sizes::of_symbols([("n", usize::MAX)]));
+    let huge = describe_with(&model, &Symbols::from([("n".into(), usize::MAX)]));
     assert_eq!(huge.flops, u64::MAX);
     assert_eq!(huge.memory_bytes, u64::MAX);
+}
+
+#[test]
+fn kinds_are_told_where_they_are_certain() {
+    let model = graph(&[2, 3])
+        .node(Node::new("Transpose", &["x"], &["t"]))
+        .node(Node::new("Greater", &["x", "x"], &["g"]))
+        .node(Node::new("Unheard", &["x"], &["u"]).in_domain("nobody"))
+        .output("t", DataType::Fp32, &fixed(&[3, 2]))
+        .model()
+        .with_opset("nobody", 1)
+        .check()
+        .unwrap();
+    let kinds = model.kinds();
+    let float = super::Kind { element_type: ElementType::Float32, rank: 2 };
+    assert_eq!(kinds.get("x"), Some(&float));
+    assert_eq!(kinds.get("t"), Some(&float));
+    assert_eq!(kinds["g"].element_type, ElementType::Bool);
+    assert_eq!(kinds.get("u"), None);
 }

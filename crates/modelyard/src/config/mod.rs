@@ -20,7 +20,6 @@ use modelyard_engine::{EngineChoice, Engines, LoadOptions, threads};
 use modelyard_server::Limits;
 
 use crate::cli::Globals;
-use crate::observe::otlp::Endpoint;
 use key::{AnyKey, Stack, refuse_unknown};
 use keys::LogFormat;
 use layer::Layer;
@@ -132,7 +131,7 @@ pub(crate) struct LogConfig {
 #[derive(Clone, Debug)]
 pub(crate) struct OtlpConfig {
     /// The collector.
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: String,
     /// Name of this service.
     pub(crate) service_name: String,
     /// Share of requests traced when the caller did not decide.
