@@ -1,13 +1,38 @@
-//! What rten cannot run, or is known to answer wrongly.
+//! What rten answers wrongly, and [`super::amend`] cannot make right; what it cannot hold.
+//!
+//! Found by the conformance suite and by reading rten 0.27. What follows is not refused, because
+//! no file tells, and is part of the engine's contract instead:
+//! * Integers inside a model have 32 bits. Constants and inputs that do not fit are refused; a
+//!   product or sum that outgrows them wraps.
+//! * `FP64` and `FP16` inside a model are computed in `f32`.
+//! * A MatMul by a vector is refused where ranks are known. Where they are not, an output whose
+//!   rank is not the signature's fails the call.
 
-use modelyard_graph::Model;
+use std::collections::HashMap;
+
+use modelyard_graph::{Constant, ElementType, Kind, Model, Node};
 
 use super::border;
 use crate::Refusal;
 
+/// The oldest operator set that rten's operators mean.
+const OLDEST_OPSET: i64 = 7;
+
 /// What stands against loading `model`.
 pub(super) fn refusals(model: &Model) -> Vec<Refusal> {
-    datatypes(model)
+    let mut refusals = datatypes(model);
+    if let Some(opset) = model.opset("").filter(|&opset| opset < OLDEST_OPSET) {
+        refusals.push(Refusal {
+            operator: format!("of opset {opset}"),
+            node: "any".into(),
+            reason: format!("rten knows operators as they are since opset {OLDEST_OPSET}"),
+        });
+    }
+    let kinds = if model.nodes().any(needs_kinds) { model.kinds() } else { HashMap::new() };
+    let wrong = |node: &Node| Some(Refusal::new(node, reason(model, &kinds, node)?));
+    refusals.extend(model.nodes().filter_map(wrong));
+    refusals.extend(wide_integers(model));
+    refusals
 }
 
 /// Inputs and outputs whose datatype rten cannot hold.
@@ -24,4 +49,101 @@ fn datatypes(model: &Model) -> Vec<Refusal> {
             reason: format!("rten has no datatype {}", spec.data_type),
         })
         .collect()
+}
+
+fn needs_kinds(node: &Node) -> bool {
+    ["MatMul", "ReduceMax", "ReduceMin", "CastLike", "BitCast"]
+        .iter()
+        .any(|op_type| node.is(op_type))
+}
+
+/// What rten does wrongly at this node.
+fn reason(model: &Model, kinds: &HashMap<String, Kind>, node: &Node) -> Option<&'static str> {
+    if !node.domain.is_empty() {
+        return None;
+    }
+    let kind = |index| node.input(index).and_then(|name| kinds.get(name));
+    let is_bool =
+        |index| kind(index).is_some_and(|kind: &Kind| kind.element_type == ElementType::Bool);
+    match node.op_type.as_str() {
+        "NonMaxSuppression" => Some("mixes up classes and batches, and flipped boxes"),
+        "Resize" => resize(model, node),
+        "MatMul" => {
+            let by_vector = kind(1).is_some_and(|kind| kind.rank == 1);
+            let of_many = kind(0).is_none_or(|kind| kind.rank > 2);
+            (by_vector && of_many).then_some("keeps a dimension when multiplying by a vector")
+        }
+        "BitCast" => {
+            let to = node.int("to");
+            let same =
+                [ElementType::Float32, ElementType::Int32, ElementType::Int8, ElementType::Uint8];
+            let held = same.iter().any(|kind| to == Some(kind.code().into()));
+            (!held || is_bool(0)).then_some("has these bits in another datatype")
+        }
+        "ReduceMax" | "ReduceMin" if is_bool(0) => Some("is not right for BOOL"),
+        "CastLike" if is_bool(1) => Some("does not turn numbers into BOOL"),
+        _ => None,
+    }
+}
+
+fn resize(model: &Model, node: &Node) -> Option<&'static str> {
+    let mode = node.string("mode").unwrap_or("nearest");
+    if mode == "cubic" {
+        return Some("interpolates linearly instead of cubically");
+    }
+    let corners = node.string("coordinate_transformation_mode") == Some("align_corners");
+    let scales = node.input(2)?;
+    let whole = model.graph.initializer(scales).and_then(whole_numbers).unwrap_or(false);
+    (mode == "linear" && corners && !whole)
+        .then_some("rounds the output size before it aligns corners")
+}
+
+/// Whether all elements of a list of floats are integers.
+fn whole_numbers(constant: &Constant) -> Option<bool> {
+    let bytes = constant.bytes()?;
+    let mut values = bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value));
+    Some(values.all(|value| value.fract() == 0.0))
+}
+
+/// Constants that do not fit 32 bits. rten brings them to the nearest end, which is right for
+/// the limits of a Slice alone.
+fn wide_integers(model: &Model) -> Vec<Refusal> {
+    let graphs = model.nodes().flat_map(Node::subgraphs).chain([&model.graph]);
+    let stored = graphs.flat_map(|graph| &graph.initializers);
+    let stored = stored.filter_map(|constant| Some((constant.name.as_str(), widest(constant)?)));
+    let nodes = model.nodes().filter(|node| node.is("Constant"));
+    let made = nodes.filter_map(|node| Some((node.output(0)?, widest_attribute(node)?)));
+    stored
+        .chain(made)
+        .filter_map(|(name, value)| {
+            let user = model.nodes().find(|node| takes_whole(node, name))?;
+            let reason = format!("takes {value} of '{name}', and rten's integers have 32 bits");
+            Some(Refusal::new(user, reason))
+        })
+        .collect()
+}
+
+/// An element that does not fit 32 bits.
+fn widest(constant: &Constant) -> Option<i64> {
+    let wide = |value: &i64| !fits(*value);
+    let is_long = constant.element_type == ElementType::Int64;
+    is_long.then(|| constant.integers(usize::MAX))??.into_iter().find(wide)
+}
+
+fn widest_attribute(node: &Node) -> Option<i64> {
+    let wide = |value: &i64| !fits(*value);
+    let listed = || node.ints("value_ints")?.iter().copied().find(wide);
+    node.tensor("value").and_then(widest).or(node.int("value_int").filter(wide)).or_else(listed)
+}
+
+fn fits(value: i64) -> bool {
+    i32::try_from(value).is_ok()
+}
+
+/// Whether the node takes this value other than as limits of a Slice.
+fn takes_whole(node: &Node, name: &str) -> bool {
+    node.inputs
+        .iter()
+        .enumerate()
+        .any(|(index, input)| input == name && !(node.is("Slice") && (index == 1 || index == 2)))
 }

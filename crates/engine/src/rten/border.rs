@@ -119,7 +119,17 @@ fn narrowed(spec: &TensorSpec, values: &[i64]) -> Result<Vec<i32>, RunError> {
 }
 
 /// An output as the signature says; its memory is rten's own where the datatype is the same.
+///
+/// A rank that is not the signature's is an error of the engine: see `admission`.
 pub(super) fn output(spec: &TensorSpec, value: Value) -> Result<Tensor, RunError> {
+    if let Some(dims) = spec.dims.as_ref().filter(|dims| dims.len() != value.ndim()) {
+        return Err(RunError::Failed(format!(
+            "output '{}' came out of rten with {} dimensions, but the model says {}",
+            spec.name,
+            value.ndim(),
+            dims.len()
+        )));
+    }
     match (value, spec.data_type) {
         (Value::FloatTensor(tensor), DataType::Fp32) => kept(tensor),
         (Value::Int32Tensor(tensor), DataType::Int32) => kept(tensor),

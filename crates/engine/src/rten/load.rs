@@ -3,7 +3,7 @@
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
-use modelyard_graph::file;
+use modelyard_graph::{Model, file};
 use rten::{LoadErrorKind, ModelOptions, NodeId, ThreadPool};
 
 use super::NAME;
@@ -12,10 +12,16 @@ use super::unsupported;
 use crate::{LoadError, ModelFile};
 
 /// Loads a model: optimized, weights prepacked.
-pub(super) fn load(model_file: &ModelFile, all: Arc<ThreadPool>) -> Result<RtenSession, LoadError> {
+///
+/// `amended` is what rten shall see instead of the file.
+pub(super) fn load(
+    model_file: &ModelFile,
+    amended: Option<&Model>,
+    all: Arc<ThreadPool>,
+) -> Result<RtenSession, LoadError> {
     let failed = |message| LoadError::Failed { engine: NAME, message };
     let signature = model_file.model.signature().map_err(|error| failed(error.to_string()))?;
-    let model = catch_unwind(std::panic::AssertUnwindSafe(|| open(model_file)))
+    let model = catch_unwind(std::panic::AssertUnwindSafe(|| open(model_file, amended)))
         .unwrap_or_else(|panic| Err(failed(format!("panicked: {}", panic_message(&*panic)))))?;
     let id = |name: &str| -> Result<NodeId, LoadError> {
         model.find_node(name).ok_or_else(|| failed(format!("it lost '{name}' while loading")))
@@ -25,22 +31,25 @@ pub(super) fn load(model_file: &ModelFile, all: Arc<ThreadPool>) -> Result<RtenS
     Ok(RtenSession { signature: signature.clone(), inputs, outputs, all, model })
 }
 
-fn open(model_file: &ModelFile) -> Result<rten::Model, LoadError> {
+fn open(model_file: &ModelFile, amended: Option<&Model>) -> Result<rten::Model, LoadError> {
     let failed = |message| LoadError::Failed { engine: NAME, message };
     let read = |error: std::io::Error| failed(format!("cannot read a file of it: {error}"));
     let mut options = ModelOptions::with_all_ops();
     options.prepack_weights(true);
     let path = &model_file.path;
     let named_onnx = path.extension().is_some_and(|extension| extension == "onnx");
-    let loaded = if named_onnx {
+    // rten tells formats by the name of the file, and by the bytes where there is none.
+    let loaded = if named_onnx && amended.is_none() {
         options.load_file(path)
     } else {
-        // rten tells formats by the name of the file; bytes are always taken as ONNX if they are.
         let folder = file::folder_of(path);
         for name in model_file.model.external_files() {
             options.external_data(name, std::fs::read(folder.join(name)).map_err(read)?);
         }
-        options.load(std::fs::read(path).map_err(read)?)
+        options.load(match amended {
+            Some(model) => model.encode(),
+            None => std::fs::read(path).map_err(read)?,
+        })
     };
     loaded.map_err(|error| match error.kind() {
         LoadErrorKind::OperatorInvalid => refused(model_file, &error),

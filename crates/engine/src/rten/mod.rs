@@ -6,9 +6,11 @@
 //! | `border` | datatypes in and out |
 //! | `load` | from a file to a session |
 //! | `unsupported` | operators that it does not have |
-//! | `admission` | what it has and answers wrongly |
+//! | `amend` | what it answers wrongly, made right |
+//! | `admission` | what cannot be made right |
 
 mod admission;
+mod amend;
 mod border;
 mod load;
 mod session;
@@ -63,17 +65,20 @@ impl Engine for Rten {
     fn refusals(&self, model: &Model) -> Vec<Refusal> {
         let mut refusals = unsupported::refusals(model);
         refusals.extend(admission::refusals(model));
+        refusals.extend(amend::amend(model).refusals);
         refusals
     }
 
     fn load(&self, file: &ModelFile, options: &LoadOptions) -> Result<Loaded, LoadError> {
         let (start, before) = (Instant::now(), resident_bytes());
         // What rten does not have, its loader tells.
-        let refusals = admission::refusals(&file.model);
+        let mut refusals = admission::refusals(&file.model);
+        let amended = amend::amend(&file.model);
+        refusals.extend(amended.refusals);
         if !refusals.is_empty() {
             return Err(LoadError::Refused { engine: NAME, refusals });
         }
-        let session = load::load(file, self.pool(options.threads.max(1)))?;
+        let session = load::load(file, amended.model.as_ref(), self.pool(options.threads.max(1)))?;
         Ok(Loaded {
             session: Box::new(session),
             engine: NAME,

@@ -61,12 +61,14 @@ impl Session for RtenSession {
 }
 
 fn run_error(error: rten::RunError) -> RunError {
-    match error.kind() {
-        RunErrorKind::InvalidInput | RunErrorKind::OperatorError => {
-            RunError::Inputs(error.to_string())
-        }
-        _ => RunError::Failed(error.to_string()),
-    }
+    let message = error.to_string();
+    // What an operator cannot do at all is not the caller's fault.
+    let by_inputs = match error.kind() {
+        RunErrorKind::InvalidInput => true,
+        RunErrorKind::OperatorError => !message.contains("unsupported"),
+        _ => false,
+    };
+    if by_inputs { RunError::Inputs(message) } else { RunError::Failed(message) }
 }
 
 /// What a panic said.
