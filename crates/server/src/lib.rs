@@ -23,6 +23,7 @@ mod identity;
 mod io;
 mod metrics;
 mod options;
+mod json;
 mod rest;
 
 use std::sync::Arc;
