@@ -42,6 +42,8 @@ impl Default for ServerConfig {
 pub struct Limits {
     /// Bytes of a request body or gRPC message as sent.
     pub body_bytes: usize,
+    /// Bytes of all request bodies under way together, small ones aside.
+    pub all_bodies_bytes: usize,
     /// Bytes of a request body after its content coding is undone.
     pub decompressed_bytes: usize,
     /// Most bytes that one byte of a compressed body may become (with some slack for small
@@ -80,6 +82,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             body_bytes: 64 << 20,
+            all_bodies_bytes: 1 << 30,
             decompressed_bytes: 64 << 20,
             decompression_ratio: 256,
             compress_from_bytes: 1024,

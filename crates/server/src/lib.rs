@@ -21,9 +21,9 @@ pub mod grpc;
 mod http;
 mod identity;
 mod io;
+mod json;
 mod metrics;
 mod options;
-mod json;
 mod rest;
 
 use std::sync::Arc;

@@ -14,6 +14,8 @@ const WAIT: Span = Span { min: Duration::from_millis(1), max: Duration::from_sec
 keys! { ALL:
     /// Bytes of a request body or gRPC message as sent.
     BODY_BYTES: ByteSize = "limits.body_bytes", "64MiB", BYTES;
+    /// Bytes of all request bodies under way together, small ones aside.
+    ALL_BODIES_BYTES: ByteSize = "limits.all_bodies_bytes", "1GiB", BYTES;
     /// Bytes of a request body after its content coding is undone.
     DECOMPRESSED_BYTES: ByteSize = "limits.decompressed_bytes", "64MiB", BYTES;
     /// Most bytes that one byte of a compressed body may become.
@@ -55,6 +57,7 @@ pub(super) fn check(stack: &Stack<'_>, mistakes: &mut Mistakes) -> Limits {
     let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     Limits {
         body_bytes: stack.take(&BODY_BYTES, mistakes),
+        all_bodies_bytes: stack.take(&ALL_BODIES_BYTES, mistakes),
         decompressed_bytes: stack.take(&DECOMPRESSED_BYTES, mistakes),
         decompression_ratio: stack.take(&DECOMPRESSION_RATIO, mistakes),
         compress_from_bytes: stack.take(&COMPRESS_FROM_BYTES, mistakes),

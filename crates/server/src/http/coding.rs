@@ -1,11 +1,16 @@
 //! Content codings: gzip and deflate, for bodies over REST and messages over gRPC.
+//!
+//! Both directions are bounded, and over REST they give way to other connections of the thread
+//! between steps.
 
 use std::io::{self, Read, Write};
 
 use bytes::{Buf, Bytes};
 use flate2::Compression;
-use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
+use http::HeaderMap;
+use http::header::ACCEPT_ENCODING;
 use modelyard_serving::{ErrorCode, InferError};
 use modelyard_tensor::Rope;
 
@@ -42,12 +47,22 @@ impl Coding {
 
     /// Undoes the coding, within the limits.
     pub(crate) fn decode(self, body: &Rope, limits: &Limits) -> Result<Rope, InferError> {
-        let bound = bound(body.len(), limits);
-        let chunks = Chunks { chunks: body.chunks(), position: 0 };
-        match self {
-            Coding::Gzip => read(MultiGzDecoder::new(chunks), self, bound),
-            Coding::Deflate => read(ZlibDecoder::new(chunks), self, bound),
+        let mut decoding = Decoding::new(self, body, limits);
+        while decoding.step()? {}
+        Ok(decoding.body)
+    }
+
+    /// The same, giving way to other tasks now and then.
+    pub(crate) async fn decode_in_steps(
+        self,
+        body: &Rope,
+        limits: &Limits,
+    ) -> Result<Rope, InferError> {
+        let mut decoding = Decoding::new(self, body, limits);
+        while decoding.step()? {
+            tokio::task::yield_now().await;
         }
+        Ok(decoding.body)
     }
 
     /// Applies the coding to a body in pieces. Fast rather than small: the network between an
@@ -64,6 +79,22 @@ impl Coding {
     }
 }
 
+/// The coding that the client would like its answer in, if any of ours.
+pub(crate) fn accepted(headers: &HeaderMap) -> Option<Coding> {
+    let wanted = headers.get(ACCEPT_ENCODING)?.to_str().ok()?;
+    let mut best: Option<(f32, Coding)> = None;
+    for item in wanted.split(',') {
+        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+        let Some(coding) = Coding::named(name.trim().as_bytes()) else { continue };
+        let quality = parameters.trim().strip_prefix("q=").map_or(Some(1.0), |q| q.parse().ok());
+        let quality = quality.unwrap_or(0.0);
+        if quality > best.map_or(0.0, |(best, _)| best) {
+            best = Some((quality, coding));
+        }
+    }
+    best.map(|(_, coding)| coding)
+}
+
 /// Most bytes that a body of `len` coded bytes may become.
 fn bound(len: usize, limits: &Limits) -> usize {
     const SLACK: usize = 64 << 10;
@@ -71,26 +102,53 @@ fn bound(len: usize, limits: &Limits) -> usize {
     by_ratio.min(limits.decompressed_bytes)
 }
 
-fn read(mut decoder: impl Read, coding: Coding, bound: usize) -> Result<Rope, InferError> {
-    const CHUNK: usize = 64 << 10;
-    let mut body = Rope::default();
-    loop {
+/// Whether a deflate body has the zlib header that the standard asks for; some clients send none.
+fn is_zlib(body: &Rope) -> bool {
+    let mut head = body.chunks().iter().flatten().take(2);
+    match (head.next(), head.next()) {
+        (Some(method), Some(flags)) => {
+            method & 15 == 8 && (u16::from(*method) << 8 | u16::from(*flags)).is_multiple_of(31)
+        }
+        _ => false,
+    }
+}
+
+/// A coding being undone.
+struct Decoding<'a> {
+    reader: Box<dyn Read + Send + 'a>,
+    coding: Coding,
+    bound: usize,
+    body: Rope,
+}
+
+impl<'a> Decoding<'a> {
+    fn new(coding: Coding, body: &'a Rope, limits: &Limits) -> Self {
+        let chunks = Chunks { chunks: body.chunks(), position: 0 };
+        let reader: Box<dyn Read + Send> = match coding {
+            Coding::Gzip => Box::new(MultiGzDecoder::new(chunks)),
+            Coding::Deflate if is_zlib(body) => Box::new(ZlibDecoder::new(chunks)),
+            Coding::Deflate => Box::new(DeflateDecoder::new(chunks)),
+        };
+        Decoding { reader, coding, bound: bound(body.len(), limits), body: Rope::default() }
+    }
+
+    /// Decodes a piece; false at the end.
+    fn step(&mut self) -> Result<bool, InferError> {
+        const CHUNK: usize = 64 << 10;
         let mut chunk = Vec::with_capacity(CHUNK);
-        let read = (&mut decoder).take(CHUNK as u64).read_to_end(&mut chunk);
+        let read = (&mut self.reader).take(CHUNK as u64).read_to_end(&mut chunk);
         read.map_err(|error| {
-            let name = coding.name();
+            let name = self.coding.name();
             InferError::invalid(format!("failed to decode the {name} body: {error}"))
         })?;
-        if chunk.is_empty() {
-            return Ok(body);
+        if self.body.len() + chunk.len() > self.bound {
+            let (name, bound) = (self.coding.name(), self.bound);
+            let message = format!("the {name} body decodes to more than {bound} bytes");
+            return Err(InferError::new(ErrorCode::TooLarge, message));
         }
-        if body.len() + chunk.len() > bound {
-            return Err(InferError::new(
-                ErrorCode::TooLarge,
-                format!("the {} body decodes to more than {bound} bytes", coding.name()),
-            ));
-        }
-        body.push(chunk.into());
+        let more = !chunk.is_empty();
+        self.body.push(chunk.into());
+        Ok(more)
     }
 }
 
@@ -179,6 +237,30 @@ mod tests {
             let error = coding.decode(&bomb.into(), &limits).unwrap_err();
             assert_eq!(error.code, ErrorCode::TooLarge);
         }
+    }
+
+    #[test]
+    fn bare_deflate_is_understood() {
+        let mut coded = Vec::new();
+        flate2::read::DeflateEncoder::new(&b"hello"[..], Compression::best())
+            .read_to_end(&mut coded)
+            .unwrap();
+        let body = Coding::Deflate.decode(&Bytes::from(coded).into(), &Limits::default());
+        assert_eq!(&body.unwrap().into_bytes()[..], b"hello");
+    }
+
+    #[test]
+    fn the_coding_liked_best_is_taken() {
+        let taken = |value: &'static str| {
+            let value = http::HeaderValue::from_static(value);
+            accepted(&HeaderMap::from_iter([(ACCEPT_ENCODING, value)]))
+        };
+        assert_eq!(taken("gzip, deflate"), Some(Coding::Gzip));
+        assert_eq!(taken("br, deflate"), Some(Coding::Deflate));
+        assert_eq!(taken("gzip;q=0.5, deflate;q=0.8"), Some(Coding::Deflate));
+        assert_eq!(taken("gzip;q=0"), None);
+        assert_eq!(taken("identity"), None);
+        assert_eq!(accepted(&HeaderMap::new()), None);
     }
 
     #[test]

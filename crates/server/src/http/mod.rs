@@ -1,7 +1,25 @@
-//! Bodies of requests and responses.
+//! HTTP without what it is used for: bodies, codings, refusals.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `body` | request bodies, in the pieces they came in, bounded in size and time |
+//! | `coding` | gzip and deflate in both directions, bounded |
+//! | `frames` | response bodies made of pieces |
+//! | `refusal` | answers that are errors |
 
+mod body;
 mod coding;
 mod frames;
+mod refusal;
 
-pub(crate) use coding::Coding;
+pub(crate) use body::{Bodies, Body, read};
+pub(crate) use coding::{Coding, accepted};
 pub(crate) use frames::Frames;
+pub(crate) use refusal::Refusal;
+
+use http::HeaderValue;
+
+/// Media types that are spoken.
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// JSON and then tensors, or tensors alone.
+pub(crate) const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");

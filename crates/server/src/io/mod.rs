@@ -7,6 +7,7 @@
 mod acceptor;
 mod connection;
 mod thread;
+mod traffic;
 mod watch;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -22,6 +23,7 @@ use self::acceptor::Acceptor;
 pub(crate) use self::connection::Protocol;
 use self::connection::Speaker;
 use self::thread::Door;
+pub(crate) use self::traffic::{Traffic, figures};
 pub(crate) use self::watch::Watch;
 use self::watch::{Order, Patience};
 use crate::ServerConfig;
@@ -158,12 +160,13 @@ fn start_threads(
     let places = Arc::new(Semaphore::new(config.limits.connections));
     let threads = config.io_threads.max(1);
     let grpc = Arc::new(Grpc::new(service.clone(), config.limits.clone()));
-    let app = Arc::new(App::new(service, config));
+    let traffic: Vec<Arc<Traffic>> = (0..threads).map(|_| Arc::default()).collect();
+    let app = Arc::new(App::new(service, config, traffic.clone()));
     let mut doors = Vec::with_capacity(threads);
-    for index in 0..threads {
+    for (index, traffic) in traffic.into_iter().enumerate() {
         let speaker = Speaker::new(app.clone(), grpc.clone());
         let patience = Patience::new(app.limits());
-        let (door, handle) = thread::start(format!("io-{index}"), patience, speaker)?;
+        let (door, handle) = thread::start(format!("io-{index}"), patience, speaker, traffic)?;
         running.threads.push(handle);
         doors.push(door);
         running.doors = doors.clone().into();

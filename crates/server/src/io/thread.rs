@@ -1,7 +1,7 @@
 //! One IO thread: a runtime, its connections, and the sweep that ends idle ones.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Accepted;
 use super::connection::Speaker;
+use super::traffic::{OpenConnection, Traffic};
 use super::watch::{Order, Patience, TICK, Watch};
 
 /// The way into an IO thread.
@@ -16,26 +17,24 @@ use super::watch::{Order, Patience, TICK, Watch};
 pub(super) struct Door {
     /// Bounded by the places that connections hold.
     sender: UnboundedSender<Message>,
-    connections: Arc<AtomicUsize>,
+    traffic: Arc<Traffic>,
 }
 
 enum Message {
-    Open(Accepted),
+    Open(Accepted, OpenConnection),
     Tell(Order),
 }
 
 impl Door {
     /// Connections open or on their way.
     pub(super) fn connections(&self) -> usize {
-        self.connections.load(Relaxed)
+        self.traffic.connections()
     }
 
     /// Hands a connection over.
     pub(super) fn open(&self, accepted: Accepted) {
-        self.connections.fetch_add(1, Relaxed);
-        if self.sender.send(Message::Open(accepted)).is_err() {
-            self.connections.fetch_sub(1, Relaxed);
-        }
+        // Fails, and closes the connection, when the thread has ended.
+        let _ = self.sender.send(Message::Open(accepted, self.traffic.connection()));
     }
 
     /// Tells every connection of the thread, and later ones. [`Order::Kill`] ends the thread.
@@ -49,24 +48,24 @@ pub(super) fn start(
     name: String,
     patience: Patience,
     speaker: Speaker,
+    traffic: Arc<Traffic>,
 ) -> std::io::Result<(Door, JoinHandle<()>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (sender, receiver) = unbounded_channel();
-    let connections = Arc::new(AtomicUsize::new(0));
     let thread = IoThread {
         speaker: Arc::new(speaker),
-        connections: connections.clone(),
+        traffic: traffic.clone(),
         watches: Arc::default(),
         order: Order::Serve,
     };
     let body = move || runtime.block_on(thread.run(receiver, patience));
     let handle = modelyard_engine::threads::spawn(name, body)?;
-    Ok((Door { sender, connections }, handle))
+    Ok((Door { sender, traffic }, handle))
 }
 
 struct IoThread {
     speaker: Arc<Speaker>,
-    connections: Arc<AtomicUsize>,
+    traffic: Arc<Traffic>,
     watches: Arc<Watches>,
     order: Order,
 }
@@ -76,7 +75,7 @@ impl IoThread {
         tokio::spawn(sweep(self.watches.clone(), patience));
         while let Some(message) = receiver.recv().await {
             match message {
-                Message::Open(accepted) => self.open(accepted),
+                Message::Open(accepted, open) => self.open(accepted, open),
                 Message::Tell(order) => {
                     self.order = order;
                     self.watches.tell(order);
@@ -88,9 +87,9 @@ impl IoThread {
         }
     }
 
-    fn open(&self, accepted: Accepted) {
-        let watch = self.watches.open(self.order);
-        let closing = Closing { connections: self.connections.clone(), watch: watch.clone() };
+    fn open(&self, accepted: Accepted, open: OpenConnection) {
+        let watch = self.watches.open(self.order, self.traffic.clone());
+        let closing = Closing { watch: watch.clone(), _open: open };
         let speaker = self.speaker.clone();
         // A panic inside ends this task, and so this connection, and nothing else.
         tokio::spawn(async move {
@@ -107,14 +106,13 @@ impl IoThread {
 
 /// Counts a connection out, however it ends.
 struct Closing {
-    connections: Arc<AtomicUsize>,
     watch: Arc<Watch>,
+    _open: OpenConnection,
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
         self.watch.close();
-        self.connections.fetch_sub(1, Relaxed);
     }
 }
 
@@ -131,8 +129,8 @@ impl Default for Watches {
 }
 
 impl Watches {
-    fn open(&self, order: Order) -> Arc<Watch> {
-        let watch = Arc::new(Watch::new(self.now.load(Relaxed)));
+    fn open(&self, order: Order, traffic: Arc<Traffic>) -> Arc<Watch> {
+        let watch = Arc::new(Watch::new(self.now.load(Relaxed), traffic));
         watch.tell(order);
         self.open.lock().push(watch.clone());
         watch

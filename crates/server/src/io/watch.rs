@@ -11,9 +11,11 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::traffic::Traffic;
 use crate::Limits;
 
 /// How often connections are looked at.
@@ -43,17 +45,18 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(limits: &Limits) -> Self {
-        // One more, since the first tick may be over at once.
-        let ticks = |time: Duration| {
-            let ticks = time.as_millis().div_ceil(TICK.as_millis()) + 1;
-            u32::try_from(ticks).unwrap_or(u32::MAX)
-        };
         Patience {
             header: ticks(limits.header_timeout),
             idle: ticks(limits.idle_timeout),
             write: ticks(limits.write_timeout),
         }
     }
+}
+
+/// A time in ticks, rounded up; one more, since the first may be over at once.
+fn ticks(time: Duration) -> u32 {
+    let ticks = time.as_millis().div_ceil(TICK.as_millis()) + 1;
+    u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
 /// What a connection is doing. Times are ticks; 0 stands for "not".
@@ -66,13 +69,16 @@ pub(crate) struct Watch {
     order: AtomicU8,
     unread: AtomicBool,
     lingering_since: AtomicU32,
+    body_since: AtomicU32,
+    body_until: AtomicU32,
     closed: AtomicBool,
     waker: OnceLock<Waker>,
+    traffic: Arc<Traffic>,
 }
 
 impl Watch {
     /// A connection opened at tick `now`, which owes its first header from then on.
-    pub(super) fn new(now: u32) -> Self {
+    pub(super) fn new(now: u32, traffic: Arc<Traffic>) -> Self {
         Watch {
             now: AtomicU32::new(now),
             in_flight: AtomicU32::new(0),
@@ -82,8 +88,11 @@ impl Watch {
             order: AtomicU8::new(Order::Serve as u8),
             unread: AtomicBool::new(false),
             lingering_since: AtomicU32::new(0),
+            body_since: AtomicU32::new(0),
+            body_until: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             waker: OnceLock::new(),
+            traffic,
         }
     }
 
@@ -94,9 +103,32 @@ impl Watch {
         InFlight(self)
     }
 
+    /// Notes that a request was answered.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        self.traffic.response(status);
+    }
+
     /// Notes that a request was answered before its body was read to the end.
     pub(crate) fn leaves_body_unread(&self) {
         self.unread.store(true, Relaxed);
+    }
+
+    /// Notes that a body is waited for, which may take `allowed` from the first such note on.
+    /// Tells whether that is over; the sweep wakes the connection when it is.
+    pub(crate) fn awaits_body(&self, allowed: Duration) -> bool {
+        let now = self.now.load(Relaxed);
+        if self.body_since.load(Relaxed) == 0 {
+            self.body_since.store(now, Relaxed);
+        }
+        let until = self.body_since.load(Relaxed).saturating_add(ticks(allowed));
+        self.body_until.store(until, Relaxed);
+        now >= until
+    }
+
+    /// Notes that no body is waited for any more.
+    pub(crate) fn has_body(&self) {
+        self.body_since.store(0, Relaxed);
+        self.body_until.store(0, Relaxed);
     }
 
     fn lingers(&self) {
@@ -118,9 +150,7 @@ impl Watch {
     pub(super) fn tell(&self, order: Order) {
         if order > self.order() {
             self.order.store(order as u8, Relaxed);
-            if let Some(waker) = self.waker.get() {
-                waker.wake_by_ref();
-            }
+            self.wake();
         }
     }
 
@@ -150,6 +180,16 @@ impl Watch {
             self.tell(Order::Kill);
         } else if idle && over(self.active.load(Relaxed), patience.idle) {
             self.tell(Order::Finish);
+        }
+        let body_until = self.body_until.load(Relaxed);
+        if body_until != 0 && now >= body_until {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
         }
     }
 

@@ -48,11 +48,7 @@ impl<'a> Scanner<'a> {
 
     /// An error at the place where only `rest` is left.
     #[cold]
-    pub(super) fn error_at(
-        &self,
-        rest: &[u8],
-        what: impl Into<Cow<'static, str>>,
-    ) -> JsonError {
+    pub(super) fn error_at(&self, rest: &[u8], what: impl Into<Cow<'static, str>>) -> JsonError {
         JsonError { at: self.whole - rest.len(), what: what.into() }
     }
 

@@ -1,29 +1,72 @@
 //! Everything that is said over HTTP.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `routes` | every path, in one table |
+//! | `call` | one request on its way, and its times |
+//! | `v2` | the Open Inference Protocol with Triton's extensions |
+//! | `predict` | the plain way |
+//! | `openapi`, `docs` | the document of all that, and a page to read it |
 
+mod call;
+mod docs;
+mod openapi;
+mod predict;
+mod routes;
+mod v2;
+
+use std::borrow::Cow;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use modelyard_serving::Service;
+use modelyard_serving::{InferError, Service, Version};
+use tracing::Instrument;
 
-use crate::http::Frames;
-use crate::io::{Protocol, Watch};
+use self::call::{Call, with_text};
+use self::routes::{Captures, Operation};
+use crate::http::{Bodies, Coding, Frames, JSON, Refusal, accepted};
+use crate::io::{Protocol, Traffic, Watch, figures};
+use crate::metrics;
 use crate::{Limits, ServerConfig};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What every request handler can see.
 pub(crate) struct App {
     service: Arc<Service>,
     config: ServerConfig,
+    bodies: Bodies,
+    /// By IO thread.
+    traffic: Vec<Arc<Traffic>>,
+    /// Made when first asked for.
+    openapi: OnceLock<Bytes>,
 }
 
 impl App {
-    pub(crate) fn new(service: Arc<Service>, config: ServerConfig) -> Self {
-        App { service, config }
+    pub(crate) fn new(
+        service: Arc<Service>,
+        config: ServerConfig,
+        traffic: Vec<Arc<Traffic>>,
+    ) -> Self {
+        let bodies = Bodies::new(config.limits.all_bodies_bytes);
+        App { service, config, bodies, traffic, openapi: OnceLock::new() }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.config.limits
+    }
+
+    /// The version that a path means.
+    fn resolve(&self, captures: &Captures<'_>) -> Result<Arc<Version>, Refusal> {
+        let model = decode_segment(captures.model.unwrap_or_default())?;
+        let version = version_number(captures)?;
+        Ok(self.service.resolve(&model, version)?)
     }
 }
 
@@ -31,12 +74,201 @@ impl App {
 pub(crate) async fn answer(
     app: &App,
     request: Request<Incoming>,
-    _protocol: Protocol,
+    protocol: Protocol,
     watch: &Watch,
 ) -> Result<Response<Frames>, Infallible> {
     let _under_way = watch.request();
-    let ready = request.uri().path() == "/v2/health/ready" && app.service.ready();
-    let mut response = Response::new(Frames::default());
-    *response.status_mut() = if ready { http::StatusCode::OK } else { http::StatusCode::NOT_FOUND };
+    let call = Call { app, watch, arrived: Instant::now() };
+    let log = AccessLog::begin(&request);
+    let coding = accepted(request.headers());
+    let request_id = request.headers().get(REQUEST_ID).cloned();
+    let answered = if app.config.trace_context && request.headers().contains_key(TRACE_PARENT) {
+        let span = trace_span(&request);
+        dispatch(&call, request, protocol).instrument(span).await
+    } else {
+        dispatch(&call, request, protocol).await
+    };
+    let mut response = answered.unwrap_or_else(Refusal::into_response);
+    if let Some(coding) = coding
+        && response.body().len() >= app.limits().compress_from_bytes as u64
+    {
+        response = compressed(response, coding);
+    }
+    if let Some(id) = request_id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    watch.answered(response.status());
+    if let Some(log) = log {
+        log.end(&response, call.arrived);
+    }
     Ok(response)
+}
+
+async fn dispatch(
+    call: &Call<'_>,
+    request: Request<Incoming>,
+    protocol: Protocol,
+) -> Result<Response<Frames>, Refusal> {
+    let app = call.app;
+    let found = routes::find(request.method(), request.uri().path());
+    let (operation, captures) = found.inspect_err(|_| leave_body(call, &request))?;
+    if protocol == Protocol::Metrics && operation != Operation::Metrics {
+        leave_body(call, &request);
+        return Err(InferError::not_found("only /metrics is answered on this port").into());
+    }
+    match operation {
+        Operation::Infer => {
+            let version = app.resolve(&captures).inspect_err(|_| leave_body(call, &request))?;
+            v2::infer(call, &version, request).await
+        }
+        Operation::Predict => {
+            let version = predict::resolve(app, &captures);
+            let version = version.inspect_err(|_| leave_body(call, &request))?;
+            predict::predict(call, &version, request).await
+        }
+        Operation::RepositoryIndex => v2::repository_index(call, request).await,
+        Operation::RepositoryLoad | Operation::RepositoryUnload => {
+            leave_body(call, &request);
+            Err(Refusal::unimplemented(
+                "loading and unloading models on request is not offered: the models are those \
+                 that the server was started with",
+            ))
+        }
+        _ => about(app, operation, &captures),
+    }
+}
+
+/// What is answered without looking at a body.
+fn about(
+    app: &App,
+    operation: Operation,
+    captures: &Captures<'_>,
+) -> Result<Response<Frames>, Refusal> {
+    match operation {
+        Operation::ServerLive => v2::health("live", app.service.live()),
+        Operation::ServerReady => v2::health("ready", app.service.ready()),
+        Operation::ServerMetadata => Ok(v2::server_metadata()),
+        Operation::Models => Ok(v2::models(&app.service)),
+        Operation::ModelMetadata => Ok(v2::model_metadata(&app.service, &*app.resolve(captures)?)),
+        Operation::ModelReady => v2::model_ready(app, captures),
+        Operation::ModelConfig => Ok(v2::model_config(&app.service, &*app.resolve(captures)?)),
+        Operation::ModelStatistics => v2::statistics(app, captures),
+        Operation::Metrics => Ok(metrics_page(app)),
+        Operation::OpenApi => {
+            let document = app.openapi.get_or_init(openapi::document);
+            Ok(text(document.clone(), JSON))
+        }
+        Operation::Docs => Ok(text(docs::page(), docs::TYPE)),
+        // Those with bodies, see `dispatch`.
+        _ => Err(InferError::internal("the operation has no answer without a body").into()),
+    }
+}
+
+fn metrics_page(app: &App) -> Response<Frames> {
+    const TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let page = metrics::render(&app.service, &figures(&app.traffic));
+    text(page.into_bytes(), TYPE)
+}
+
+fn text(body: impl Into<Frames>, content_type: HeaderValue) -> Response<Frames> {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// Notes that a body, if there is one, is not read.
+fn leave_body(call: &Call<'_>, request: &Request<Incoming>) {
+    if !http_body::Body::is_end_stream(request.body()) {
+        call.watch.leaves_body_unread();
+    }
+}
+
+/// Undoes the percent-encoding of a segment.
+fn decode_segment(segment: &str) -> Result<Cow<'_, str>, Refusal> {
+    if !segment.contains('%') {
+        return Ok(segment.into());
+    }
+    let invalid = || Refusal::invalid("the path has an invalid percent-encoding");
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let (digits, tail) = rest.split_first_chunk::<2>().ok_or_else(invalid)?;
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        let (high, low) = digit(digits[0]).zip(digit(digits[1])).ok_or_else(invalid)?;
+        bytes.push((high << 4 | low) as u8);
+        rest = tail;
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| invalid())
+}
+
+fn version_number(captures: &Captures<'_>) -> Result<Option<u64>, Refusal> {
+    let Some(text) = captures.version else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        const SHOWN: usize = 32;
+        let text: String = text.chars().take(SHOWN).collect();
+        Refusal::invalid(format!("'{text}' is no version, expected a number"))
+    })
+}
+
+fn trace_span(request: &Request<Incoming>) -> tracing::Span {
+    let parent = request.headers().get(TRACE_PARENT).and_then(|value| value.to_str().ok());
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    tracing::info_span!(target: "modelyard::request", "request", method, path, traceparent = parent)
+}
+
+/// The same answer, coded.
+fn compressed(response: Response<Frames>, coding: Coding) -> Response<Frames> {
+    let (mut head, body) = response.into_parts();
+    let coded = coding.encode(body.pieces());
+    head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    head.headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    Response::from_parts(head, coded.into())
+}
+
+/// One line of the access log, kept only when somebody reads it.
+struct AccessLog {
+    method: http::Method,
+    uri: http::Uri,
+}
+
+impl AccessLog {
+    fn begin(request: &Request<Incoming>) -> Option<Self> {
+        tracing::enabled!(target: "access", tracing::Level::INFO)
+            .then(|| AccessLog { method: request.method().clone(), uri: request.uri().clone() })
+    }
+
+    fn end(self, response: &Response<Frames>, arrived: Instant) {
+        let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let request_id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+        tracing::info!(
+            target: "access",
+            method = self.method.as_str(),
+            path = self.uri.path(),
+            status = response.status().as_u16(),
+            bytes = response.body().len(),
+            micros,
+            request_id,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_decoded() {
+        assert_eq!(decode_segment("plain").unwrap(), "plain");
+        assert_eq!(decode_segment("a%20b%2Fc%C3%a9").unwrap(), "a b/cé");
+        for wrong in ["%", "%2", "%zz", "%ff"] {
+            assert!(decode_segment(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,0 +1,18 @@
+//! The Open Inference Protocol v2 over HTTP, with Triton's extensions.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `infer` | the handler of `POST .../infer` |
+//! | `decode` | its request: JSON, tensors in binary, or raw |
+//! | `encode` | its answer |
+//! | `about` | what server and models are, which are there, what they have done |
+
+mod about;
+mod decode;
+mod encode;
+mod infer;
+
+pub(super) use about::*;
+pub(super) use decode::names;
+pub(super) use encode::unprintable;
+pub(super) use infer::infer;
