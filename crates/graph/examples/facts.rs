@@ -1,10 +1,11 @@
 //! Prints what Modelyard reads in model files, one JSON object a line, to be compared with other
-//! readers: `cargo run -p modelyard-graph --example facts -- FILE...`.
+//! readers. `SIZES='batch=8 input=1,3,224,224'` gives sizes to symbols and inputs:
+//! `cargo run -p modelyard-graph --example facts -- FILE...`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use modelyard_graph::{Limits, Model, file, summary};
+use modelyard_graph::{Limits, Model, Sizes, file, summary};
 
 fn main() {
     for path in std::env::args().skip(1) {
@@ -16,10 +17,20 @@ fn main() {
 }
 
 fn facts(path: &str, model: &Model) -> String {
-    let summary = summary::describe(model);
+    let mut sizes = Sizes::default();
+    if let Ok(text) = std::env::var("SIZES") {
+        for (name, size) in text.split(' ').filter_map(|item| item.split_once('=')) {
+            let dims: Vec<usize> = size.split(',').filter_map(|dim| dim.parse().ok()).collect();
+            match *dims {
+                [single] => drop(sizes.symbols.insert(name.into(), single)),
+                _ => drop(sizes.inputs.insert(name.into(), dims)),
+            }
+        }
+    }
+    let summary = summary::describe_with(model, &sizes);
     let operators = &summary.operators;
     let unknown: BTreeMap<&str, usize> =
-        summary.unknown.iter().map(|unknown| (unknown.operator.as_str(), unknown.nodes)).collect();
+        summary.unknown.iter().map(|unknown| (unknown.first.as_str(), unknown.nodes)).collect();
     let signature = match model.signature() {
         Ok(signature) => signature
             .inputs

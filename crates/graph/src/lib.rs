@@ -39,7 +39,7 @@ pub use builder::GraphBuilder;
 pub use constant::{Constant, ConstantData, ExternalData, SparseConstant};
 pub use element_type::ElementType;
 pub use error::{Problem, ReadError, SignatureError};
-pub use infer::{Kind, Symbols};
+pub use infer::{Kind, Sizes};
 pub use limits::Limits;
 pub use model::{Function, Graph, Model, Nodes, Quantization};
 pub use node::{Attribute, AttributeValue, Node};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelyard_tensor::Dim;
 
 use crate::Model;
-use crate::infer::{Symbols, estimate, stored_bytes};
+use crate::infer::{Sizes, estimate, stored_bytes};
 
 /// A model in figures. FLOPs and memory are estimates of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +48,11 @@ pub struct UnknownOperator {
 
 /// Describes `model` with every free dimension standing for 1.
 pub fn describe(model: &Model) -> Summary {
-    describe_with(model, &Symbols::new())
+    describe_with(model, &Sizes::default())
 }
 
-/// Describes `model` with these sizes for symbolic dimensions; others stand for 1.
-pub fn describe_with(model: &Model, symbols: &Symbols) -> Summary {
+/// Describes `model` with these sizes for what it leaves open; the rest stands for 1.
+pub fn describe_with(model: &Model, sizes: &Sizes) -> Summary {
     let mut operators: BTreeMap<String, usize> = BTreeMap::new();
     for node in model.nodes() {
         *operators.entry(node.operator()).or_default() += 1;
@@ -61,7 +61,7 @@ pub fn describe_with(model: &Model, symbols: &Symbols) -> Summary {
         model.constants().map(figure).fold(0, u64::saturating_add)
     };
     let parameter_bytes = sum(stored_bytes);
-    let estimate = estimate(model, symbols);
+    let estimate = estimate(model, sizes);
     let weights = parameter_bytes.saturating_add(estimate.generated_bytes);
     let unknown = estimate.unknown.into_iter();
     Summary {
@@ -72,19 +72,20 @@ pub fn describe_with(model: &Model, symbols: &Symbols) -> Summary {
         flops: estimate.flops,
         activation_bytes: estimate.peak_bytes,
         memory_bytes: weights.saturating_add(estimate.peak_bytes),
-        assumed: assumed(model, symbols),
+        assumed: assumed(model, sizes),
         unknown: unknown
             .map(|(operator, (nodes, first))| UnknownOperator { operator, nodes, first })
             .collect(),
     }
 }
 
-fn assumed(model: &Model, symbols: &Symbols) -> BTreeSet<String> {
-    let dims = model.graph.inputs.iter().filter_map(|input| input.value_type.as_tensor()?.1);
+fn assumed(model: &Model, sizes: &Sizes) -> BTreeSet<String> {
+    let open = model.graph.inputs.iter().filter(|input| !sizes.inputs.contains_key(&input.name));
+    let dims = open.filter_map(|input| input.value_type.as_tensor()?.1);
     dims.flatten()
         .filter_map(|dim| match dim {
             Dim::Fixed(_) => None,
-            Dim::Symbol(name) if symbols.contains_key(name) => None,
+            Dim::Symbol(name) if sizes.symbols.contains_key(name) => None,
             Dim::Symbol(name) => Some(name.clone()),
             Dim::Free => Some("?".into()),
         })

@@ -130,7 +130,11 @@ impl Engines {
         let report = |engine| match self.named(engine) {
             Ok(usable) => EngineReport { engine, unusable: None, refusals: usable.refusals(model) },
             Err(error) => {
-                EngineReport { engine, unusable: Some(error.to_string()), refusals: Vec::new() }
+                let unusable = Some(match error {
+                    LoadError::Unusable { message, .. } => message,
+                    other => other.to_string(),
+                });
+                EngineReport { engine, unusable, refusals: Vec::new() }
             }
         };
         Self::NAMES.into_iter().map(report).collect()

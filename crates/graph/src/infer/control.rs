@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use super::fact::Fact;
-use super::{MOST_CALLS, MOST_VISITS, Walk, Walked};
+use super::{MOST_DEPTH, MOST_VISITS, Walk, Walked};
 use crate::{Attribute, AttributeValue, Function, Node};
 
 impl Walk<'_> {
     pub(super) fn control(&mut self, node: &Node, inputs: Vec<Option<Fact>>) -> Option<Walked> {
+        if self.depth >= MOST_DEPTH {
+            return None;
+        }
         match node.op_type.as_str() {
             "If" => self.branches(node, &inputs),
             "Loop" => self.repeat(node, inputs),
@@ -86,7 +89,7 @@ impl Walk<'_> {
         inputs: Vec<Option<Fact>>,
     ) -> Option<Walked> {
         self.visits = self.visits.saturating_add(function.nodes.len());
-        if self.visits > MOST_VISITS || self.calls >= MOST_CALLS {
+        if self.visits > MOST_VISITS || self.depth >= MOST_DEPTH {
             return None;
         }
         let nodes: Vec<Node> =
@@ -97,9 +100,7 @@ impl Walk<'_> {
         let outputs: Vec<&str> = function.outputs.iter().map(String::as_str).collect();
         // A function sees nothing of what is around the call.
         let around = std::mem::take(&mut self.scopes);
-        self.calls += 1;
         let walked = self.body(&nodes, facts, function.value_info.iter(), &outputs);
-        self.calls -= 1;
         self.scopes = around;
         Some(walked)
     }

@@ -74,6 +74,7 @@ fn unary(op: &Op<'_>) -> Option<Answer> {
         let f: fn(f64) -> f64 = match op.node.op_type.as_str() {
             "Abs" => f64::abs,
             "Neg" => |value| -value,
+            "Not" => |value| f64::from(value == 0.0),
             "Floor" => f64::floor,
             "Ceil" => f64::ceil,
             "Sqrt" => f64::sqrt,
@@ -189,10 +190,12 @@ fn choice(op: &Op<'_>) -> Option<Answer> {
 /// Conversions move data; nobody counts them.
 fn convert(input: &Fact, element_type: ElementType) -> Answer {
     let integral = element_type.data_type().is_some_and(|data_type| data_type.is_integral());
-    let values = input.values.as_ref().map(|values| {
-        values.iter().map(|value| if integral { value.trunc() } else { *value }).collect()
-    });
-    let values = if element_type == ElementType::Bool { None } else { values };
+    let one = |value: &f64| match element_type {
+        ElementType::Bool => f64::from(*value != 0.0),
+        _ if integral => value.trunc(),
+        _ => *value,
+    };
+    let values = input.values.as_ref().map(|values| values.iter().map(one).collect());
     Answer::one(Fact::new(element_type, &input.dims).with_values(values))
 }
 

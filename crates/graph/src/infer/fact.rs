@@ -1,6 +1,6 @@
 //! What is known of a value, and what a rule sees of its node.
 
-use modelyard_tensor::{Dim, Shape};
+use modelyard_tensor::Shape;
 
 use crate::{Constant, ElementType, Node};
 
@@ -81,13 +81,30 @@ pub(crate) fn product(dims: &[usize]) -> u64 {
     dims.iter().fold(1u64, |product, &dim| product.saturating_mul(dim as u64))
 }
 
-/// The size that stands for a dimension in estimates.
-pub(crate) fn size_of(dim: &Dim, symbols: &super::Symbols) -> usize {
-    match dim {
-        Dim::Fixed(size) => *size,
-        Dim::Symbol(name) => symbols.get(name).copied().unwrap_or(1),
-        Dim::Free => 1,
+/// The elements at the given positions along each axis, row-major. Each axis comes with the
+/// distance of its neighbours in `values`.
+pub(crate) fn pick(values: &[f64], picked: &[(usize, Vec<usize>)]) -> Option<Vec<f64>> {
+    let mut offsets = vec![0usize];
+    for (stride, positions) in picked {
+        let longer = offsets.len().checked_mul(positions.len())?;
+        if longer > MOST_VALUES {
+            return None;
+        }
+        offsets = offsets
+            .iter()
+            .flat_map(|offset| positions.iter().map(move |position| offset + position * stride))
+            .collect();
     }
+    offsets.into_iter().map(|offset| values.get(offset).copied()).collect()
+}
+
+/// Distances of neighbours along each axis, for a tensor whose elements are known (few).
+pub(crate) fn strides(dims: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1usize; dims.len()];
+    for axis in (1..dims.len()).rev() {
+        strides[axis - 1] = strides[axis].saturating_mul(dims[axis]);
+    }
+    strides
 }
 
 /// A node with what is known of its inputs.

@@ -36,18 +36,41 @@ mod window;
 
 use std::collections::{BTreeMap, HashMap};
 
-use fact::{Answer, Fact, Op, Rule, size_of};
+use fact::{Answer, Fact, Op, Rule};
+use modelyard_tensor::Dim;
 
 use crate::{Constant, ElementType, Function, Graph, Model, Node, Value, ValueType};
 
-/// Sizes for symbolic dimensions by name. A symbol that is not here stands for 1.
-pub type Symbols = BTreeMap<String, usize>;
+/// Sizes for what a model leaves open. Whatever is not here stands for 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// By name of the symbolic dimension.
+    pub symbols: BTreeMap<String, usize>,
+    /// Whole shapes by name of the input; these come first.
+    pub inputs: BTreeMap<String, Vec<usize>>,
+}
+
+impl Sizes {
+    /// These sizes for these symbols.
+    pub fn of_symbols<'a>(symbols: impl IntoIterator<Item = (&'a str, usize)>) -> Sizes {
+        let symbols = symbols.into_iter().map(|(name, size)| (name.to_owned(), size)).collect();
+        Sizes { symbols, inputs: BTreeMap::new() }
+    }
+
+    fn of(&self, dim: &Dim) -> usize {
+        match dim {
+            Dim::Fixed(size) => *size,
+            Dim::Symbol(name) => self.symbols.get(name).copied().unwrap_or(1),
+            Dim::Free => 1,
+        }
+    }
+}
 
 /// Nodes visited at most: functions may call functions, each several times.
 const MOST_VISITS: usize = 1 << 21;
 
-/// Calls of functions by functions followed at most.
-const MOST_CALLS: usize = 32;
+/// Graphs in nodes and calls in functions followed at most: the walk recurses over both.
+const MOST_DEPTH: usize = 64;
 
 /// What is known of a value whatever the sizes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +85,9 @@ impl Model {
     /// Element type and rank of the values whose names mean the same everywhere in the model, as
     /// far as they can be inferred.
     pub fn kinds(&self) -> HashMap<String, Kind> {
-        let symbols = Symbols::new();
-        let mut walk = Walk::new(self, &symbols);
-        let inputs = self.graph.inputs.iter().map(|input| walk.declared(&input.value_type));
-        let inputs = inputs.collect();
+        let sizes = Sizes::default();
+        let mut walk = Walk::new(self, &sizes);
+        let inputs = self.graph.inputs.iter().map(|input| walk.input(input)).collect();
         walk.graph(&self.graph, inputs);
         walk.kinds.into_iter().filter_map(|(name, kind)| Some((name, kind?))).collect()
     }
@@ -83,9 +105,9 @@ pub(crate) struct Estimate {
 }
 
 /// Walks `model` with these sizes.
-pub(crate) fn estimate(model: &Model, symbols: &Symbols) -> Estimate {
-    let mut walk = Walk::new(model, symbols);
-    let inputs = model.graph.inputs.iter().map(|input| walk.declared(&input.value_type)).collect();
+pub(crate) fn estimate(model: &Model, sizes: &Sizes) -> Estimate {
+    let mut walk = Walk::new(model, sizes);
+    let inputs = model.graph.inputs.iter().map(|input| walk.input(input)).collect();
     let walked = walk.graph(&model.graph, inputs);
     let mut estimate = walk.estimate;
     estimate.flops = walked.flops;
@@ -122,29 +144,29 @@ struct Walked {
 
 struct Walk<'a> {
     model: &'a Model,
-    symbols: &'a Symbols,
+    sizes: &'a Sizes,
     /// Facts by name, the outermost graph's first; a function starts anew.
     scopes: Vec<HashMap<String, Fact>>,
     functions: HashMap<(&'a str, &'a str), &'a Function>,
     visits: usize,
-    calls: usize,
+    depth: usize,
     estimate: Estimate,
     /// Kinds by name; `None` where a name stands for different ones.
     kinds: HashMap<String, Option<Kind>>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(model: &'a Model, symbols: &'a Symbols) -> Walk<'a> {
+    fn new(model: &'a Model, sizes: &'a Sizes) -> Walk<'a> {
         let functions = model.functions.iter();
         Walk {
             model,
-            symbols,
+            sizes,
             scopes: Vec::new(),
             functions: functions
                 .map(|function| ((&*function.domain, &*function.name), function))
                 .collect(),
             visits: 0,
-            calls: 0,
+            depth: 0,
             estimate: Estimate::default(),
             kinds: HashMap::new(),
         }
@@ -186,6 +208,7 @@ impl<'a> Walk<'a> {
         let mut live = live::Live::new(nodes, outputs, given.fold(0, u64::saturating_add));
         let mut flops = 0u64;
         self.scopes.push(facts);
+        self.depth += 1;
         for (index, node) in nodes.iter().enumerate() {
             let walked = self.node(node, &declared);
             flops = flops.saturating_add(walked.flops);
@@ -200,6 +223,7 @@ impl<'a> Walk<'a> {
                 live.shrink(index, scope);
             }
         }
+        self.depth -= 1;
         let facts = self.scopes.pop().unwrap_or_default();
         self.remember(&facts);
         Walked {
@@ -275,10 +299,18 @@ impl<'a> Walk<'a> {
         self.scopes.iter().rev().find_map(|scope| scope.get(name))
     }
 
+    /// An input of the model, by the caller's word first.
+    fn input(&self, input: &Value) -> Option<Fact> {
+        match (input.value_type.as_tensor(), self.sizes.inputs.get(&input.name)) {
+            (Some((element_type, _)), Some(dims)) => Some(Fact::new(element_type, dims)),
+            _ => self.declared(&input.value_type),
+        }
+    }
+
     /// What the file says of a value, with sizes for its symbols.
     fn declared(&self, value_type: &ValueType) -> Option<Fact> {
         let (element_type, dims) = value_type.as_tensor()?;
-        let dims: Vec<usize> = dims?.iter().map(|dim| size_of(dim, self.symbols)).collect();
+        let dims: Vec<usize> = dims?.iter().map(|dim| self.sizes.of(dim)).collect();
         Some(Fact::new(element_type, &dims))
     }
 

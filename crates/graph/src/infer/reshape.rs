@@ -3,7 +3,7 @@
 use modelyard_tensor::Shape;
 
 use super::elementwise::broadcast;
-use super::fact::{Answer, Fact, Op, Rule, axes, axis, product};
+use super::fact::{Answer, Fact, Op, Rule, axes, axis, pick, product, strides};
 use crate::ElementType;
 
 pub(super) fn rule(operator: &str) -> Option<Rule> {
@@ -111,7 +111,11 @@ fn transpose(op: &Op<'_>) -> Option<Answer> {
         None => (0..rank).rev().collect(),
     };
     let dims: Vec<usize> = order.iter().map(|&axis| input.dims[axis]).collect();
-    let values = if rank <= 1 { input.values.clone() } else { None };
+    let values = input.values.as_ref().and_then(|values| {
+        let strides = strides(&input.dims);
+        let axes = order.iter().map(|&axis| (strides[axis], (0..input.dims[axis]).collect()));
+        pick(values, &axes.collect::<Vec<_>>())
+    });
     (order.len() == rank).then(|| Answer::one(input.with_dims(&dims).with_values(values)))
 }
 

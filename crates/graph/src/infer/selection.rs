@@ -1,6 +1,6 @@
 //! Operators that take parts, put parts together or look elements up. No FLOPs.
 
-use super::fact::{Answer, Fact, Op, Rule, axes, axis};
+use super::fact::{Answer, Fact, Op, Rule, axes, axis, pick, strides};
 use crate::ElementType;
 
 pub(super) fn rule(operator: &str) -> Option<Rule> {
@@ -87,16 +87,21 @@ fn slice(op: &Op<'_>) -> Option<Answer> {
         return None;
     }
     let mut dims = input.dims.clone();
-    let mut values = input.values.clone();
+    let mut picked: Vec<Picked> =
+        input.dims.iter().map(|&size| Picked { start: 0, step: 1, count: size }).collect();
     for (index, &axis) in along.iter().enumerate() {
         let size = *dims.get(axis)?;
-        let picked = Picked::new(size, starts[index], ends[index], steps[index])?;
-        dims[axis] = picked.count;
-        values = match values {
-            Some(values) if rank == 1 => picked.of(&values),
-            _ => None,
-        };
+        picked[axis] = Picked::new(size, starts[index], ends[index], steps[index])?;
+        dims[axis] = picked[axis].count;
     }
+    let values = input.values.as_ref().and_then(|values| {
+        let strides = strides(&input.dims).into_iter();
+        let axes: Option<Vec<_>> = strides
+            .zip(&picked)
+            .map(|(stride, picked)| Some((stride, picked.positions()?)))
+            .collect();
+        pick(values, &axes?)
+    });
     Some(Answer::one(input.with_dims(&dims).with_values(values)))
 }
 
@@ -123,11 +128,11 @@ impl Picked {
         Some(Picked { start, step, count: usize::try_from(count).ok()? })
     }
 
-    fn of(&self, values: &[f64]) -> Option<Vec<f64>> {
+    fn positions(&self) -> Option<Vec<usize>> {
         (0..self.count as i64)
             .map(|index| {
                 let position = self.start.checked_add(index.checked_mul(self.step)?)?;
-                values.get(usize::try_from(position).ok()?).copied()
+                usize::try_from(position).ok()
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use modelyard_tensor::{DataType, Dim};
 
-use super::Symbols;
+use super::Sizes;
 use crate::summary::{describe, describe_with};
 use crate::{ElementType, Function, GraphBuilder, Model, Node};
 
@@ -24,8 +24,8 @@ fn has_shape(builder: GraphBuilder, dims: &[usize]) {
     builder = builder.node(Node::new("Neg", &["z"], &["result"]));
     let model = builder.output("result", DataType::Fp32, &fixed(dims)).model().check();
     let model = model.expect("the test's model is valid");
-    let symbols = Symbols::new();
-    let mut walk = super::Walk::new(&model, &symbols);
+    let sizes = Sizes::default();
+    let mut walk = super::Walk::new(&model, &sizes);
     let inputs = model.graph.inputs.iter().map(|input| walk.declared(&input.value_type)).collect();
     let mut graph = model.graph.clone();
     graph.outputs[0].value_type = crate::ValueType::Unknown;
@@ -86,6 +86,26 @@ fn shapes_of_moved_data() {
     has_shape(resized, &[1, 1, 10, 2]);
 }
 
+/// How PyTorch writes padding: pairs for each dimension, last one first, are turned around by
+/// Reshape, Slice and Transpose. The elements must be followed through all of them.
+#[test]
+fn paddings_are_followed() {
+    let padded = graph(&[1, 5, 7])
+        .integers("pairs", &[6], &[10, 20, 1, 2, 0, 0])
+        .integers("two_columns", &[2], &[-1, 2])
+        .integers("start", &[1], &[-1])
+        .integers("end", &[1], &[i64::MIN])
+        .integers("first", &[1], &[0])
+        .integers("back", &[1], &[-1])
+        .integers("flat", &[1], &[-1])
+        .node(Node::new("Reshape", &["pairs", "two_columns"], &["rows"]))
+        .node(Node::new("Slice", &["rows", "start", "end", "first", "back"], &["reversed"]))
+        .node(Node::new("Transpose", &["reversed"], &["sides"]).with("perm", [1, 0]))
+        .node(Node::new("Reshape", &["sides", "flat"], &["pads"]))
+        .node(Node::new("Pad", &["x", "pads"], &["y"]));
+    has_shape(padded, &[1, 8, 37]);
+}
+
 #[test]
 fn shapes_of_products() {
     let product = |left: &[usize], right: &[usize], node: Node| {
@@ -119,7 +139,7 @@ fn a_layer_costs_what_it_costs() {
     // Input and product while Gemm runs; then product and output, which is less.
     assert_eq!(one.activation_bytes, (784 + 128) * 4);
     assert_eq!(one.assumed.iter().collect::<Vec<_>>(), ["batch"]);
-    let eight = describe_with(&model, &Symbols::from([("batch".into(), 8)]));
+    let eight = describe_with(&model, &Sizes::of_symbols([("batch", 8)]));
     assert_eq!(eight.flops, one.flops * 8);
     assert!(eight.assumed.is_empty());
 }
@@ -240,7 +260,7 @@ fn hostile_shapes_do_not_overflow() {
         .model()
         .check()
         .expect("the test's model is valid");
-    let huge = describe_with(&model, &Symbols::from([("n".into(), usize::MAX)]));
+    let huge = describe_with(&model, &Sizes::of_symbols([("n", usize::MAX)]));
     assert_eq!(huge.flops, u64::MAX);
     assert_eq!(huge.memory_bytes, u64::MAX);
 }

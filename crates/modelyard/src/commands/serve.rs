@@ -10,6 +10,7 @@ use crate::cli::{EngineArgs, Globals};
 use crate::config::{Config, Overrides, keys};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::logging;
+use crate::observe::otlp::Exporter;
 use crate::observe::progress::Progress;
 use crate::source;
 
@@ -122,6 +123,12 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         return Err(anyhow!(message)).exit_with(Exit::Usage);
     }
     let progress = Progress::new();
-    logging::start(&config.log, &progress)?;
+    let (_exporter, spans) = match &config.otlp {
+        Some(otlp) => {
+            Exporter::start(otlp).map(|(exporter, spans)| (Some(exporter), Some(spans)))?
+        }
+        None => (None, None),
+    };
+    logging::start(&config.log, spans, &progress)?;
     App::build(&config, sources, progress)?.run(&config.listen, parent)
 }

@@ -20,6 +20,7 @@ use modelyard_engine::{EngineChoice, Engines, LoadOptions, threads};
 use modelyard_server::Limits;
 
 use crate::cli::Globals;
+use crate::observe::otlp::Endpoint;
 use key::{AnyKey, Stack, refuse_unknown};
 use keys::LogFormat;
 use layer::Layer;
@@ -131,7 +132,7 @@ pub(crate) struct LogConfig {
 #[derive(Clone, Debug)]
 pub(crate) struct OtlpConfig {
     /// The collector.
-    pub(crate) endpoint: String,
+    pub(crate) endpoint: Endpoint,
     /// Name of this service.
     pub(crate) service_name: String,
     /// Share of requests traced when the caller did not decide.

@@ -7,6 +7,7 @@ use modelyard_engine::threads;
 use super::key::Stack;
 use super::mistake::{Mistake, Mistakes};
 use super::{EngineConfig, LifecycleConfig, LogConfig, OtlpConfig, keys};
+use crate::observe::otlp::Endpoint;
 
 pub(super) fn engine(stack: &Stack<'_>, mistakes: &mut Mistakes) -> EngineConfig {
     EngineConfig {
@@ -46,23 +47,21 @@ pub(super) fn log(stack: &Stack<'_>, mistakes: &mut Mistakes) -> LogConfig {
 }
 
 pub(super) fn otlp(stack: &Stack<'_>, mistakes: &mut Mistakes) -> Option<OtlpConfig> {
-    let endpoint = stack.take(&keys::OTLP_ENDPOINT, mistakes);
-    let config = OtlpConfig {
-        endpoint: endpoint.clone().unwrap_or_default(),
-        service_name: stack.take(&keys::OTLP_SERVICE_NAME, mistakes),
-        sample_ratio: stack.take(&keys::OTLP_SAMPLE_RATIO, mistakes),
-        timeout: stack.take(&keys::OTLP_TIMEOUT, mistakes),
-    };
-    let endpoint = endpoint?;
-    if !endpoint.starts_with("http://") {
+    let written = stack.take(&keys::OTLP_ENDPOINT, mistakes);
+    let service_name = stack.take(&keys::OTLP_SERVICE_NAME, mistakes);
+    let sample_ratio = stack.take(&keys::OTLP_SAMPLE_RATIO, mistakes);
+    let timeout = stack.take(&keys::OTLP_TIMEOUT, mistakes);
+    let written = written?;
+    let endpoint = Endpoint::parse(&written);
+    if endpoint.is_none() {
         mistakes.push(Mistake::value(
             stack.place(&keys::OTLP_ENDPOINT),
             keys::OTLP_ENDPOINT.name,
-            format!("{endpoint:?}"),
+            format!("{written:?}"),
             "a plain http:// address (put a collector beside the server to go further)",
         ));
     }
-    Some(config)
+    Some(OtlpConfig { endpoint: endpoint?, service_name, sample_ratio, timeout })
 }
 
 fn default_data_dir() -> PathBuf {

@@ -3,11 +3,13 @@
 use std::io::{self, IsTerminal, Write};
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
+use super::otlp::{self, SpanLayer};
 use super::progress::Progress;
 use crate::config::LogConfig;
 use crate::config::keys::LogFormat;
@@ -15,8 +17,12 @@ use crate::config::keys::LogFormat;
 /// The target of the server's access log: one event a request.
 const ACCESS_TARGET: &str = "modelyard::access";
 
-/// Starts logging. Lines and the progress bar share the terminal through `progress`.
-pub(crate) fn start(config: &LogConfig, progress: &Progress) -> anyhow::Result<()> {
+/// Starts logging, and handing spans to the exporter if there is one. Lines and the progress bar share the terminal through `progress`.
+pub(crate) fn start(
+    config: &LogConfig,
+    spans: Option<SpanLayer>,
+    progress: &Progress,
+) -> anyhow::Result<()> {
     let access = if config.access { LevelFilter::INFO } else { LevelFilter::OFF };
     let filter = config.level.clone().with_target(ACCESS_TARGET, access);
     let writer = Stderr { progress: progress.clone() };
@@ -32,7 +38,10 @@ pub(crate) fn start(config: &LogConfig, progress: &Progress) -> anyhow::Result<(
             .with_writer(writer)
             .boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    let spans = spans.map(|spans| {
+        spans.with_filter(Targets::new().with_target(otlp::TARGET, LevelFilter::TRACE))
+    });
+    tracing_subscriber::registry().with(layer.with_filter(filter)).with(spans).try_init()?;
     Ok(())
 }
 

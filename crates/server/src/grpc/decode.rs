@@ -311,3 +311,270 @@ fn request_options(
     }
     Ok(read)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use modelyard_tensor::{Tensor, strings};
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::grpc::proto::infer_parameter::ParameterChoice;
+    use crate::grpc::proto::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
+    use crate::grpc::proto::{InferParameter, InferTensorContents, ModelInferRequest};
+    use crate::grpc::testing::{self, any_request, rope, spec};
+
+    fn decode(service: &Service, request: &ModelInferRequest) -> Result<Decoded, InferError> {
+        let decoder = Decoder { service, tensor_elements: 1 << 20 };
+        let message = rope(&request.encode_to_vec(), 100);
+        decoder.decode(message, Instant::now(), None).map_err(|refused| refused.error)
+    }
+
+    /// A request for the model `every` with two elements of each datatype: 1 and 0.
+    fn every_raw() -> ModelInferRequest {
+        let inputs = DataType::ALL.map(|data_type| InferInputTensor {
+            name: data_type.name().into(),
+            datatype: data_type.name().into(),
+            shape: vec![2, 1],
+            ..Default::default()
+        });
+        let raw = DataType::ALL.map(|data_type| match data_type {
+            DataType::Fp16 => vec![0x00, 0x3c, 0, 0].into(),
+            DataType::Bf16 => vec![0x80, 0x3f, 0, 0].into(),
+            DataType::Fp32 => Bytes::from([1f32.to_le_bytes(), [0; 4]].concat()),
+            DataType::Fp64 => Bytes::from([1f64.to_le_bytes(), [0; 8]].concat()),
+            DataType::Bytes => strings::encode(["1", ""]),
+            other => {
+                let size = other.size().unwrap();
+                let mut elements = vec![0; 2 * size];
+                elements[0] = 1;
+                elements.into()
+            }
+        });
+        ModelInferRequest {
+            model_name: "every".into(),
+            id: "some id".into(),
+            inputs: inputs.into(),
+            raw_input_contents: raw.into(),
+            ..Default::default()
+        }
+    }
+
+    /// Contents with the two elements 1 and 0.
+    fn typed(data_type: DataType) -> InferTensorContents {
+        let mut contents = InferTensorContents::default();
+        match data_type {
+            DataType::Bool => contents.bool_contents = vec![true, false],
+            DataType::Int8 | DataType::Int16 | DataType::Int32 => {
+                contents.int_contents = vec![1, 0]
+            }
+            DataType::Int64 => contents.int64_contents = vec![1, 0],
+            DataType::Uint8 | DataType::Uint16 | DataType::Uint32 => {
+                contents.uint_contents = vec![1, 0];
+            }
+            DataType::Uint64 => contents.uint64_contents = vec![1, 0],
+            DataType::Fp32 => contents.fp32_contents = vec![1., 0.],
+            DataType::Fp64 => contents.fp64_contents = vec![1., 0.],
+            DataType::Bytes => contents.bytes_contents = vec![Bytes::from("1"), Bytes::new()],
+            DataType::Fp16 | DataType::Bf16 => {}
+        }
+        contents
+    }
+
+    #[test]
+    fn every_datatype_is_read_raw() {
+        let (service, _version) = testing::every_data_type();
+        let decoded = decode(&service, &every_raw()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(decoded.id, "some id");
+        for (input, raw) in decoded.request.inputs.iter().zip(&every_raw().raw_input_contents) {
+            assert_eq!(&input.data.clone().into_bytes(), raw);
+            assert_eq!(input.shape.dims(), [2, 1]);
+        }
+    }
+
+    #[test]
+    fn typed_contents_become_the_same_bytes() {
+        for (data_type, raw) in DataType::ALL.into_iter().zip(every_raw().raw_input_contents) {
+            let spec = spec("x", data_type, &[-1]);
+            let (service, _version) = testing::service("one", vec![spec]);
+            let request = ModelInferRequest {
+                model_name: "one".into(),
+                inputs: vec![InferInputTensor {
+                    name: "x".into(),
+                    datatype: data_type.name().into(),
+                    shape: vec![2],
+                    contents: Some(typed(data_type)),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            };
+            match decode(&service, &request) {
+                Ok(decoded) => {
+                    let data = decoded.request.inputs[0].data.clone().into_bytes();
+                    assert_eq!(data, raw, "{data_type}");
+                    Tensor::new(data_type, [2].into(), data).unwrap();
+                }
+                Err(error) => {
+                    assert!(matches!(data_type, DataType::Fp16 | DataType::Bf16));
+                    assert!(error.message.contains("raw_input_contents"), "{error}");
+                }
+            }
+        }
+    }
+
+    /// Checks that a change to a good request is refused with words that name what is wrong.
+    fn refused(change: impl FnOnce(&mut ModelInferRequest), code: ErrorCode, words: &[&str]) {
+        let (service, _version) = testing::every_data_type();
+        let mut request = every_raw();
+        change(&mut request);
+        let Err(error) = decode(&service, &request) else { panic!("accepted: {words:?}") };
+        assert_eq!(error.code, code, "{error}");
+        words.iter().for_each(|word| assert!(error.message.contains(word), "{error}"));
+    }
+
+    fn parameter(choice: ParameterChoice) -> InferParameter {
+        InferParameter { parameter_choice: Some(choice) }
+    }
+
+    #[test]
+    fn wrong_requests_are_refused_with_what_is_wrong() {
+        use ErrorCode::{InvalidArgument, NotFound, TooLarge, Unimplemented};
+        refused(|r| r.model_name = "other".into(), NotFound, &["other"]);
+        refused(|r| r.model_version = "7".into(), NotFound, &["7"]);
+        refused(|r| r.model_version = "-1".into(), InvalidArgument, &["'-1'", "number"]);
+        refused(|r| r.inputs[0].name = "odd".into(), InvalidArgument, &["'odd'", "every", "INT8"]);
+        refused(|r| r.inputs[1].name = "BOOL".into(), InvalidArgument, &["'BOOL'", "twice"]);
+        refused(|r| r.inputs[2].datatype = "FP31".into(), InvalidArgument, &["UINT16", "FP31"]);
+        refused(|r| r.inputs[0].shape[0] = -2, InvalidArgument, &["'BOOL'", "-2"]);
+        refused(|r| r.inputs[0].shape = vec![i64::MAX; 3], TooLarge, &["'BOOL'"]);
+        refused(|r| r.inputs[0].shape = vec![1; 65], InvalidArgument, &["dimensions"]);
+        refused(
+            |r| {
+                r.inputs.pop();
+                r.raw_input_contents.pop();
+            },
+            InvalidArgument,
+            &["'BYTES'", "missing"],
+        );
+        refused(|r| drop(r.raw_input_contents.pop()), InvalidArgument, &["14 inputs", "13 raw"]);
+        refused(|r| r.raw_input_contents.clear(), InvalidArgument, &["'BOOL'", "no data"]);
+        refused(
+            |r| r.inputs[4].contents = Some(typed(DataType::Uint64)),
+            InvalidArgument,
+            &["'UINT64'", "one of both"],
+        );
+        let shared = |name: &str| {
+            let value = parameter(ParameterChoice::StringParam("region".into()));
+            [(name.to_owned(), value)].into()
+        };
+        refused(
+            |r| r.inputs[0].parameters = shared("shared_memory_region"),
+            Unimplemented,
+            &["'BOOL'", "shared memory"],
+        );
+    }
+
+    #[test]
+    fn wrong_contents_are_refused_with_what_is_wrong() {
+        let check = |data_type: DataType, shape: i64, contents: InferTensorContents, word: &str| {
+            let (service, _version) = testing::service("one", vec![spec("x", data_type, &[-1])]);
+            let request = ModelInferRequest {
+                model_name: "one".into(),
+                inputs: vec![InferInputTensor {
+                    name: "x".into(),
+                    datatype: data_type.name().into(),
+                    shape: vec![shape],
+                    contents: Some(contents),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            };
+            let Err(error) = decode(&service, &request) else { panic!("accepted: {word}") };
+            assert_eq!(error.code, ErrorCode::InvalidArgument);
+            assert!(error.message.contains("'x'") && error.message.contains(word), "{error}");
+        };
+        let ints = |int_contents| InferTensorContents { int_contents, ..Default::default() };
+        let uints = |uint_contents| InferTensorContents { uint_contents, ..Default::default() };
+        check(DataType::Int8, 1, ints(vec![128]), "128");
+        check(DataType::Int8, 1, ints(vec![-129]), "-129");
+        check(DataType::Int16, 1, ints(vec![40_000]), "40000");
+        check(DataType::Uint8, 1, uints(vec![256]), "256");
+        check(DataType::Uint16, 1, uints(vec![u32::MAX]), "4294967295");
+        check(DataType::Int32, 2, ints(vec![1]), "1 elements");
+        check(DataType::Int32, 9, ints(vec![1]), "too few");
+        check(DataType::Int32, 2, ints(vec![1, 2, 3]), "more elements");
+        check(DataType::Fp32, 2, typed(DataType::Fp64), "fp64_contents");
+        check(DataType::Fp32, 3, typed(DataType::Fp32), "2 elements");
+        check(DataType::Fp32, 1 << 19, typed(DataType::Fp32), "2 elements");
+        check(DataType::Bytes, 3, typed(DataType::Bytes), "2 elements");
+        check(DataType::Bytes, 1, typed(DataType::Bytes), "more elements");
+        check(DataType::Uint8, 2, typed(DataType::Int8), "int_contents");
+    }
+
+    #[test]
+    fn unpacked_elements_are_understood() {
+        let (service, _version) = testing::service("one", vec![spec("x", DataType::Fp32, &[2])]);
+        let mut contents = Vec::new();
+        for value in [1f32, 2.] {
+            contents.push(6 << 3 | 5);
+            contents.extend(value.to_le_bytes());
+        }
+        let mut input = vec![10, 1, b'x', 18, 4, b'F', b'P', b'3', b'2', 24, 2];
+        input.extend([5 << 3 | 2, u8::try_from(contents.len()).unwrap()]);
+        input.extend(contents);
+        let mut message = vec![10, 3, b'o', b'n', b'e', 5 << 3 | 2];
+        message.push(u8::try_from(input.len()).unwrap());
+        message.extend(input);
+        let decoder = Decoder { service: &service, tensor_elements: 10 };
+        let decoded = decoder.decode(rope(&message, 7), Instant::now(), None);
+        let decoded = decoded.unwrap_or_else(|refused| panic!("{}", refused.error));
+        let expected = [1f32.to_le_bytes(), 2f32.to_le_bytes()].concat();
+        assert_eq!(&decoded.request.inputs[0].data.clone().into_bytes()[..], expected);
+    }
+
+    #[test]
+    fn outputs_and_parameters_are_read() {
+        let (service, _version) = testing::every_data_type();
+        let mut request = every_raw();
+        let classification = parameter(ParameterChoice::Int64Param(3));
+        request.outputs = vec![
+            InferRequestedOutputTensor { name: "out_FP32".into(), ..Default::default() },
+            InferRequestedOutputTensor {
+                name: "out_INT8".into(),
+                parameters: [("classification".to_owned(), classification)].into(),
+            },
+        ];
+        let number = |value| parameter(ParameterChoice::Int64Param(value));
+        request.parameters =
+            [("priority".to_owned(), number(1)), ("timeout".to_owned(), number(5))].into();
+        request.parameters.insert("my own".into(), number(-1));
+        let decoded = decode(&service, &request).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(decoded.request.outputs.as_slice(), [11, 5]);
+        assert_eq!(decoded.classes.as_slice(), [None, Some(3)]);
+        let options = decoded.request.options;
+        assert!(options.priority > 0);
+        let timeout = options.deadline.map(|deadline| deadline - options.arrived);
+        assert_eq!(timeout, Some(std::time::Duration::from_micros(5)));
+
+        let refuse = |name: &str, value: InferParameter| {
+            let mut request = every_raw();
+            request.parameters = [(name.to_owned(), value)].into();
+            assert!(decode(&service, &request).is_err(), "{name}");
+        };
+        refuse("timeout", number(-1));
+        refuse("priority", parameter(ParameterChoice::StringParam("high".into())));
+        refuse("triton_something", number(1));
+        refuse("triton_enable_empty_final_response", number(1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_is_decoded_or_refused(mut request in any_request()) {
+            let (service, _version) = testing::every_data_type();
+            request.model_name = "every".into();
+            request.model_version.clear();
+            let _ = decode(&service, &request);
+        }
+    }
+}

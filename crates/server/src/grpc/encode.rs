@@ -151,3 +151,84 @@ fn put_frame_head(room: &mut [u8], len: usize, streamed: bool) -> usize {
     room[start + 1..start + FRAME_HEAD].copy_from_slice(&framed.to_be_bytes());
     start
 }
+
+#[cfg(test)]
+mod tests {
+    use modelyard_tensor::DataType;
+    use proptest::prelude::*;
+    use prost::Message;
+
+    use super::*;
+    use crate::grpc::proto::{ModelInferResponse, ModelStreamInferResponse};
+
+    /// The message of one frame.
+    fn unframe(pieces: &Pieces) -> Vec<u8> {
+        let frame = pieces.concat();
+        let (head, message) = frame.split_at(FRAME_HEAD);
+        assert_eq!(head[0], 0);
+        let len = u32::from_be_bytes(head[1..].try_into().unwrap());
+        assert_eq!(len as usize, message.len());
+        message.to_vec()
+    }
+
+    fn check(response: &ModelInferResponse, id: &str, tensors: &[Tensor]) {
+        assert_eq!(response.model_name, "m");
+        assert_eq!(response.model_version, "300");
+        assert_eq!(response.id, id);
+        assert_eq!(response.outputs.len(), tensors.len());
+        for (index, tensor) in tensors.iter().enumerate() {
+            let output = &response.outputs[index];
+            assert_eq!(output.name, "output");
+            assert_eq!(output.datatype, tensor.data_type().name());
+            assert!(
+                output.shape.iter().map(|&dim| dim as usize).eq(tensor.shape().iter().copied())
+            );
+            assert_eq!(&response.raw_output_contents[index], tensor.data());
+        }
+    }
+
+    fn answer<'a>(id: &'a str, tensors: &[Tensor]) -> Answer<'a> {
+        let outputs = tensors.iter().map(|tensor| ("output", tensor.clone())).collect();
+        Answer { model: "m", version: 300, id, outputs }
+    }
+
+    proptest! {
+        #[test]
+        fn prost_reads_what_is_written(
+            id in ".{0,200}",
+            shapes in prop::collection::vec(prop::collection::vec(0usize..20, 0..4), 0..4),
+        ) {
+            let tensor = |shape: Vec<usize>| {
+                let shape = Shape::new(&shape);
+                let data = vec![9; shape.elements().unwrap()];
+                Tensor::new(DataType::Uint8, shape, data.into()).unwrap()
+            };
+            let tensors: Vec<Tensor> = shapes.into_iter().map(tensor).collect();
+            let unary = unframe(&answer(&id, &tensors).unary().unwrap());
+            check(&ModelInferResponse::decode(unary.as_slice()).unwrap(), &id, &tensors);
+
+            let streamed = unframe(&answer(&id, &tensors).streamed().unwrap());
+            let streamed = ModelStreamInferResponse::decode(streamed.as_slice()).unwrap();
+            prop_assert_eq!(&streamed.error_message, "");
+            let response = streamed.infer_response.unwrap();
+            prop_assert!(response.parameters.contains_key("triton_final_response"));
+            check(&response, &id, &tensors);
+        }
+
+        #[test]
+        fn errors_in_a_stream_name_their_request(message in ".{1,200}", id in ".{0,200}") {
+            let error = unframe(&stream_error(&message, &id));
+            let error = ModelStreamInferResponse::decode(error.as_slice()).unwrap();
+            prop_assert_eq!(error.error_message, message);
+            prop_assert_eq!(error.infer_response.unwrap().id, id);
+        }
+    }
+
+    #[test]
+    fn large_tensors_are_not_copied() {
+        let tensor = Tensor::from_vec([3000].into(), vec![1f32; 3000]).unwrap();
+        let data = tensor.data().clone();
+        let pieces = answer("", &[tensor]).unary().unwrap();
+        assert!(pieces.iter().any(|piece| piece.as_ptr() == data.as_ptr()));
+    }
+}

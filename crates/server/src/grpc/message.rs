@@ -254,3 +254,122 @@ impl<'a> OutputHead<'a> {
         Ok(output)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::grpc::parameters::ParameterValue;
+    use crate::grpc::proto::infer_parameter::ParameterChoice;
+    use crate::grpc::proto::{InferParameter, InferTensorContents, ModelInferRequest};
+    use crate::grpc::testing::{any_request, rope};
+
+    /// Checks what was read in place against what prost decodes.
+    fn check(head: &Head<'_>, raw: &[Rope], request: &ModelInferRequest) {
+        assert_eq!(head.model_name, request.model_name);
+        assert_eq!(head.model_version, request.model_version);
+        assert_eq!(head.id, request.id);
+        check_parameters(&head.parameters, &request.parameters);
+        assert_eq!(head.inputs.len(), request.inputs.len());
+        for (ours, theirs) in head.inputs.iter().zip(&request.inputs) {
+            assert_eq!(ours.name, theirs.name);
+            assert_eq!(ours.datatype, theirs.datatype);
+            assert_eq!(ours.shape.as_slice(), theirs.shape);
+            check_parameters(&ours.parameters, &theirs.parameters);
+            let contents: Vec<u8> = ours.contents.concat();
+            let theirs = theirs.contents.clone().unwrap_or_default();
+            assert_eq!(InferTensorContents::decode(contents.as_slice()).unwrap(), theirs);
+        }
+        let outputs: Vec<&str> = head.outputs.iter().map(|output| output.name).collect();
+        assert!(outputs.iter().eq(request.outputs.iter().map(|output| &output.name)));
+        let raw: Vec<Bytes> = raw.iter().map(|rope| rope.clone().into_bytes()).collect();
+        assert_eq!(raw, request.raw_input_contents);
+    }
+
+    fn check_parameters(
+        ours: &[Parameter<'_>],
+        theirs: &std::collections::BTreeMap<String, InferParameter>,
+    ) {
+        for (name, theirs) in theirs {
+            // Of entries with the same name the last counts.
+            let ours = ours.iter().rfind(|parameter| parameter.name == name).unwrap();
+            let expected = match &theirs.parameter_choice {
+                Some(ParameterChoice::BoolParam(value)) => ParameterValue::Bool(*value),
+                Some(ParameterChoice::Int64Param(value)) => ParameterValue::Int64(*value),
+                Some(ParameterChoice::StringParam(value)) => ParameterValue::String(value),
+                Some(ParameterChoice::DoubleParam(value)) => ParameterValue::Double(*value),
+                Some(ParameterChoice::Uint64Param(value)) => ParameterValue::Uint64(*value),
+                None => ParameterValue::None,
+            };
+            let nans = matches!(
+                (ours.value, expected),
+                (ParameterValue::Double(a), ParameterValue::Double(b)) if a.is_nan() && b.is_nan()
+            );
+            assert!(nans || ours.value == expected, "{ours:?} is not {expected:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_prost_writes(request in any_request(), chunk in 1usize..400) {
+            let message = Message::split(rope(&request.encode_to_vec(), chunk)).unwrap();
+            check(&message.head().unwrap(), message.raw(), &request);
+        }
+
+        /// Fields out of order, cut off, overwritten: never a panic, and where both accept the
+        /// message they understand the same.
+        #[test]
+        fn hostile_messages_are_refused_or_understood_as_prost_does(
+            request in any_request(),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in any::<prop::sample::Index>(),
+            chunk in 1usize..40,
+        ) {
+            let mut bytes = request.encode_to_vec();
+            bytes.push(0);
+            for (at, byte) in edits {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(cut.index(bytes.len()));
+            if let Ok(message) = Message::split(rope(&bytes, chunk))
+                && let Ok(head) = message.head()
+                && let Ok(request) = ModelInferRequest::decode(bytes.as_slice())
+            {
+                check(&head, message.raw(), &request);
+            }
+        }
+
+        #[test]
+        fn garbage_ends(data in prop::collection::vec(any::<u8>(), 0..100), chunk in 1usize..9) {
+            if let Ok(message) = Message::split(rope(&data, chunk)) {
+                let _ = message.head();
+            }
+        }
+    }
+
+    #[test]
+    fn raw_contents_are_not_copied() {
+        let request = ModelInferRequest {
+            model_name: "m".into(),
+            raw_input_contents: vec![vec![7; 100].into()],
+            ..Default::default()
+        };
+        let bytes = Bytes::from(request.encode_to_vec());
+        let message = Message::split(bytes.clone().into()).unwrap();
+        let raw = &message.raw()[0].chunks()[0];
+        assert_eq!(raw.as_ptr(), bytes[bytes.len() - 100..].as_ptr());
+    }
+
+    #[test]
+    fn floods_of_empty_entries_are_refused() {
+        for field in [5 << 3 | 2, 6 << 3 | 2, 7 << 3 | 2, 4 << 3 | 2] {
+            let flood = [field, 0].repeat(MAX_ENTRIES + 1);
+            let refused = Message::split(Bytes::from(flood).into())
+                .and_then(|message| message.head().map(|_| ()));
+            assert!(refused.is_err(), "field key {field}");
+        }
+    }
+}

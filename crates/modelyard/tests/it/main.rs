@@ -1,0 +1,9 @@
+//! The whole binary from outside: started as users start it, on free ports, with tiny models
+//! made for the test. No network but this machine.
+//!
+//! One binary for all of these, a module a feature. `harness` starts servers and speaks to them.
+
+mod harness;
+
+mod configuration;
+mod validate;
