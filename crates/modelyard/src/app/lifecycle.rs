@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use modelyard_serving::Phase;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::load::Loader;
 use super::parent::Parent;
@@ -17,38 +18,48 @@ use crate::output;
 /// How often the progress bar is looked at while models load.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Everything that ends the server: SIGTERM, ctrl-C, the parent's end.
+/// Everything that ends the server: SIGTERM, ctrl-C, the parent's end, this process itself.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,
     parent: Option<Parent>,
+    asked: Option<oneshot::Receiver<()>>,
 }
 
 impl Stop {
-    fn new(parent: Option<Parent>) -> std::io::Result<Stop> {
+    fn new(parent: Option<Parent>, asked: Option<oneshot::Receiver<()>>) -> std::io::Result<Stop> {
         Ok(Stop {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             parent,
+            asked,
         })
     }
 
     /// Waits for the next reason to end and names it.
     async fn wait(&mut self) -> &'static str {
-        let parent = self.parent;
-        let orphaned = async move {
+        let Stop { terminate, interrupt, parent, asked } = self;
+        let orphaned = async {
             match parent {
                 Some(parent) => parent.ended().await,
                 None => std::future::pending().await,
             }
         };
+        let told = async {
+            let Some(receiver) = asked.as_mut() else { return false };
+            // A sender that was dropped will never ask.
+            let told = receiver.await.is_ok();
+            *asked = None;
+            told
+        };
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "ctrl-C",
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "ctrl-C",
             () = orphaned => {
                 self.parent = None;
                 "end of the parent process"
             }
+            true = told => "end of the program's own work",
         }
     }
 }
@@ -71,7 +82,8 @@ impl App {
     async fn live(mut self, listen: &ListenConfig, parent: Parent) -> anyhow::Result<()> {
         let parent = self.lifecycle.exit_with_parent.then_some(parent);
         // Before anybody can know that there is a server: a signal must never meet the default.
-        let mut stop = Stop::new(parent).context("failed to listen for signals")?;
+        let mut stop =
+            Stop::new(parent, self.asked.take()).context("failed to listen for signals")?;
         self.tell_addresses(listen)?;
         let reason = tokio::select! {
             loaded = self.load() => {

@@ -10,8 +10,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use anyhow::Context;
-use modelyard_server::{Running, Server, ServerConfig};
+use modelyard_server::{Addresses, Running, Server, ServerConfig};
 use modelyard_serving::{Service, ServiceConfig, VersionState};
+use tokio::sync::oneshot;
 
 use crate::config::{Config, EngineConfig, LifecycleConfig};
 use crate::observe::progress::Progress;
@@ -25,6 +26,8 @@ pub(crate) struct App {
     sources: Vec<ModelSource>,
     lifecycle: LifecycleConfig,
     progress: Progress,
+    /// Fires when this process itself wants the server to end.
+    asked: Option<oneshot::Receiver<()>>,
 }
 
 impl App {
@@ -53,7 +56,20 @@ impl App {
             sources,
             lifecycle: config.lifecycle,
             progress,
+            asked: None,
         })
+    }
+
+    /// Where the server listens.
+    pub(crate) fn addresses(&self) -> Addresses {
+        self.server.addresses()
+    }
+
+    /// Sending on it ends the server as SIGTERM does. Dropping it means nothing.
+    pub(crate) fn stopper(&mut self) -> oneshot::Sender<()> {
+        let (stopper, asked) = oneshot::channel();
+        self.asked = Some(asked);
+        stopper
     }
 }
 

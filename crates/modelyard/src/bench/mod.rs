@@ -22,7 +22,7 @@ mod caller;
 mod cpu;
 mod drive;
 mod encode;
-mod grpc;
+pub(crate) mod grpc;
 mod histogram;
 mod http;
 mod in_process;

@@ -7,7 +7,7 @@ mod answer;
 mod classes;
 pub(crate) mod input;
 mod local;
-mod remote;
+pub(super) mod remote;
 mod show;
 
 use std::path::PathBuf;
