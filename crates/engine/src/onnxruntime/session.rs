@@ -122,6 +122,10 @@ impl Session for OnnxRuntimeSession {
         parallelism: Parallelism,
     ) -> Result<Vec<Tensor>, RunError> {
         let shared = &self.shared;
+        if outputs.is_empty() {
+            // The library demands at least one.
+            return Ok(Vec::new());
+        }
         if parallelism == Parallelism::One {
             return shared.run_on(&shared.one, inputs, outputs);
         }

@@ -147,3 +147,84 @@ fn takes_whole(node: &Node, name: &str) -> bool {
         .enumerate()
         .any(|(index, input)| input == name && !(node.is("Slice") && (index == 1 || index == 2)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use modelyard_graph::GraphBuilder;
+    use modelyard_tensor::{DataType, Dim};
+
+    fn check(builder: GraphBuilder, expected: &[&str]) {
+        let model = builder.model().check().unwrap();
+        let refusals = refusals(&model);
+        let found: Vec<&str> = refusals.iter().map(|refusal| refusal.node.as_str()).collect();
+        assert_eq!(found, expected, "{refusals:?}");
+    }
+
+    fn graph(name: &str, data_type: DataType, rank: usize) -> GraphBuilder {
+        GraphBuilder::new("test").input(name, data_type, &vec![Dim::Free; rank])
+    }
+
+    fn resize(mode: &str, corners: &str, scales: &[f32]) -> GraphBuilder {
+        let node = Node::new("Resize", &["x", "", "scales"], &["y"])
+            .with("mode", mode)
+            .with("coordinate_transformation_mode", corners);
+        graph("x", DataType::Fp32, 4)
+            .output("y", DataType::Fp32, &vec![Dim::Free; 4])
+            .floats("scales", &[4], scales)
+            .node(node)
+    }
+
+    #[test]
+    fn resize_is_refused_where_it_is_wrong() {
+        check(resize("cubic", "half_pixel", &[1., 1., 2., 2.]), &["Resize_y"]);
+        check(resize("linear", "align_corners", &[1., 1., 0.6, 0.6]), &["Resize_y"]);
+        check(resize("linear", "align_corners", &[1., 1., 2., 2.]), &[]);
+        check(resize("linear", "half_pixel", &[1., 1., 0.6, 0.6]), &[]);
+    }
+
+    #[test]
+    fn a_product_with_a_vector_is_refused() {
+        let matmul = |rank: usize| {
+            graph("a", DataType::Fp32, rank)
+                .floats("b", &[2], &[1.0, 2.0])
+                .output("y", DataType::Fp32, &vec![Dim::Free; rank - 1])
+                .node(Node::new("MatMul", &["a", "b"], &["y"]))
+        };
+        check(matmul(3), &["MatMul_y"]);
+        check(matmul(2), &[]);
+    }
+
+    #[test]
+    fn wide_constants_may_only_limit_slices() {
+        let slice = |end: i64| {
+            graph("x", DataType::Fp32, 1)
+                .integers("start", &[1], &[0])
+                .integers("end", &[1], &[end])
+                .output("y", DataType::Fp32, &[Dim::Free])
+                .node(Node::new("Slice", &["x", "start", "end"], &["y"]))
+        };
+        check(slice(i64::MAX), &[]);
+        let add = |value: i64| {
+            graph("x", DataType::Int64, 1)
+                .integers("c", &[1], &[value])
+                .output("y", DataType::Int64, &[Dim::Free])
+                .node(Node::new("Add", &["x", "c"], &["y"]))
+        };
+        check(add(i64::MAX), &["Add_y"]);
+        check(add(i64::from(i32::MIN)), &[]);
+        let made = graph("x", DataType::Int64, 1)
+            .output("y", DataType::Int64, &[Dim::Free])
+            .node(Node::new("Constant", &[], &["c"]).with("value_int", 1i64 << 40))
+            .node(Node::new("Add", &["x", "c"], &["y"]));
+        check(made, &["Add_y"]);
+    }
+
+    #[test]
+    fn datatypes_that_rten_lacks_are_refused() {
+        let identity = graph("x", DataType::Uint64, 1)
+            .output("y", DataType::Uint64, &[Dim::Free])
+            .node(Node::new("Identity", &["x"], &["y"]));
+        check(identity, &["x", "y"]);
+    }
+}

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `session` | a loaded model |
 //! | `border` | datatypes in and out |
-//! | `load` | from a file to a session |
+//! | `load`, `beside` | from a file, and weights beside it, to a session |
 //! | `unsupported` | operators that it does not have |
 //! | `amend` | what it answers wrongly, made right |
 //! | `admission` | what cannot be made right |
 
 mod admission;
 mod amend;
+mod beside;
 mod border;
 mod load;
 mod session;
@@ -78,7 +79,7 @@ impl Engine for Rten {
         if !refusals.is_empty() {
             return Err(LoadError::Refused { engine: NAME, refusals });
         }
-        let session = load::load(file, amended.model.as_ref(), self.pool(options.threads.max(1)))?;
+        let session = load::load(file, amended.model, self.pool(options.threads.max(1)))?;
         Ok(Loaded {
             session: Box::new(session),
             engine: NAME,

@@ -16,6 +16,8 @@ mod elementwise;
 mod quantize;
 mod select;
 mod softmax;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -137,6 +139,13 @@ impl Amender {
     /// The integer 0, as a scalar.
     fn zero(&mut self) -> String {
         self.longs(&[], &[0])
+    }
+
+    /// The byte 0, as a scalar.
+    fn byte_zero(&mut self) -> String {
+        let name = self.fresh();
+        self.constants.push(Constant::raw(&name, ElementType::Uint8, &[], vec![0]));
+        name
     }
 
     fn longs(&mut self, dims: &[usize], values: &[i64]) -> String {

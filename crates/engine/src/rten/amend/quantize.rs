@@ -32,7 +32,12 @@ fn one_scale(amender: &mut Amender, node: &Node, listed: bool) -> Option<Vec<Nod
     let one = amender.floats(&[], &[1.0]);
     let mut instead = Instead::of(node, amender);
     let scale = instead.scalar(scale, listed);
-    let zero_point = node.input(2).map(|name| instead.scalar(name, listed));
+    let zero_point = match node.input(2) {
+        Some(name) => Some(instead.scalar(name, listed)),
+        None if node.int("output_dtype").is_some_and(|dtype| dtype != 0) => None,
+        // rten demands what ONNX takes for granted.
+        None => Some(instead.amender.byte_zero()),
+    };
     let steps = instead.divide(input, &scale);
     let mut inputs = vec![steps.as_str(), &one];
     inputs.extend(zero_point.as_deref());

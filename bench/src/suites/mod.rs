@@ -1,0 +1,65 @@
+//! One file a suite.
+
+mod batching;
+mod drain;
+mod limit;
+mod memory;
+mod mobilenet;
+mod overload;
+mod parse;
+mod peers;
+mod perf_analyzer;
+mod resnet;
+mod start;
+
+use crate::env::Env;
+use crate::report::Report;
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Suite {
+    /// Digits over /predict, v2 binary and v2 gRPC against what no server can beat
+    Limit,
+    /// Digits over /predict: Flask, FastAPI, Fastify, furnace-server
+    PredictPeers,
+    /// Digits over v2 REST binary: furnace-server
+    BinaryPeers,
+    /// Digits over v2 gRPC: furnace-server
+    GrpcPeers,
+    /// MobileNetV2 over binary and JSON, against in process and furnace-server
+    Mobilenet,
+    /// ResNet-50 served against a bare loop
+    Resnet,
+    /// What batches gain in process, and how much of it callers get
+    Batching,
+    /// Memory after many requests of mixed sizes
+    Memory,
+    /// Time from start to first answer, and size of the binary
+    Start,
+    /// Ten times more requests than fit
+    Overload,
+    /// SIGTERM under load
+    Drain,
+    /// Our generator against NVIDIA's perf_analyzer
+    PerfAnalyzer,
+}
+
+impl Suite {
+    /// Measures.
+    pub(crate) fn run(self, env: &Env) -> anyhow::Result<Report> {
+        match self {
+            Suite::Limit => limit::run(env),
+            Suite::PredictPeers => peers::predict(env),
+            Suite::BinaryPeers => peers::binary(env),
+            Suite::GrpcPeers => peers::grpc(env),
+            Suite::Mobilenet => mobilenet::run(env),
+            Suite::Resnet => resnet::run(env),
+            Suite::Batching => batching::run(env),
+            Suite::Memory => memory::run(env),
+            Suite::Start => start::run(env),
+            Suite::Overload => overload::run(env),
+            Suite::Drain => drain::run(env),
+            Suite::PerfAnalyzer => perf_analyzer::run(env),
+        }
+    }
+}
