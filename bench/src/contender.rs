@@ -26,7 +26,8 @@ pub(crate) struct Contender {
 /// How to start a server.
 #[derive(Clone)]
 pub(crate) enum Start {
-    /// Modelyard with this model under the name `model`, and further flags.
+    /// Modelyard with this model under the name `model`, and further flags; with ONNX Runtime
+    /// unless they say otherwise.
     Ours { model: PathBuf, flags: Vec<String> },
     /// A folder of `bench/peers` with this model and these variables.
     Peer { name: &'static str, model: PathBuf, variables: Vec<(&'static str, String)> },
@@ -94,7 +95,10 @@ fn ours(
     serve.arg("serve").arg(format!("model={}", model.display()));
     serve.args(["--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"]);
     serve.args(["--metrics-address", "off", "--log-level", "warn"]);
-    serve.args(["--engine", "onnxruntime", "--onnxruntime-lib"]).arg(&env.library);
+    if !flags.iter().any(|flag| flag == "--engine") {
+        serve.args(["--engine", "onnxruntime"]);
+    }
+    serve.arg("--onnxruntime-lib").arg(&env.library);
     serve.arg("--address-file").arg(&addresses).args(flags);
     let mut server = Server::start(serve, String::new(), String::new())?;
     let read = || {
