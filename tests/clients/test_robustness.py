@@ -53,8 +53,8 @@ def unharmed(exposed):
 class Raw:
     """A TCP connection without manners."""
 
-    def __init__(self, server, timeout=15):
-        host, port = server.http.rsplit(":", 1)
+    def __init__(self, server, timeout=15, port="http"):
+        host, port = getattr(server, port).rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), timeout=timeout)
 
     def __enter__(self):
@@ -157,6 +157,20 @@ def test_silent_connections_are_closed(exposed):
         idle.send(head("/v2", "GET"))
         assert idle.answer()[0] == 200
         assert silent.closed() and idle.closed()
+
+
+@pytest.mark.parametrize("sent", ["nothing", "half a preface", "a preface", "half a request"])
+@pytest.mark.parametrize("port", ["http", "grpc"])
+def test_silent_http_2_connections_are_closed(exposed, port, sent):
+    headers = request_headers("/inference.GRPCInferenceService/ModelInfer")
+    content = {
+        "nothing": b"",
+        "half a preface": PREFACE[:12],
+        "a preface": PREFACE,
+        "half a request": PREFACE + frame(1, 4, 1, headers) + frame(0, 0, 1, b"\0\0\0\0\x09abc"),
+    }[sent]
+    with Raw(exposed, port=port) as silent:
+        assert silent.send(content).closed()
 
 
 def test_a_slow_body_is_cut_off_while_others_are_served(exposed):
