@@ -54,9 +54,7 @@ pub(super) fn input<'a>(
             owned(view.shape, data.iter().map(|&byte| i32::from(byte != 0)).collect())
         }
         DataType::Int64 => owned(view.shape, narrowed(spec, &cast(data))?),
-        DataType::Fp64 => {
-            owned(view.shape, cast::<f64>(data).iter().map(|&value| value as f32).collect())
-        }
+        DataType::Fp64 => owned(view.shape, rounded(spec, &cast(data))?),
         DataType::Fp16 => {
             owned(view.shape, cast::<f16>(data).iter().map(|value| value.to_f32()).collect())
         }
@@ -114,6 +112,26 @@ fn narrowed(spec: &TensorSpec, values: &[i64]) -> Result<Vec<i32>, RunError> {
                     i32::MAX
                 ))
             })
+        })
+        .collect()
+}
+
+/// Rounding loses digits, as computing in 32 bits does anyway; it must not lose the value.
+fn rounded(spec: &TensorSpec, values: &[f64]) -> Result<Vec<f32>, RunError> {
+    values
+        .iter()
+        .map(|&value| {
+            let rounded = value as f32;
+            if rounded.is_infinite() && value.is_finite() {
+                return Err(RunError::Inputs(format!(
+                    "input '{}' holds {value:e}; engine 'rten' computes FP64 in 32 bits and takes \
+                     values from {:e} to {:e}",
+                    spec.name,
+                    f32::MIN,
+                    f32::MAX
+                )));
+            }
+            Ok(rounded)
         })
         .collect()
 }
@@ -208,6 +226,17 @@ mod tests {
             let error = round_trip(&tensor).unwrap_err();
             assert!(matches!(&error, RunError::Inputs(text) if text.contains(&value.to_string())));
         }
+    }
+
+    #[test]
+    fn wide_floats_are_refused_not_made_infinite() {
+        for value in [f64::MAX, -1e39] {
+            let tensor = Tensor::from_vec([1].into(), vec![value]).unwrap();
+            let error = round_trip(&tensor).unwrap_err();
+            assert!(matches!(&error, RunError::Inputs(text) if text.contains("FP64")), "{error}");
+        }
+        let tensor = Tensor::from_vec([2].into(), vec![f64::NEG_INFINITY, 1e38]).unwrap();
+        assert!(round_trip(&tensor).is_ok());
     }
 
     #[test]
