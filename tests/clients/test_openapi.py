@@ -4,6 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+# 501 is how a server says that it does not offer a part of the protocol.
+CONFIG = """
+[checks]
+not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 501]
+"""
+
 CHECKS = [
     "not_a_server_error",
     "status_code_conformance",
@@ -23,8 +29,11 @@ def test_the_document_is_openapi_3_1(server):
 
 
 def test_every_answer_is_one_that_the_document_names(server, tmp_path):
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG)
     command = [
         str(Path(sys.executable).with_name("schemathesis")),
+        f"--config-file={config}",
         "run",
         server.url("/openapi.json"),
         f"--checks={','.join(CHECKS)}",
@@ -51,4 +60,4 @@ def test_there_is_a_readable_page(server):
         for path in ("/docs", "/openapi", "/")
         if (answer := server.call(path))[0] == 200 and "html" in answer[1].get("content-type", "")
     ][:1]
-    assert b"/v2/models/" in page[2]
+    assert b"openapi.json" in page[2]

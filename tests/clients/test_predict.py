@@ -88,7 +88,7 @@ def _values(answer):
 def test_mistakes_are_explained(digits, server):
     for body, word in [
         ({"image": [1, 2, 3]}, "784"),
-        ({"picture": [0.0] * 784}, "picture"),
+        ({"picture": [0.0] * 784}, "image"),
         ({"image": ["a"] * 784}, "image"),
         ({}, "image"),
         ([1, 2, 3], ""),

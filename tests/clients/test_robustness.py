@@ -244,8 +244,8 @@ def test_callers_who_do_not_read_are_dropped(exposed):
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_a_compression_bomb_is_refused(exposed, coding):
     zeros = b"\0" * (1 << 20)
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31 if coding == "gzip" else 15)
-    bomb = b"".join([*(packer.compress(zeros) for _ in range(1024)), packer.flush()])
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31 if coding == "gzip" else 15)
+    bomb = b"".join([*(packer.compress(zeros) for _ in range(256)), packer.flush()])
     status, error = post(exposed, bomb, content_encoding=coding)
     assert status in (400, 413), error
 
@@ -602,8 +602,8 @@ def send_and_drain(address, content):
             raw.shutdown(socket.SHUT_WR)
             while raw.recv(1 << 20):
                 pass
-        except (BrokenPipeError, ConnectionResetError, TimeoutError):
-            pass
+        except OSError:
+            pass  # The server has had enough.
 
 
 def call_grpc(exposed, method, message, **options):
@@ -632,8 +632,8 @@ def test_messages_that_are_no_protobuf_are_refused(exposed, message):
 
 
 def test_a_compressed_message_does_not_explode(exposed):
-    # A name of 200 MB of zeros, which gzip makes 200 kB of.
-    message = b"\x0a" + varint(200_000_000) + b"\0" * 200_000_000
+    # A name of 80 MB of zeros, which gzip makes 80 kB of.
+    message = b"\x0a" + varint(80_000_000) + b"\0" * 80_000_000
     status, details = call_grpc(
         exposed, "ModelInfer", message, compression=grpc.Compression.Gzip
     )

@@ -150,23 +150,23 @@ def test_only_the_outputs_asked_for_come_back(client):
 
 @pytest.mark.parametrize("sent", [None, "gzip", "deflate"])
 @pytest.mark.parametrize("answered", [None, "gzip", "deflate"])
-@pytest.mark.parametrize("binary", [True, False])
-def test_bodies_are_compressed_both_ways(client, sent, answered, binary):
+@pytest.mark.parametrize("in_binary", [True, False])
+def test_bodies_are_compressed_both_ways(client, sent, answered, in_binary):
     given = np.arange(3000, dtype=np.int64).reshape(3, 1000)
     result = client.infer(
         "identity_int64",
-        [tensor("input", given, "INT64", binary)],
-        outputs=[triton.InferRequestedOutput("output", binary_data=binary)],
+        [tensor("input", given, "INT64", in_binary)],
+        outputs=[triton.InferRequestedOutput("output", binary_data=in_binary)],
         request_compression_algorithm=sent,
         response_compression_algorithm=answered,
     )
     values.assert_same(result.as_numpy("output"), given)
 
 
-@pytest.mark.parametrize("binary", [True, False])
-def test_classification_names_the_highest(client, binary):
+@pytest.mark.parametrize("in_binary", [True, False])
+def test_classification_names_the_highest(client, in_binary):
     scores = np.array([[0.1, 4, 2, 3], [9, 8, 7, 1]], np.float32)
-    wanted = [triton.InferRequestedOutput("scores", binary_data=binary, class_count=2)]
+    wanted = [triton.InferRequestedOutput("scores", binary_data=in_binary, class_count=2)]
     result = client.infer("classifier", [tensor("features", scores, "FP32")], outputs=wanted)
     found = result.as_numpy("scores")
     assert found.shape == (2, 2)
@@ -230,9 +230,9 @@ def test_mistakes_are_explained(client):
     values.assert_same(infer("add_sub", both).as_numpy("sum"), row * 2)
 
 
-@pytest.mark.parametrize("binary", [True, False])
-def test_a_shape_that_disagrees_with_the_data_is_refused(client, binary):
-    given = tensor("input", np.ones((2, 3), np.float32), "FP32", binary)
+@pytest.mark.parametrize("in_binary", [True, False])
+def test_a_shape_that_disagrees_with_the_data_is_refused(client, in_binary):
+    given = tensor("input", np.ones((2, 3), np.float32), "FP32", in_binary)
     for shape in ([2, 4], [1, 3], [3, 3], [6, 2], [-1, 3]):
         given.set_shape(shape)
         refused(lambda: client.infer("identity_fp32", [given]), 400)
