@@ -32,6 +32,7 @@ def exposed(binary, data_dir, repository, tmp_path_factory):
         "limits.header_timeout": "1s",
         "limits.body_timeout": "1s",
         "limits.idle_timeout": "3s",
+        "limits.write_timeout": "2s",
         "strict_readiness": "false",
     }
     arguments = [f"--repository={repository}", f"--data-dir={data_dir}"]

@@ -24,6 +24,9 @@ pub(super) const TICK: Duration = Duration::from_millis(250);
 /// Ticks for which a client may go on to send a body that nobody wants.
 const LINGER: u32 = 8;
 
+/// Bytes with which an HTTP/2 client opens: the preface and the head of its settings.
+const HTTP2_OPENING: usize = 24 + 9;
+
 /// What a connection has been told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -67,6 +70,7 @@ pub(crate) struct Watch {
     active: AtomicU32,
     blocked_since: AtomicU32,
     order: AtomicU8,
+    finishing_since: AtomicU32,
     unread: AtomicBool,
     lingering_since: AtomicU32,
     body_since: AtomicU32,
@@ -86,6 +90,7 @@ impl Watch {
             active: AtomicU32::new(now),
             blocked_since: AtomicU32::new(0),
             order: AtomicU8::new(Order::Serve as u8),
+            finishing_since: AtomicU32::new(0),
             unread: AtomicBool::new(false),
             lingering_since: AtomicU32::new(0),
             body_since: AtomicU32::new(0),
@@ -150,6 +155,7 @@ impl Watch {
     pub(super) fn tell(&self, order: Order) {
         if order > self.order() {
             self.order.store(order as u8, Relaxed);
+            self.finishing_since.store(self.now.load(Relaxed), Relaxed);
             self.wake();
         }
     }
@@ -176,6 +182,7 @@ impl Watch {
         if over(self.blocked_since.load(Relaxed), patience.write)
             || over(self.lingering_since.load(Relaxed), LINGER)
             || (idle && over(self.header_since.load(Relaxed), patience.header))
+            || (idle && over(self.leaving_since(), patience.write))
         {
             self.tell(Order::Kill);
         } else if idle && over(self.active.load(Relaxed), patience.idle) {
@@ -184,6 +191,15 @@ impl Watch {
         let body_until = self.body_until.load(Relaxed);
         if body_until != 0 && now >= body_until {
             self.wake();
+        }
+    }
+
+    /// Since when the client has been asked to go and nothing was left to say. An HTTP/2 client
+    /// that never answers would stay for ever: a graceful end waits for its answer.
+    fn leaving_since(&self) -> u32 {
+        match self.finishing_since.load(Relaxed) {
+            0 => 0,
+            since => since.max(self.active.load(Relaxed)),
         }
     }
 
@@ -197,6 +213,11 @@ impl Watch {
         if self.header_since.load(Relaxed) == 0 && self.in_flight.load(Relaxed) == 0 {
             self.header_since.store(self.now.load(Relaxed), Relaxed);
         }
+    }
+
+    /// From an HTTP/2 client's opening on, only idleness counts.
+    fn has_opened(&self) {
+        self.header_since.store(0, Relaxed);
     }
 
     fn has_written(&self, blocked: bool) {
@@ -227,18 +248,18 @@ pub(super) struct WatchedStream {
     watch: Arc<Watch>,
     /// False for HTTP/2, where bytes between requests are not yet a header.
     headers: bool,
+    /// Bytes of an HTTP/2 client's opening that are still to come.
+    opening: usize,
     write_ended: bool,
 }
 
 impl WatchedStream {
     pub(super) fn http1(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        WatchedStream { stream, watch, headers: true, write_ended: false }
+        WatchedStream { stream, watch, headers: true, opening: 0, write_ended: false }
     }
 
     pub(super) fn http2(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        // From here on only idleness counts.
-        watch.header_since.store(0, Relaxed);
-        WatchedStream { stream, watch, headers: false, write_ended: false }
+        WatchedStream { stream, watch, headers: false, opening: HTTP2_OPENING, write_ended: false }
     }
 
     /// Reads on and drops what comes until the client closes or the sweep loses patience.
@@ -266,8 +287,14 @@ impl AsyncRead for WatchedStream {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if self.headers && buffer.filled().len() > before {
+        let count = buffer.filled().len() - before;
+        if self.headers && count > 0 {
             self.watch.has_read();
+        } else if self.opening > 0 {
+            self.opening = self.opening.saturating_sub(count);
+            if self.opening == 0 {
+                self.watch.has_opened();
+            }
         }
         polled
     }
@@ -308,5 +335,62 @@ impl AsyncWrite for WatchedStream {
             self.write_ended = true;
         }
         if self.watch.unread.load(Relaxed) { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { header: 4, idle: 12, write: 8 };
+
+    /// The order at each tick of a connection to which nothing happens but what `then` does.
+    fn orders(ticks: u32, then: impl Fn(&Watch, u32)) -> Vec<Order> {
+        let watch = Watch::new(1, Arc::default());
+        let tick = |now| {
+            watch.sweep(now, &PATIENCE);
+            then(&watch, now);
+            watch.order()
+        };
+        (2..ticks).map(tick).collect()
+    }
+
+    fn first(orders: &[Order], wanted: Order) -> Option<usize> {
+        orders.iter().position(|order| *order == wanted)
+    }
+
+    #[test]
+    fn a_connection_that_never_opens_is_ended() {
+        let orders = orders(20, |_, _| {});
+        assert_eq!(first(&orders, Order::Kill), Some(3));
+    }
+
+    #[test]
+    fn an_idle_client_that_does_not_go_when_asked_is_ended() {
+        let orders = orders(40, |watch, now| {
+            if now == 2 {
+                watch.has_opened();
+            }
+            // The farewell is written; no answer comes.
+            if watch.order() == Order::Finish && now == 13 {
+                watch.has_written(false);
+            }
+        });
+        assert_eq!(first(&orders, Order::Finish), Some(11));
+        assert_eq!(first(&orders, Order::Kill), Some(19));
+    }
+
+    #[test]
+    fn requests_under_way_are_waited_for() {
+        let watch = Watch::new(1, Arc::default());
+        let under_way = watch.request();
+        watch.tell(Order::Finish);
+        (2..100).for_each(|now| watch.sweep(now, &PATIENCE));
+        assert_eq!(watch.order(), Order::Finish);
+        drop(under_way);
+        (100..107).for_each(|now| watch.sweep(now, &PATIENCE));
+        assert_eq!(watch.order(), Order::Finish);
+        watch.sweep(107, &PATIENCE);
+        assert_eq!(watch.order(), Order::Kill);
     }
 }
