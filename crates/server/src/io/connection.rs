@@ -156,7 +156,6 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(true)
-        .pipeline_flush(true)
         .max_headers(limits.header_count)
         .max_header_size(limits.header_bytes)
         // The sweep bounds the header's time.
