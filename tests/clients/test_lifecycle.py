@@ -24,7 +24,7 @@ BODY = {"inputs": [{"name": "seed", "shape": [1], "datatype": "FP32", "data": [0
 
 @pytest.fixture
 def repository_of_two(tmp_path):
-    make_models.put(tmp_path / "models", "slow", make_models.slow(12))
+    make_models.put(tmp_path / "models", "slow", make_models.slow(4))
     make_models.put(tmp_path / "models", "add_sub", make_models.add_sub())
     return tmp_path / "models"
 
@@ -79,13 +79,13 @@ def test_sigterm_under_load_fails_no_request(binary, data_dir, repository_of_two
         threads = [threading.Thread(target=target) for target in targets]
         for thread in threads:
             thread.start()
-        time.sleep(1.5)
+        while min(map(answered.count, ("http", "grpc"))) < 20 and not failures:
+            time.sleep(0.05)
         server.terminate()
         for thread in threads:
             thread.join()
         assert server.process.wait(30) == 0, server.text()
         assert not failures, failures[:3]
-        assert len(answered) > 20 and set(answered) == {"http", "grpc"}
 
 
 def test_draining_is_seen_everywhere(binary, data_dir, repository_of_two, tmp_path):
@@ -107,7 +107,7 @@ def test_draining_is_seen_everywhere(binary, data_dir, repository_of_two, tmp_pa
 
 
 def test_a_request_under_way_is_finished(binary, data_dir, repository_of_two, tmp_path):
-    make_models.put(tmp_path / "models", "slower", make_models.slow(200))
+    make_models.put(tmp_path / "models", "slower", make_models.slow(100))
     with start(binary, data_dir, tmp_path) as server:
         answers = []
 
@@ -183,7 +183,7 @@ def test_overload_keeps_goodput_and_refuses_at_once(binary, data_dir, tmp_path, 
     """Ten times what the server can do: it goes on at nearly its best, and says no quickly.
 
     The bounds here are loose, for machines that run other things; `bench/` measures them."""
-    make_models.put(tmp_path / "models", "slow", make_models.slow(80))
+    make_models.put(tmp_path / "models", "slow", make_models.slow(40))
     more = ["--set=model.queue.max_requests=8"]
     with start(binary, data_dir, tmp_path, *more) as server:
         warm_up(server)

@@ -89,7 +89,7 @@ def test_mistakes_are_explained(digits, server):
     for body, word in [
         ({"image": [1, 2, 3]}, "784"),
         ({"picture": [0.0] * 784}, "image"),
-        ({"image": ["a"] * 784}, "image"),
+        ({"image": ["a"] * 784}, "FP32"),
         ({}, "image"),
         ([1, 2, 3], ""),
     ]:
