@@ -10,7 +10,9 @@ use modelyard_tensor::{Dim, Shape, TensorSpec};
 use super::arrivals::Arrivals;
 use super::measure::Load;
 use crate::cli::EngineArgs;
-use crate::config::value::{Kind, Span, Value};
+use crate::config::kind::Kind;
+use crate::config::units::Span;
+use crate::config::value::Value;
 
 /// Options.
 #[derive(clap::Args)]

@@ -1,9 +1,10 @@
 //! Keys: name, kind, default and documentation in one place each.
 
+use super::kind::Kind;
 use super::layer::{Layer, unknown};
 use super::mistake::{Mistake, Mistakes, nearest};
 use super::place::Place;
-use super::value::{Kind, Value};
+use super::value::Value;
 
 /// One key of the configuration.
 pub(crate) struct Key<K: 'static> {

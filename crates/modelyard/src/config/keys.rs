@@ -9,7 +9,8 @@ use std::time::Duration;
 use modelyard_engine::{EngineChoice, onnxruntime, rten};
 
 use super::key::keys;
-use super::value::{Address, Choice, Count, FilePath, ListOf, Maybe, Ratio, Span, Switch, Text};
+use super::kind::{Address, Choice, Count, FilePath, ListOf, Maybe, Ratio, Switch, Text};
+use super::units::Span;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use modelyard_server::Limits;
 
 use super::key::{Stack, keys};
+use super::kind::Count;
 use super::mistake::Mistakes;
-use super::value::{ByteSize, Count, Span};
+use super::units::{ByteSize, Span};
 
 const BYTES: ByteSize = ByteSize { min: 1, max: 1 << 40 };
 const WAIT: Span = Span { min: Duration::from_millis(1), max: Duration::from_secs(86_400) };

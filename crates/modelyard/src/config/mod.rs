@@ -3,6 +3,7 @@
 
 pub(crate) mod key;
 pub(crate) mod keys;
+pub(crate) mod kind;
 pub(crate) mod layer;
 mod limits;
 pub(crate) mod mistake;
@@ -10,13 +11,14 @@ pub(crate) mod model;
 mod models;
 mod place;
 mod sections;
+pub(crate) mod units;
 pub(crate) mod value;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use modelyard_engine::{EngineChoice, Engines, LoadOptions, threads};
+use modelyard_engine::{EngineChoice, Engines, LoadOptions};
 use modelyard_server::Limits;
 
 use crate::cli::Globals;
@@ -191,18 +193,12 @@ impl Config {
             file: file.clone(),
         };
         let listed_models = models.listed(mistakes);
+        let listen = sections::listen(&stack, mistakes);
         Config {
             repositories: stack.take(&keys::REPOSITORY, mistakes),
             listed_models,
             engine: sections::engine(&stack, mistakes),
-            listen: ListenConfig {
-                http: stack.take(&keys::HTTP_ADDRESS, mistakes),
-                grpc: stack.take(&keys::GRPC_ADDRESS, mistakes),
-                metrics: stack.take(&keys::METRICS_ADDRESS, mistakes),
-                io_threads: stack.take(&keys::IO_THREADS, mistakes).unwrap_or_else(threads::budget),
-                default_model: stack.take(&keys::DEFAULT_MODEL, mistakes),
-                address_file: stack.take(&keys::ADDRESS_FILE, mistakes),
-            },
+            listen,
             limits: limits::check(&stack, mistakes),
             lifecycle: sections::lifecycle(&stack, mistakes),
             log: sections::log(&stack, mistakes),

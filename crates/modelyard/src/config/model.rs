@@ -9,9 +9,11 @@ use modelyard_serving::{BatchingConfig, ModelConfig, QueueConfig};
 
 use super::key::{Stack, keys};
 use super::keys::ENGINES;
+use super::kind::{Choice, Count, FilePath, Kind, ListOf, Maybe, Text};
 use super::layer::Layer;
 use super::mistake::Mistakes;
-use super::value::{ByteSize, Choice, Count, FilePath, Kind, ListOf, Maybe, Span, Text, Value};
+use super::units::{ByteSize, Span};
+use super::value::Value;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -6,7 +6,7 @@ use modelyard_engine::threads;
 
 use super::key::Stack;
 use super::mistake::{Mistake, Mistakes};
-use super::{EngineConfig, LifecycleConfig, LogConfig, OtlpConfig, keys};
+use super::{EngineConfig, LifecycleConfig, ListenConfig, LogConfig, OtlpConfig, keys};
 use crate::observe::otlp::Endpoint;
 
 pub(super) fn engine(stack: &Stack<'_>, mistakes: &mut Mistakes) -> EngineConfig {
@@ -16,6 +16,24 @@ pub(super) fn engine(stack: &Stack<'_>, mistakes: &mut Mistakes) -> EngineConfig
         threads: stack.take(&keys::THREADS, mistakes).unwrap_or_else(threads::budget),
         data_dir: stack.take(&keys::DATA_DIR, mistakes).unwrap_or_else(default_data_dir),
     }
+}
+
+pub(super) fn listen(stack: &Stack<'_>, mistakes: &mut Mistakes) -> ListenConfig {
+    let threads = stack.take(&keys::IO_THREADS, mistakes);
+    let config = ListenConfig {
+        http: stack.take(&keys::HTTP_ADDRESS, mistakes),
+        grpc: stack.take(&keys::GRPC_ADDRESS, mistakes),
+        metrics: stack.take(&keys::METRICS_ADDRESS, mistakes),
+        io_threads: threads.unwrap_or_else(threads::budget),
+        default_model: stack.take(&keys::DEFAULT_MODEL, mistakes),
+        address_file: stack.take(&keys::ADDRESS_FILE, mistakes),
+    };
+    if config.http.is_none() && config.grpc.is_none() {
+        let place = stack.place(&keys::GRPC_ADDRESS);
+        let message = "http_address and grpc_address are both off: nobody could send a request";
+        mistakes.push(Mistake::general(place, message));
+    }
+    config
 }
 
 pub(super) fn lifecycle(stack: &Stack<'_>, mistakes: &mut Mistakes) -> LifecycleConfig {

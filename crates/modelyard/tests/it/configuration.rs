@@ -72,3 +72,13 @@ fn completions_name_every_command() {
         assert!(script.contains(command), "{command}");
     }
 }
+
+#[test]
+fn the_documented_keys_are_those_there_are() {
+    let (_, keys, _) = run(&["validate", "--keys"], &Folder::new());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (_, documented) = document.rsplit_once("```text\n").unwrap();
+    let documented = documented.strip_suffix("```\n").unwrap();
+    assert_eq!(documented, keys, "replace the list in docs/configuration.md by the right one");
+}
