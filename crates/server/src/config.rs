@@ -16,8 +16,6 @@ pub struct ServerConfig {
     pub io_threads: usize,
     /// The model that `POST /predict` without a name means; unless given, the only one.
     pub default_model: Option<String>,
-    /// Whether `traceparent` of requests is handed to tracing spans.
-    pub trace_context: bool,
     /// The bounds.
     pub limits: Limits,
 }
@@ -31,7 +29,6 @@ impl Default for ServerConfig {
             metrics_address: any(8002),
             io_threads: modelyard_engine::threads::budget(),
             default_model: None,
-            trace_context: false,
             limits: Limits::default(),
         }
     }

@@ -25,6 +25,7 @@ mod json;
 mod metrics;
 mod options;
 mod rest;
+pub mod trace;
 
 use std::sync::Arc;
 

@@ -93,7 +93,6 @@ fn server_config(config: &Config) -> anyhow::Result<ServerConfig> {
         metrics_address: listen.metrics.as_deref().map(resolve).transpose()?,
         io_threads: listen.io_threads,
         default_model: listen.default_model.clone(),
-        trace_context: config.otlp.is_some(),
         limits: config.limits.clone(),
     })
 }

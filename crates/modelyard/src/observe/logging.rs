@@ -15,7 +15,7 @@ use crate::config::LogConfig;
 use crate::config::keys::LogFormat;
 
 /// The target of the server's access log: one event a request.
-const ACCESS_TARGET: &str = "modelyard::access";
+const ACCESS_TARGET: &str = "access";
 
 /// Starts logging, and handing spans to the exporter if there is one. Lines and the progress bar share the terminal through `progress`.
 pub(crate) fn start(
@@ -25,6 +25,8 @@ pub(crate) fn start(
 ) -> anyhow::Result<()> {
     let access = if config.access { LevelFilter::INFO } else { LevelFilter::OFF };
     let filter = config.level.clone().with_target(ACCESS_TARGET, access);
+    // Spans are for the exporter: without one nobody wants them, and they cost nothing.
+    let filter = filter.with_target(otlp::TARGET, LevelFilter::OFF);
     let writer = Stderr { progress: progress.clone() };
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
         LogFormat::Text => {

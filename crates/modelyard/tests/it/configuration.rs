@@ -80,5 +80,6 @@ fn the_documented_keys_are_those_there_are() {
     let document = std::fs::read_to_string(path).unwrap();
     let (_, documented) = document.rsplit_once("```text\n").unwrap();
     let documented = documented.strip_suffix("```\n").unwrap();
-    assert_eq!(documented, keys, "replace the list in docs/configuration.md by the right one");
+    // Not assert_eq: two long lists are of no use to anybody.
+    assert!(documented == keys, "put what `modelyard validate --keys` prints into {path}");
 }

@@ -45,13 +45,14 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use modelyard_serving::{ErrorCode, InferError, Service};
 use tonic_health::pb::health_server::HealthServer;
+use tracing::Instrument;
 
 pub(crate) use self::body::Body;
 use self::control::Control;
 use self::health::ServiceHealth;
 use self::infer::Inference;
 use self::status::refusal;
-use crate::Limits;
+use crate::{Limits, trace};
 
 /// Full name of the inference service.
 const SERVICE: &str = "inference.GRPCInferenceService";
@@ -83,6 +84,11 @@ impl Grpc {
 
     /// Answers one call. Dropping the future gives the call up.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let span = trace::span(&request);
+        self.dispatch(request).instrument(span).await
+    }
+
+    async fn dispatch(&self, request: Request<Incoming>) -> Response<Body> {
         let content_type = request.headers().get(http::header::CONTENT_TYPE);
         if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
             let mut response = Response::new(Body::default());

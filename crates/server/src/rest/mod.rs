@@ -32,10 +32,9 @@ use self::routes::{Captures, Operation};
 use crate::http::{Bodies, Coding, Frames, JSON, Refusal, accepted};
 use crate::io::{Protocol, Traffic, Watch, figures};
 use crate::metrics;
-use crate::{Limits, ServerConfig};
+use crate::{Limits, ServerConfig, trace};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What every request handler can see.
 pub(crate) struct App {
@@ -82,13 +81,10 @@ pub(crate) async fn answer(
     let log = AccessLog::begin(&request);
     let coding = accepted(request.headers());
     let request_id = request.headers().get(REQUEST_ID).cloned();
-    let answered = if app.config.trace_context && request.headers().contains_key(TRACE_PARENT) {
-        let span = trace_span(&request);
-        dispatch(&call, request, protocol).instrument(span).await
-    } else {
-        dispatch(&call, request, protocol).await
-    };
+    let span = trace::span(&request);
+    let answered = dispatch(&call, request, protocol).instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(Refusal::into_response);
+    trace::end(&span, response.status());
     if let Some(coding) = coding
         && response.body().len() >= app.limits().compress_from_bytes as u64
     {
@@ -215,12 +211,6 @@ fn version_number(captures: &Captures<'_>) -> Result<Option<u64>, Refusal> {
         let text: String = text.chars().take(SHOWN).collect();
         Refusal::invalid(format!("'{text}' is no version, expected a number"))
     })
-}
-
-fn trace_span(request: &Request<Incoming>) -> tracing::Span {
-    let parent = request.headers().get(TRACE_PARENT).and_then(|value| value.to_str().ok());
-    let (method, path) = (request.method().as_str(), request.uri().path());
-    tracing::info_span!(target: "modelyard::request", "request", method, path, traceparent = parent)
 }
 
 /// The same answer, coded.

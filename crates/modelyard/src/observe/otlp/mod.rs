@@ -20,4 +20,4 @@ pub(crate) use export::{Endpoint, Exporter};
 pub(crate) use layer::SpanLayer;
 
 /// The target of spans that are exported: one a request.
-pub(crate) const TARGET: &str = "modelyard::request";
+pub(crate) use modelyard_server::trace::TARGET;
