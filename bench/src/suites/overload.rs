@@ -43,7 +43,8 @@ pub(crate) fn run(env: &Env) -> anyhow::Result<Report> {
             micros(flood.refused_max_us),
         ]);
         goodputs.push(flood.per_second / peak.per_second);
-        slowest.push(flood.refused_p99_us / 1e3);
+        // Without a refusal nothing is known about refusals.
+        slowest.push(if flood.refused > 0 { flood.refused_p99_us / 1e3 } else { f64::NAN });
         others += flood.failed - flood.refused;
         report.data("peak, overload", [&peak, &flood]);
     }

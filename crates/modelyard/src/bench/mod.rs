@@ -67,8 +67,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         _ => output::line(table::text(&report).trim_end())?,
     }
     if report.points.iter().all(|point| point.completed == 0) {
-        let failures = report.points.iter().flat_map(|point| point.failures.keys().next());
-        let why = failures.cloned().next().unwrap_or_else(|| "nothing finished in time".into());
+        let mut failures = report.points.iter().flat_map(|point| point.failures.keys().next());
+        let why = failures.next().cloned().unwrap_or_else(|| "nothing finished in time".into());
         return Err(anyhow::anyhow!("no request got a good answer: {why}")).exit_with(Exit::Remote);
     }
     Ok(())
