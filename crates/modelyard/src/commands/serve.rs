@@ -69,7 +69,7 @@ pub(crate) struct ModelArgs {
     /// Models: a .onnx file or a model folder, with a name of your own as NAME=PATH
     #[arg(value_name = "[NAME=]PATH")]
     pub(crate) models: Vec<String>,
-    /// Model repository folder in Triton's layout: <model>/<version>/model.onnx
+    /// Model repository folder in Triton's layout: `<model>/<version>/model.onnx`
     #[arg(long, value_name = "DIR")]
     pub(crate) repository: Option<String>,
     #[command(flatten)]

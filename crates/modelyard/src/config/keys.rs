@@ -31,7 +31,7 @@ pub(crate) const ENGINES: Choice<EngineChoice> = Choice(&[
 ]);
 
 keys! { ALL:
-    /// Model repository folders in Triton's layout: <model>/<version>/model.onnx.
+    /// Model repository folders in Triton's layout: `<model>/<version>/model.onnx`.
     REPOSITORY: ListOf<FilePath> = "repository", "", ListOf(FilePath);
     /// Whether `serve` ends when no model could be loaded.
     EXIT_ON_ERROR: Switch = "exit_on_error", "true", Switch;

@@ -3,6 +3,8 @@
 //!
 //! One binary for all of these, a module a feature. `harness` starts servers and speaks to them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod harness;
 
 mod configuration;

@@ -26,7 +26,7 @@ use answer::Answer;
 /// datatype where no value changes (floats may be rounded). One example is taken for a batch of
 /// one.
 ///
-/// A picture becomes what the input's shape asks for: [H*H] or [H,W] grey, 1 or 3 channels first
+/// A picture becomes what the input's shape asks for: `[H*H]` or `[H,W]` grey, 1 or 3 channels first
 /// or last; resized to H x W, scaled to 0..1 (0..255 for UINT8). Digits are expected white on
 /// black; --invert turns black on white around.
 #[derive(clap::Args)]
