@@ -16,14 +16,16 @@ const RIGHT: f64 = 812.0;
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = 410.0;
 
+/// One colour a percentile, for strokes (`s0`..) and fills (`f0`..). No CSS variables: simple
+/// viewers don't know them.
 const STYLE: &str = "\
 text{font:12px system-ui,sans-serif;fill:#57606a}.title{font-size:17px;font-weight:600;fill:#1f2328}\
 .grid{stroke:#d0d7de;stroke-width:1}.paper{fill:#fff}.point{font-size:11px}\
-.p0{--c:#1a7f37}.p1{--c:#0969da}.p2{--c:#bf5700}.p3{--c:#cf222e}\
-.line{fill:none;stroke:var(--c);stroke-width:2.2;stroke-linejoin:round}\
-.dot{fill:var(--c)}.bar{stroke:var(--c);stroke-width:1.4;opacity:.55}.name{fill:var(--c);font-weight:600}\
+.line{fill:none;stroke-width:2.2;stroke-linejoin:round}.bar{stroke-width:1.4;opacity:.55}\
+.name{font-weight:600}\
+.s0{stroke:#1a7f37}.f0{fill:#1a7f37}.s1{stroke:#0969da}.f1{fill:#0969da}.s2{stroke:#bf5700}.f2{fill:#bf5700}.s3{stroke:#cf222e}.f3{fill:#cf222e}\
 @media(prefers-color-scheme:dark){text{fill:#9198a1}.title{fill:#f0f6fc}.grid{stroke:#30363d}\
-.paper{fill:#0d1117}.p0{--c:#3fb950}.p1{--c:#4493f8}.p2{--c:#f0883e}.p3{--c:#f85149}}";
+.paper{fill:#0d1117}.s0{stroke:#3fb950}.f0{fill:#3fb950}.s1{stroke:#4493f8}.f1{fill:#4493f8}.s2{stroke:#f0883e}.f2{fill:#f0883e}.s3{stroke:#f85149}.f3{fill:#f85149}}";
 
 /// Draws the report.
 pub(crate) fn draw(report: &Report) -> String {
@@ -41,10 +43,8 @@ pub(crate) fn draw(report: &Report) -> String {
     heading(&mut svg, report);
     axes(&mut svg, &scale);
     for (number, (name, _)) in QUANTILES.iter().enumerate() {
-        let _ = write!(svg, "<g class=\"p{number}\">");
-        series(&mut svg, &scale, &points, name);
+        series(&mut svg, &scale, &points, number, name);
         legend(&mut svg, number, name);
-        svg.push_str("</g>");
     }
     labels(&mut svg, &scale, &points);
     svg.push_str("</svg>\n");
@@ -136,7 +136,7 @@ fn axes(svg: &mut String, scale: &Scale) {
     );
 }
 
-fn series(svg: &mut String, scale: &Scale, points: &[&Point], name: &str) {
+fn series(svg: &mut String, scale: &Scale, points: &[&Point], number: usize, name: &str) {
     let known = points.iter().filter_map(|point| Some((point, point.latency_us.get(name)?)));
     let mut path = String::new();
     let mut marks = String::new();
@@ -145,9 +145,9 @@ fn series(svg: &mut String, scale: &Scale, points: &[&Point], name: &str) {
         let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
         let _ = write!(
             marks,
-            "<line class=\"bar\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\
-             <line class=\"bar\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-             <circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{name} {} at {}/s</title></circle>",
+            "<line class=\"bar s{number}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\
+             <line class=\"bar s{number}\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+             <circle class=\"dot f{number}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{name} {} at {}/s</title></circle>",
             scale.y(latency.low),
             scale.y(latency.high),
             scale.x(point.throughput.low),
@@ -156,15 +156,15 @@ fn series(svg: &mut String, scale: &Scale, points: &[&Point], name: &str) {
             count(point.throughput.value),
         );
     }
-    let _ = write!(svg, "<path class=\"line\" d=\"{path}\"/>{marks}");
+    let _ = write!(svg, "<path class=\"line s{number}\" d=\"{path}\"/>{marks}");
 }
 
 fn legend(svg: &mut String, number: usize, name: &str) {
     let x = RIGHT - 240.0 + 62.0 * number as f64;
     let _ = write!(
         svg,
-        "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"30\" r=\"5\"/>\
-         <text class=\"name\" x=\"{:.1}\" y=\"34\">{name}</text>",
+        "<circle class=\"dot f{number}\" cx=\"{x:.1}\" cy=\"30\" r=\"5\"/>\
+         <text class=\"name f{number}\" x=\"{:.1}\" y=\"34\">{name}</text>",
         x + 9.0
     );
 }
