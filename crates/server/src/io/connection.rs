@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::watch::{Order, Watch, WatchedStream};
@@ -68,21 +69,27 @@ impl Speaker {
         }
     }
 
-    async fn rest_http1(&self, stream: TcpStream, protocol: Protocol, watch: &Arc<Watch>) {
-        let io = TokioIo::new(WatchedStream::http1(stream, watch.clone()));
-        let service = service_fn(|request| rest::answer(&self.app, request, protocol, watch));
-        let mut connection = pin!(self.http1.serve_connection(io, service));
-        let mut told = false;
-        let ended = poll_fn(|cx| {
-            finish_once(&mut told, watch, || connection.as_mut().graceful_shutdown());
-            connection.as_mut().poll(cx)
-        })
-        .await;
+    async fn rest_http1(&self, mut stream: TcpStream, protocol: Protocol, watch: &Arc<Watch>) {
+        let ended = {
+            let io = TokioIo::new(WatchedStream::http1(&mut stream, watch));
+            let service = service_fn(|request| rest::answer(&self.app, request, protocol, watch));
+            let mut connection = pin!(self.http1.serve_connection(io, service));
+            let mut told = false;
+            poll_fn(|cx| {
+                finish_once(&mut told, watch, || connection.as_mut().graceful_shutdown());
+                connection.as_mut().poll(cx)
+            })
+            .await
+        };
+        let garbage = ended.as_ref().is_err_and(hyper::Error::is_parse);
         log_end(ended.err());
+        if garbage || watch.left_body_unread() {
+            linger(stream, watch).await;
+        }
     }
 
-    async fn rest_http2(&self, stream: TcpStream, protocol: Protocol, watch: &Arc<Watch>) {
-        let io = TokioIo::new(WatchedStream::http2(stream, watch.clone()));
+    async fn rest_http2(&self, mut stream: TcpStream, protocol: Protocol, watch: &Arc<Watch>) {
+        let io = TokioIo::new(WatchedStream::http2(&mut stream, watch));
         let (app, streams) = (self.app.clone(), watch.clone());
         let service = service_fn(move |request| {
             let (app, watch) = (app.clone(), streams.clone());
@@ -98,8 +105,8 @@ impl Speaker {
         log_end(ended.err());
     }
 
-    async fn grpc(&self, stream: TcpStream, watch: &Arc<Watch>) {
-        let io = TokioIo::new(WatchedStream::http2(stream, watch.clone()));
+    async fn grpc(&self, mut stream: TcpStream, watch: &Arc<Watch>) {
+        let io = TokioIo::new(WatchedStream::http2(&mut stream, watch));
         let (grpc, streams) = (self.grpc.clone(), watch.clone());
         let service = service_fn(move |request| {
             let (grpc, watch) = (grpc.clone(), streams.clone());
@@ -116,6 +123,18 @@ impl Speaker {
         })
         .await;
         log_end(ended.err());
+    }
+}
+
+/// Reads on and drops what comes until the client closes or the sweep loses patience.
+///
+/// Closing while a client still sends would reset the connection, and the reset overtakes the
+/// answer that says what was wrong.
+async fn linger(mut stream: TcpStream, watch: &Watch) {
+    watch.lingers();
+    let mut dropped = vec![0; 16 << 10];
+    if stream.shutdown().await.is_ok() {
+        while let Ok(1..) = stream.read(&mut dropped).await {}
     }
 }
 
@@ -156,6 +175,8 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(true)
+        // Holds answers back while part of the next request, or garbage, is in the buffer.
+        .pipeline_flush(false)
         .max_headers(limits.header_count)
         .max_header_size(limits.header_bytes)
         // The sweep bounds the header's time.

@@ -8,7 +8,7 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -136,10 +136,14 @@ impl Watch {
         self.body_until.store(0, Relaxed);
     }
 
-    fn lingers(&self) {
-        if self.lingering_since.load(Relaxed) == 0 {
-            self.lingering_since.store(self.now.load(Relaxed), Relaxed);
-        }
+    /// Whether that was so of any.
+    pub(super) fn left_body_unread(&self) -> bool {
+        self.unread.load(Relaxed)
+    }
+
+    /// Notes that nothing more is said here. The sweep ends the connection soon.
+    pub(super) fn lingers(&self) {
+        self.lingering_since.store(self.now.load(Relaxed), Relaxed);
     }
 
     /// What the connection has been told.
@@ -243,50 +247,33 @@ impl Drop for InFlight<'_> {
 }
 
 /// A socket that notes in a [`Watch`] how it gets on.
-pub(super) struct WatchedStream {
-    stream: TcpStream,
-    watch: Arc<Watch>,
+pub(super) struct WatchedStream<'a> {
+    stream: &'a mut TcpStream,
+    watch: &'a Watch,
     /// False for HTTP/2, where bytes between requests are not yet a header.
     headers: bool,
     /// Bytes of an HTTP/2 client's opening that are still to come.
     opening: usize,
-    write_ended: bool,
 }
 
-impl WatchedStream {
-    pub(super) fn http1(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        WatchedStream { stream, watch, headers: true, opening: 0, write_ended: false }
+impl<'a> WatchedStream<'a> {
+    pub(super) fn http1(stream: &'a mut TcpStream, watch: &'a Watch) -> Self {
+        WatchedStream { stream, watch, headers: true, opening: 0 }
     }
 
-    pub(super) fn http2(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        WatchedStream { stream, watch, headers: false, opening: HTTP2_OPENING, write_ended: false }
-    }
-
-    /// Reads on and drops what comes until the client closes or the sweep loses patience.
-    ///
-    /// Closing while a client still sends its body would reset the connection, and the reset
-    /// overtakes the answer that says what was wrong with the body.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.watch.lingers();
-        let mut dropped = [0; 16 << 10];
-        loop {
-            let mut buffer = ReadBuf::new(&mut dropped);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
+    pub(super) fn http2(stream: &'a mut TcpStream, watch: &'a Watch) -> Self {
+        WatchedStream { stream, watch, headers: false, opening: HTTP2_OPENING }
     }
 }
 
-impl AsyncRead for WatchedStream {
+impl AsyncRead for WatchedStream<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let polled = Pin::new(&mut *self.stream).poll_read(cx, buffer);
         let count = buffer.filled().len() - before;
         if self.headers && count > 0 {
             self.watch.has_read();
@@ -300,13 +287,13 @@ impl AsyncRead for WatchedStream {
     }
 }
 
-impl AsyncWrite for WatchedStream {
+impl AsyncWrite for WatchedStream<'_> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, data);
+        let polled = Pin::new(&mut *self.stream).poll_write(cx, data);
         self.watch.has_written(polled.is_pending());
         polled
     }
@@ -316,7 +303,7 @@ impl AsyncWrite for WatchedStream {
         cx: &mut Context<'_>,
         data: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
+        let polled = Pin::new(&mut *self.stream).poll_write_vectored(cx, data);
         self.watch.has_written(polled.is_pending());
         polled
     }
@@ -326,15 +313,11 @@ impl AsyncWrite for WatchedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut *self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        if !self.write_ended {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            self.write_ended = true;
-        }
-        if self.watch.unread.load(Relaxed) { self.poll_linger(cx) } else { Poll::Ready(Ok(())) }
+        Pin::new(&mut *self.stream).poll_shutdown(cx)
     }
 }
 

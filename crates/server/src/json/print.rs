@@ -58,10 +58,7 @@ fn separated<const N: usize>(
 }
 
 #[inline(always)]
-fn float<T: zmij::Float>(out: &mut Vec<u8>, value: T)
-where
-    T: Copy + Into<f64>,
-{
+fn float<T: zmij::Float + Copy + Into<f64>>(out: &mut Vec<u8>, value: T) {
     let wide: f64 = value.into();
     if wide.is_finite() {
         out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());

@@ -258,7 +258,7 @@ mod tests {
             let method = route.method.as_str().to_lowercase();
             let operation = &document["paths"][route.pattern][method];
             assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()));
-            assert!(operation["responses"].as_object().unwrap().len() > 0, "{}", route.pattern);
+            assert!(!operation["responses"].as_object().unwrap().is_empty(), "{}", route.pattern);
         }
     }
 

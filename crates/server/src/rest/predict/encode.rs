@@ -19,9 +19,9 @@ pub(super) fn encode(
     let elements = outputs.iter().map(|output| output.shape().elements().unwrap_or(0));
     let mut out = Vec::with_capacity(64 + 14 * elements.sum::<usize>().min(1 << 16));
     out.extend_from_slice(b"{\"prediction\":");
-    let names = version.signature().outputs.iter().map(|spec| spec.name.as_str());
+    let mut names = version.signature().outputs.iter().map(|spec| spec.name.as_str());
     if let [only] = outputs {
-        prediction(&mut out, names.last().unwrap_or_default(), form, only)?;
+        prediction(&mut out, names.next().unwrap_or_default(), form, only)?;
         classes(&mut out, version, form, only);
     } else {
         for (index, (name, output)) in names.zip(outputs).enumerate() {
@@ -113,7 +113,7 @@ fn classes(out: &mut Vec<u8>, version: &Version, form: Form, output: &Tensor) {
         _ => rows(output.data(), columns, f64::from_le_bytes),
     };
     out.extend_from_slice(b",\"class\":");
-    list(out, form, &classes, |out, class| json::number(out, class));
+    list(out, form, &classes, json::number);
     if let Some(labels) = version.labels().first().and_then(Option::as_ref) {
         out.extend_from_slice(b",\"label\":");
         list(out, form, &classes, |out, class| match labels.get(class) {
