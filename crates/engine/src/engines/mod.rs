@@ -13,8 +13,6 @@ mod locate;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use modelyard_graph::Model;
-
 pub use install::{DEFAULT_VERSION, InstallError, Source, install};
 pub use installed::Installed;
 
@@ -113,7 +111,13 @@ impl Engines {
                 Err(error @ LoadError::Unusable { .. }) if self.points_at(name) => {
                     return Err(error);
                 }
-                Err(error) => errors.push(error),
+                Err(error) => {
+                    if matches!(&error, LoadError::Unusable { message, .. } if message != locate::NOT_FOUND)
+                    {
+                        tracing::warn!("passed over: {error}");
+                    }
+                    errors.push(error);
+                }
             }
         }
         Err(LoadError::NoEngine(errors))
@@ -125,19 +129,32 @@ impl Engines {
             && (self.config.onnxruntime_lib.is_some() || self.config.ort_dylib_path.is_some())
     }
 
-    /// Which engines can run `model`, and what stops those that can't.
-    pub fn check(&self, model: &Model) -> Vec<EngineReport> {
-        let report = |engine| match self.named(engine) {
-            Ok(usable) => EngineReport { engine, unusable: None, refusals: usable.refusals(model) },
-            Err(error) => {
-                let unusable = Some(match error {
-                    LoadError::Unusable { message, .. } => message,
-                    other => other.to_string(),
-                });
-                EngineReport { engine, unusable, refusals: Vec::new() }
-            }
+    /// Which engines can run a model, and what stops those that can't. Loads it with each that
+    /// does not refuse it: nothing else tells for sure.
+    pub fn check(&self, file: &ModelFile) -> Vec<EngineReport> {
+        Self::NAMES.into_iter().map(|name| self.report(name, file)).collect()
+    }
+
+    fn report(&self, name: &'static str, file: &ModelFile) -> EngineReport {
+        let report = EngineReport { engine: name, unusable: None, refusals: Vec::new() };
+        let engine = match self.named(name) {
+            Ok(engine) => engine,
+            Err(error) => return EngineReport { unusable: Some(error.to_string()), ..report },
         };
-        Self::NAMES.into_iter().map(report).collect()
+        let refusals = engine.refusals(&file.model);
+        if !refusals.is_empty() {
+            return EngineReport { refusals, ..report };
+        }
+        let refusals = match engine.load(file, &LoadOptions { threads: 1 }) {
+            Ok(_) => Vec::new(),
+            Err(LoadError::Refused { refusals, .. }) => refusals,
+            Err(error) => vec![Refusal {
+                operator: "model".into(),
+                node: file.model.graph.name.clone(),
+                reason: error.to_string(),
+            }],
+        };
+        EngineReport { refusals, ..report }
     }
 
     /// Every engine there is: the embedded one, and every ONNX Runtime that is found, in the
@@ -289,7 +306,7 @@ mod tests {
         let error = loaded.err().unwrap().to_string();
         assert!(error.contains("rten") && error.contains("onnxruntime"), "{error}");
         assert!(error.contains("Det"), "{error}");
-        let report = engines.check(&file.model);
+        let report = engines.check(&file);
         let rten = report.iter().find(|report| report.engine == "rten").unwrap();
         assert_eq!(rten.refusals.len(), 1);
         assert_eq!(rten.refusals[0].node, "Det_y");

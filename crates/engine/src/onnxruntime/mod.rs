@@ -9,13 +9,14 @@
 //! | `telemetry` | what keeps it silent |
 //! | `options`, `session` | loaded models |
 //! | `value` | tensors in and out |
-//! | `status` | errors |
+//! | `status`, `refusal` | errors |
 //! | `admission` | what it answers wrongly |
 #![expect(unsafe_code, reason = "the border to a C library")]
 
 mod admission;
 mod library;
 mod options;
+mod refusal;
 mod session;
 mod status;
 mod telemetry;
@@ -77,7 +78,10 @@ impl Engine for OnnxRuntime {
         let signature = file.model.signature().map_err(|error| failed(error.to_string()))?.clone();
         let session =
             OnnxRuntimeSession::load(self.library, file.path.clone(), signature, options.threads)
-                .map_err(failed)?;
+                .map_err(|message| match refusal::of(&file.model, &message) {
+                Some(refusal) => LoadError::Refused { engine: NAME, refusals: vec![refusal] },
+                None => failed(message),
+            })?;
         Ok(Loaded {
             session: Box::new(session),
             engine: NAME,

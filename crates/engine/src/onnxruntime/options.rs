@@ -62,6 +62,17 @@ impl Options {
         Ok(options)
     }
 
+    /// Whether the library plans memory ahead for each combination of input shapes that it meets.
+    /// It keeps the plans for ever, so that is only for models with few.
+    pub(super) fn plan_memory(self, plan: bool) -> Result<Self, Failure> {
+        if !plan {
+            // SAFETY: the options are valid.
+            let status = unsafe { (self.library.api().DisableMemPattern)(self.raw.as_ptr()) };
+            self.library.check(status)?;
+        }
+        Ok(self)
+    }
+
     /// Opens a model file with these options.
     pub(super) fn open(&self, path: &Path) -> Result<Arc<Handle>, Failure> {
         let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Failure::zero_byte())?;

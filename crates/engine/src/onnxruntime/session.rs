@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use modelyard_tensor::{Signature, Tensor, TensorView};
+use modelyard_tensor::{Dim, Signature, Tensor, TensorView};
 use ort_sys::{OrtSession, OrtValue};
 use smallvec::SmallVec;
 
@@ -82,8 +82,9 @@ impl OnnxRuntimeSession {
         signature: Signature,
         threads: usize,
     ) -> Result<Self, String> {
+        let few_shapes = has_few_shapes(&signature);
         let one = Options::new(library, 1)
-            .and_then(|options| options.open(&path))
+            .and_then(|options| options.plan_memory(few_shapes)?.open(&path))
             .map_err(|failure| failure.message)?;
         let inputs = names(signature.inputs.iter().map(|spec| &spec.name))?;
         let outputs = names(signature.outputs.iter().map(|spec| &spec.name))?;
@@ -101,6 +102,14 @@ impl OnnxRuntimeSession {
         };
         Ok(OnnxRuntimeSession { shared: Arc::new(shared) })
     }
+}
+
+/// Whether only the outermost dimension of any input is free.
+fn has_few_shapes(signature: &Signature) -> bool {
+    signature
+        .inputs
+        .iter()
+        .all(|spec| spec.dims.as_ref().is_some_and(|dims| !dims.iter().skip(1).any(Dim::is_free)))
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a String>) -> Result<Vec<CString>, String> {
@@ -200,8 +209,9 @@ impl Shared {
         }
         let shared = Arc::clone(self);
         let load = move || {
+            let few_shapes = has_few_shapes(&shared.signature);
             let opened = Options::new(shared.library, shared.threads)
-                .and_then(|options| options.open(&shared.path));
+                .and_then(|options| options.plan_memory(few_shapes)?.open(&shared.path));
             match opened {
                 Ok(session) => drop(shared.all.set(session)),
                 Err(failure) => tracing::warn!(

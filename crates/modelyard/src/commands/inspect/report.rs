@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use modelyard_engine::{EngineReport, Engines, Refusal};
+use modelyard_engine::{EngineReport, Engines, ModelFile, Refusal};
 use modelyard_graph::summary::{Summary, UnknownOperator, describe_with};
 use modelyard_graph::{Model, Sizes};
 use modelyard_tensor::TensorSpec;
@@ -127,6 +127,7 @@ impl Report {
             Err(error) => (Vec::new(), Vec::new(), Some(error.to_string())),
         };
         let summary = describe_with(model, sizes);
+        let file = ModelFile { path: path.to_owned(), model: model.clone() };
         Report {
             file: path.display().to_string(),
             file_bytes: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
@@ -141,7 +142,7 @@ impl Report {
             not_servable,
             operators: summary.operators.clone(),
             cost: Cost::new(summary, sizes),
-            engines: engines.check(model).into_iter().map(EngineVerdict::new).collect(),
+            engines: engines.check(&file).into_iter().map(EngineVerdict::new).collect(),
         }
     }
 }
