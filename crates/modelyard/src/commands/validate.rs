@@ -2,8 +2,7 @@
 //! release rather than after it. Opens no port and loads no model.
 
 use anyhow::anyhow;
-use modelyard_engine::{EngineChoice, Engines, LoadError};
-use modelyard_graph::Model;
+use modelyard_engine::{EngineChoice, Engines, LoadError, ModelFile};
 use serde::Serialize;
 
 use super::serve::ModelArgs;
@@ -74,8 +73,8 @@ fn validate(args: &Args, globals: &Globals) -> Report {
     let config = Config::read(globals, args.models.overrides(), &mut mistakes);
     let sources = source::find_all(&args.models.models, &config, &mut mistakes);
     let engines = config.engine.engines();
-    let runs = |choice: Option<EngineChoice>, model: &Model| {
-        runnable(&engines, choice.unwrap_or(config.engine.choice), model)
+    let runs = |choice: Option<EngineChoice>, file: &ModelFile| {
+        runnable(&engines, choice.unwrap_or(config.engine.choice), file)
     };
     let models = sources.iter().flat_map(|source| validate_model(source, &runs)).collect();
     let mut report = Report { valid: false, configuration: mistakes.0, models };
@@ -85,7 +84,7 @@ fn validate(args: &Args, globals: &Globals) -> Report {
 
 fn validate_model(
     source: &ModelSource,
-    runs: &impl Fn(Option<EngineChoice>, &Model) -> Result<(), String>,
+    runs: &impl Fn(Option<EngineChoice>, &ModelFile) -> Result<(), String>,
 ) -> Vec<ModelReport> {
     let of = |version: Option<u64>, mistakes: Mistakes| ModelReport {
         model: source.name.clone(),
@@ -101,7 +100,7 @@ fn validate_model(
         let mistakes = match check(source, version) {
             Ok(checked) => {
                 let mut mistakes = Mistakes::default();
-                if let Err(message) = runs(source.settings.engine, &checked.file.model) {
+                if let Err(message) = runs(source.settings.engine, &checked.file) {
                     let path = checked.file.path.clone();
                     let place = config::Place::File { path, line: None };
                     mistakes.push(Mistake::general(place, message));
@@ -116,9 +115,9 @@ fn validate_model(
 }
 
 /// Whether an engine of the choice takes a model, or what stands against each.
-fn runnable(engines: &Engines, choice: EngineChoice, model: &Model) -> Result<(), String> {
+fn runnable(engines: &Engines, choice: EngineChoice, file: &ModelFile) -> Result<(), String> {
     let mut errors = Vec::new();
-    for report in engines.check(model) {
+    for report in engines.check(file) {
         let engine = report.engine;
         if matches!(choice, EngineChoice::Named(name) if name != engine) {
             continue;
