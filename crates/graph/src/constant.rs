@@ -65,7 +65,7 @@ pub struct SparseConstant {
 
 impl Constant {
     /// A constant of these little-endian bytes. Whether they fit the shape is for
-    /// [`crate::verify`] to say.
+    /// `verify` to say.
     pub fn raw(
         name: &str,
         element_type: impl Into<ElementType>,

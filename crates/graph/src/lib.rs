@@ -2,7 +2,7 @@
 //!
 //! A file from anybody goes in; a [`Model`] that holds what it says comes out, or a [`ReadError`]
 //! that names what is wrong. Nothing is allocated on the word of the file alone. No I/O but in
-//! [`file`].
+//! [`mod@file`].
 //!
 //! | module | holds |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | `encode`, `encode_attribute` | from the model back to the wire form |
 //! | `builder` | models made in code |
 //! | `infer`, [`summary`] | shapes, FLOPs, memory |
-//! | [`file`] | models and external data on disk |
+//! | [`mod@file`] | models and external data on disk |
 
 mod builder;
 mod census;

@@ -1,6 +1,6 @@
 //! How a version is served, in the words of Triton's model configuration.
 //!
-//! [`proto`] is what `ModelConfig` answers over gRPC; [`json`] is the same message as Triton
+//! [`proto()`] is what `ModelConfig` answers over gRPC; [`json()`] is the same message as Triton
 //! prints it over REST: protobuf JSON with the names of the `.proto` file and defaults written
 //! out, but 64-bit integers as numbers (Triton undoes protobuf's strings, too).
 
