@@ -11,12 +11,22 @@
 //!
 //! # Why not tonic's server
 //! tonic joins the chunks of a message in a buffer of its own, decodes every name into a string,
-//! and boxes the call, the decoder and both bodies. For a request of 3 kB, an empty handler
-//! behind tonic's generated server took 12.5 us of CPU, and the same answer straight on hyper's
-//! HTTP/2 9.5 us (on `h2` itself 9.0), measured in one run on two cores of a loaded machine. So
-//! calls are framed here: the chunks of a tensor go to the batch buffer as they came, and a
-//! message is read in place. What has no need to be fast and is ready-made (health, reflection)
-//! is tonic's.
+//! and boxes the call, the decoder and both bodies. Instructions per request in user space
+//! (callgrind, 1,600 requests of 3 kB after a warm-up, 8 at a time, an engine that does nothing,
+//! two runs within 0.3 %):
+//!
+//! | server | instructions |
+//! |---|---|
+//! | empty handler, tonic's whole server | 52,900 |
+//! | empty handler, tonic's generated service on hyper | 50,300 |
+//! | empty handler, prost on hyper's HTTP/2 | 40,700 |
+//! | this module, with decoding, checks, the serving core and its figures | 50,300 |
+//!
+//! So what tonic would add pays for all that is done here, and no more than that: the system
+//! calls are the same, and CPU time was not told apart on a busy machine. Using `h2` without
+//! hyper did not clearly gain anything. The chunks of a tensor go to the batch buffer as they
+//! came, and a message is read in place, which also bounds what a hostile one can cost. What has
+//! no need to be fast and is ready-made (health, reflection) is tonic's.
 
 mod body;
 mod contents;
