@@ -188,9 +188,14 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     const STREAM_WINDOW: u32 = 1 << 20;
     const CONNECTION_WINDOW: u32 = 4 << 20;
     const FRAME: u32 = 64 << 10;
+    // A stream that waits for a client which is gone would never count as idle.
+    const PING_AFTER: Duration = Duration::from_secs(60);
+    const PING_TIMEOUT: Duration = Duration::from_secs(20);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PING_TIMEOUT)
         .max_concurrent_streams(limits.concurrent_streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
