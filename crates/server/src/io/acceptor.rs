@@ -18,6 +18,11 @@ use super::thread::Door;
 /// How many refused clients are spoken to at once; further ones are just closed.
 const REFUSALS: usize = 64;
 
+/// What clients are told for whom there is no place.
+const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-length: 45\r\n\r\n{\"error\":\"the server has no connection left\"}";
+
 /// Takes in connections until told to stop.
 pub(super) struct Acceptor {
     pub(super) doors: Arc<[Door]>,
@@ -83,9 +88,6 @@ impl Acceptor {
 
 /// Tells a client that there is no place for it. gRPC clients understand the closing alone.
 async fn refuse(mut stream: TcpStream, protocol: Protocol, _permit: OwnedSemaphorePermit) {
-    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-        content-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n\
-        content-length: 45\r\n\r\n{\"error\":\"the server has no connection left\"}";
     const PATIENCE: Duration = Duration::from_secs(1);
     if protocol == Protocol::Grpc {
         return;
@@ -104,9 +106,13 @@ async fn refuse(mut stream: TcpStream, protocol: Protocol, _permit: OwnedSemapho
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_refusal_states_its_own_length() {
-        let body = br#"{"error":"the server has no connection left"}"#;
-        assert_eq!(body.len(), 45);
+        let answer = std::str::from_utf8(ANSWER).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let stated = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        assert_eq!(stated, Some(body.len().to_string().as_str()));
     }
 }

@@ -113,6 +113,16 @@ fn connections_beyond_the_limit_are_refused_at_once() {
 }
 
 #[test]
+fn all_bodies_together_are_bounded() {
+    let bench = Bench::with(|limits| limits.all_bodies_bytes = 512 << 10);
+    let post = |bytes: usize| bench.post("/predict/digits", vec![b'x'; bytes]);
+    post(1 << 20).check_error(503, &["together", "524288"]);
+    // What a body took is free again once it is answered: one after another there is room.
+    (0..4).for_each(|_| post(400 << 10).check_error(400, &["found 'x'"]));
+    bench.check_alive();
+}
+
+#[test]
 fn draining_finishes_what_is_under_way() {
     let bench = Bench::start();
     let address = bench.http();
