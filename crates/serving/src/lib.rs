@@ -16,6 +16,7 @@ mod request;
 mod service;
 mod stats;
 mod table;
+mod turn;
 mod version;
 
 pub use config::{BatchingConfig, ModelConfig, QueueConfig};

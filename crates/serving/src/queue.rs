@@ -13,11 +13,14 @@ use crate::admit::{Admitted, ShapeKey};
 use crate::config::{BatchingConfig, QueueConfig};
 use crate::{InferError, InferResponse};
 
+/// Where the answer to a request goes.
+pub(crate) type Reply = oneshot::Sender<Result<InferResponse, InferError>>;
+
 /// A request that waits.
 pub(crate) struct Pending {
     pub(crate) id: u64,
     pub(crate) request: Admitted,
-    pub(crate) reply: oneshot::Sender<Result<InferResponse, InferError>>,
+    pub(crate) reply: Reply,
 }
 
 /// What a free instance finds.
@@ -92,11 +95,7 @@ impl Queue {
     }
 
     /// Queues a request. Answers its id and whether an instance must be woken for it.
-    pub(crate) fn push(
-        &self,
-        request: Admitted,
-        reply: oneshot::Sender<Result<InferResponse, InferError>>,
-    ) -> Result<(u64, bool), Full> {
+    pub(crate) fn push(&self, request: Admitted, reply: Reply) -> Result<(u64, bool), Full> {
         let mut state = self.state.lock();
         if self.len() >= self.limits.max_requests {
             return Err(Full::Requests);

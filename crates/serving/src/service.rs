@@ -11,6 +11,7 @@ use crate::admit::{self, Admitted};
 use crate::executor::Executor;
 use crate::queue::Full;
 use crate::table::RoutingTable;
+use crate::turn;
 use crate::version::deadline_exceeded;
 use crate::{
     ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Version,
@@ -68,18 +69,35 @@ impl Service {
         let admitted = admit::check(&version, inputs, outputs, options)
             .and_then(|admitted| self.check_time(&version, admitted));
         let answer = match admitted {
-            Ok(admitted) if version.runs_inline(&admitted) && version.enter() => {
-                let answer = version.run_inline(&admitted);
-                if version.leave() {
-                    self.executor.submit(version.clone());
-                }
-                answer
+            Ok(admitted) if version.runs_inline(&admitted) => {
+                self.run_here(&version, admitted).await
             }
             Ok(admitted) => self.queue_up(&version, admitted).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &answer {
             version.stats().record_failure(failure_reason(error.code), arrived.elapsed());
+        }
+        answer
+    }
+
+    /// Runs a cheap request on this thread, where that pays together with others.
+    async fn run_here(
+        &self,
+        version: &Arc<Version>,
+        request: Admitted,
+    ) -> Result<InferResponse, InferError> {
+        if let Some(limit) = version.gathers(&request)
+            && turn::has_company()
+        {
+            return turn::run(version, request, limit).await;
+        }
+        if !version.enter() {
+            return self.queue_up(version, request).await;
+        }
+        let answer = version.run_inline(&request);
+        if version.leave() {
+            self.executor.submit(version.clone());
         }
         answer
     }

@@ -162,6 +162,13 @@ impl Version {
         self.queue.len() == 0 && self.cost(request).is_some_and(|cost| cost < INLINE_BELOW)
     }
 
+    /// The most rows that pay in one batch with this request, when more than its own do. Where
+    /// instances are counted, requests take theirs one by one.
+    pub(crate) fn gathers(&self, request: &Admitted) -> Option<usize> {
+        let limit = self.limit(request);
+        (self.spec.config.instances.is_none() && limit > request.rows).then_some(limit)
+    }
+
     /// Takes an instance for a run on the caller's thread, unless all are busy.
     pub(crate) fn enter(&self) -> bool {
         self.spec.config.instances.is_none() || self.queue.try_instance()
@@ -213,7 +220,8 @@ impl Version {
         }
     }
 
-    fn run_pending(
+    /// Runs requests that were taken together and answers each.
+    pub(crate) fn run_pending(
         self: &Arc<Self>,
         batch: Vec<Pending>,
         taken: Instant,

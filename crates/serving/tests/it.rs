@@ -164,6 +164,60 @@ async fn cheap_models_run_on_the_callers_thread() {
     assert_eq!(*bench.seen.thread.lock(), Some(std::thread::current().id()));
 }
 
+/// A model cheap enough for the caller's thread that gains by batching, its cost known.
+async fn cheap_and_gaining() -> Bench {
+    let cheap = Behaviour::Costs { batch: Duration::from_micros(10), row: Duration::ZERO };
+    let bench = Bench::new(cheap, ModelConfig::default());
+    for _ in 0..8 {
+        bench.service.infer(bench.request(&[[1., 2.]])).await.unwrap();
+    }
+    bench.seen.batches.lock().clear();
+    bench
+}
+
+#[tokio::test]
+async fn cheap_requests_that_are_ready_at_once_run_together() {
+    let bench = cheap_and_gaining().await;
+    for _ in 0..64 {
+        let requests = [1.0, 2.0, 3.0, 4.0].map(|value| bench.request(&[[value, -value]]));
+        let [first, second, third, fourth] = requests.map(|request| bench.service.infer(request));
+        let answers = tokio::join!(first, second, third, fourth);
+        for (answer, value) in
+            [answers.0, answers.1, answers.2, answers.3].into_iter().zip([1., 2., 3., 4.])
+        {
+            assert_eq!(values(&answer.unwrap()), [2. * value, -2. * value]);
+        }
+    }
+    let runs = bench.seen.batches.lock().len();
+    assert!(runs < 200, "256 requests, four at a time, took {runs} runs");
+    assert_eq!(*bench.seen.thread.lock(), Some(std::thread::current().id()));
+}
+
+#[tokio::test]
+async fn those_who_joined_a_request_that_was_given_up_are_answered() {
+    let bench = cheap_and_gaining().await;
+    for _ in 0..64 {
+        let given_up = bench.service.infer(bench.request(&[[7., 7.]]));
+        let answered = bench.service.infer(bench.request(&[[1., 2.]]));
+        let mut given_up = Box::pin(given_up);
+        let mut answered = Box::pin(answered);
+        let mut polled = false;
+        let answer = std::future::poll_fn(|cx| {
+            if !polled {
+                polled = true;
+                // Whichever leads, it is gone before its turn ends.
+                let _ = given_up.as_mut().poll(cx);
+                let ready = answered.as_mut().poll(cx);
+                given_up = Box::pin(bench.service.infer(bench.request(&[[0., 0.]])));
+                return ready;
+            }
+            answered.as_mut().poll(cx)
+        });
+        assert_eq!(values(&answer.await.unwrap()), [2., 4.]);
+    }
+    assert!(bench.seen.batches.lock().iter().all(|&rows| rows == 1), "a given-up request ran");
+}
+
 #[tokio::test]
 async fn requests_that_wait_share_batches_and_get_their_own_rows() {
     let bench = Bench::slow(ModelConfig::default());
