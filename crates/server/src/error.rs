@@ -41,6 +41,32 @@ pub fn wire(code: ErrorCode) -> Wire {
     Wire { http, grpc, reason }
 }
 
+/// The name that the gRPC specification has for a code.
+pub(crate) fn grpc_name(code: Code) -> &'static str {
+    GRPC_NAMES[code as usize]
+}
+
+/// Names of all gRPC codes, from 0 on.
+pub(crate) const GRPC_NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
 fn client_closed_request() -> StatusCode {
     StatusCode::from_u16(499).expect("499 is between 100 and 999")
 }

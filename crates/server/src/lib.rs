@@ -12,8 +12,10 @@
 //! | `grpc` | the same protocol over gRPC |
 //! | `metrics` | Prometheus text |
 //! | `classification`, `identity`, `options` | what means the same in both protocols |
+//! | `access`, [`trace`] | the access log, spans |
 //! | `error` | error codes on the wire, in one table |
 
+mod access;
 mod classification;
 mod config;
 pub mod error;

@@ -9,12 +9,17 @@ use http_body::{Body as HttpBody, Frame};
 use tonic::Status;
 
 use super::encode::Pieces;
+use super::observe::Observed;
 use super::stream::Answers;
 use crate::http::Coding;
 
 /// The body of an answer.
 #[derive(Default)]
-pub(crate) struct Body(Kind);
+pub(crate) struct Body {
+    kind: Kind,
+    /// Told how the call ends, where only the body knows.
+    observed: Option<Box<Observed>>,
+}
 
 #[derive(Default)]
 enum Kind {
@@ -33,18 +38,44 @@ impl Body {
     /// One message.
     pub(super) fn answer(mut pieces: Pieces) -> Self {
         pieces.reverse();
-        Body(Kind::Answer(pieces))
+        Kind::Answer(pieces).into()
     }
 
     /// Many messages.
     pub(super) fn stream(answers: Answers) -> Self {
-        Body(Kind::Stream(Box::new(answers)))
+        Kind::Stream(Box::new(answers)).into()
+    }
+
+    /// Whether it is nothing: then the head says it all.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.kind, Kind::Empty)
+    }
+
+    /// Whether it is one message, which tells that the call went well.
+    pub(super) fn is_unary(&self) -> bool {
+        matches!(self.kind, Kind::Answer(_))
+    }
+
+    /// Whether it may go on for ever (health is watched so): then nobody waits for its end.
+    pub(super) fn is_endless(&self) -> bool {
+        matches!(self.kind, Kind::Tonic(_))
+    }
+
+    /// Tells `observed` when and how the body ends.
+    pub(super) fn observe(&mut self, observed: Observed) {
+        self.observed = Some(Box::new(observed));
+    }
+}
+
+impl From<Kind> for Body {
+    fn from(kind: Kind) -> Self {
+        Body { kind, observed: None }
     }
 }
 
 impl From<tonic::body::Body> for Body {
     fn from(body: tonic::body::Body) -> Self {
-        Body(Kind::Tonic(body))
+        Kind::Tonic(body).into()
     }
 }
 
@@ -56,13 +87,39 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        match &mut self.0 {
+        let polled = self.kind.poll_frame(cx);
+        if let Some(observed) = &mut self.observed {
+            match &polled {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Some(trailers) = frame.trailers_ref() {
+                        observed.end_with(trailers);
+                    }
+                }
+                Poll::Ready(None) => observed.end_with(&HeaderMap::new()),
+                Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Answer(_) | Kind::Stream(_) => false,
+            Kind::Tonic(body) => body.is_end_stream(),
+        }
+    }
+}
+
+impl Kind {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match self {
             Kind::Empty => Poll::Ready(None),
             Kind::Answer(pieces) => {
                 let frame = match pieces.pop() {
                     Some(piece) => Frame::data(piece),
                     None => {
-                        self.0 = Kind::Empty;
+                        *self = Kind::Empty;
                         Frame::trailers(success())
                     }
                 };
@@ -70,14 +127,6 @@ impl HttpBody for Body {
             }
             Kind::Stream(answers) => answers.poll_frame(cx).map(|frame| frame.map(Ok)),
             Kind::Tonic(body) => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Kind::Empty => true,
-            Kind::Answer(_) | Kind::Stream(_) => false,
-            Kind::Tonic(body) => body.is_end_stream(),
         }
     }
 }

@@ -11,7 +11,7 @@ use prost::Message;
 
 use super::body::Body;
 use super::decode::version_number;
-use super::framing::Messages;
+use super::framing::{Messages, Room};
 use super::infer;
 use super::model_config::{self, PLATFORM};
 use super::proto::model_metadata_response::TensorMetadata;
@@ -24,12 +24,12 @@ use super::proto::{
 };
 use super::statistics;
 use super::status::refusal;
-use crate::{Limits, identity};
+use crate::identity;
 
 /// Answers calls of the inference service that need no engine.
 pub(super) struct Control {
     pub(super) service: Arc<Service>,
-    pub(super) limits: Limits,
+    pub(super) room: Room,
 }
 
 impl Control {
@@ -64,11 +64,11 @@ impl Control {
     {
         let (head, body) = request.into_parts();
         let mut messages = Messages::new(&head.headers, body);
-        let read = poll_fn(|cx| messages.poll_next(cx, &self.limits)).await;
+        let read = poll_fn(|cx| messages.poll_next(cx, &self.room)).await;
         let answered = read.and_then(|message| {
             let message =
                 message.ok_or_else(|| InferError::invalid("the request has no message"))?;
-            let request = Q::decode(message.into_bytes()).map_err(|error| {
+            let request = Q::decode(message.bytes.into_bytes()).map_err(|error| {
                 InferError::invalid(format!("failed to decode the protobuf message: {error}"))
             })?;
             answer(request)

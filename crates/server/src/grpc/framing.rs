@@ -3,6 +3,7 @@
 //! Every message stands behind five bytes: whether it is compressed, and its length.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -13,15 +14,29 @@ use modelyard_tensor::Rope;
 use tokio::time::{Instant, Sleep};
 
 use crate::Limits;
-use crate::http::Coding;
+use crate::http::{Bodies, Coding, Hold};
 
 /// Bytes before each message.
 const HEAD: usize = 5;
+
+/// What the messages of all calls may take.
+#[derive(Clone)]
+pub(crate) struct Room {
+    pub(crate) limits: Limits,
+    pub(crate) bodies: Arc<Bodies>,
+}
+
+/// One message, and the room that it takes until it is dropped.
+pub(super) struct Message {
+    pub(super) bytes: Rope,
+    pub(super) hold: Hold,
+}
 
 /// The messages of a request body, one after another, in the chunks they came in.
 pub(super) struct Messages<B> {
     body: B,
     received: Received,
+    hold: Hold,
     /// Of the message that is under way.
     head: Option<MessageHead>,
     coding: Result<Option<Coding>, InferError>,
@@ -41,6 +56,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         Messages {
             body,
             received: Received::default(),
+            hold: Hold::default(),
             head: None,
             coding: coding(headers),
             patience: Patience::default(),
@@ -56,10 +72,10 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
-        limits: &Limits,
-    ) -> Poll<Result<Option<Rope>, InferError>> {
+        room: &Room,
+    ) -> Poll<Result<Option<Message>, InferError>> {
         loop {
-            if let Some(message) = self.take(limits)? {
+            if let Some(message) = self.take(room)? {
                 self.patience = Patience::default();
                 return Poll::Ready(Ok(Some(message)));
             }
@@ -68,6 +84,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
                         self.received.push(data);
+                        self.hold.cover(&room.bodies, self.received.len())?;
                     }
                 }
                 Poll::Ready(Some(Err(_))) => {
@@ -80,7 +97,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(None)),
                 Poll::Pending if under_way => {
-                    ready!(self.patience.poll_end(cx, self.received.len(), limits));
+                    ready!(self.patience.poll_end(cx, self.received.len(), &room.limits));
                     return Poll::Ready(Err(InferError::new(
                         ErrorCode::DeadlineExceeded,
                         "the message came in too slowly",
@@ -92,7 +109,8 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     }
 
     /// The next message where all of it is there.
-    fn take(&mut self, limits: &Limits) -> Result<Option<Rope>, InferError> {
+    fn take(&mut self, room: &Room) -> Result<Option<Message>, InferError> {
+        let limits = &room.limits;
         let head = match self.head {
             Some(head) => head,
             None => match self.received.take(HEAD) {
@@ -100,17 +118,19 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
                 None => return Ok(None),
             },
         };
-        let Some(message) = self.received.take(head.len) else { return Ok(None) };
+        let Some(bytes) = self.received.take(head.len) else { return Ok(None) };
         self.head = None;
-        if !head.compressed {
-            return Ok(Some(message));
+        let mut message = Message { bytes, hold: std::mem::take(&mut self.hold) };
+        if head.compressed {
+            let coding = self.coding.clone()?.ok_or_else(|| {
+                InferError::invalid(
+                    "the message is marked as compressed, but the request has no grpc-encoding",
+                )
+            })?;
+            message.bytes = coding.decode(&message.bytes, limits)?;
+            message.hold.add(&room.bodies, message.bytes.len())?;
         }
-        match self.coding.clone()? {
-            Some(coding) => coding.decode(&message, limits).map(Some),
-            None => Err(InferError::invalid(
-                "the message is marked as compressed, but the request has no grpc-encoding",
-            )),
-        }
+        Ok(Some(message))
     }
 }
 
@@ -240,6 +260,10 @@ mod tests {
         }
     }
 
+    fn room(limits: Limits) -> Room {
+        Room { bodies: Bodies::new(limits.all_bodies_bytes), limits }
+    }
+
     fn frame(compressed: bool, message: &[u8]) -> Vec<u8> {
         let mut frame = vec![u8::from(compressed)];
         frame.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
@@ -251,15 +275,15 @@ mod tests {
         headers: &HeaderMap,
         body: &[u8],
         chunk: usize,
-        limits: &Limits,
+        room: &Room,
     ) -> (Vec<Bytes>, Option<InferError>) {
         let chunks = body.chunks(chunk).map(Bytes::copy_from_slice).collect();
         let mut messages = Messages::new(headers, Chunks(chunks));
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut read = Vec::new();
         loop {
-            match messages.poll_next(&mut cx, limits) {
-                Poll::Ready(Ok(Some(message))) => read.push(message.into_bytes()),
+            match messages.poll_next(&mut cx, room) {
+                Poll::Ready(Ok(Some(message))) => read.push(message.bytes.into_bytes()),
                 Poll::Ready(Ok(None)) => return (read, None),
                 Poll::Ready(Err(error)) => return (read, Some(error)),
                 Poll::Pending => panic!("the body is always ready"),
@@ -282,14 +306,14 @@ mod tests {
                 let sent = if compressed { Coding::Gzip.encode([&message]) } else { message };
                 body.extend(frame(compressed, &sent));
             }
-            let (read, error) = read(&headers, &body, chunk, &Limits::default());
+            let (read, error) = read(&headers, &body, chunk, &room(Limits::default()));
             prop_assert!(error.is_none());
             prop_assert_eq!(read, messages);
         }
 
         #[test]
         fn hostile_bodies_end(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            read(&HeaderMap::new(), &body, 3, &Limits::default());
+            read(&HeaderMap::new(), &body, 3, &room(Limits::default()));
         }
     }
 
@@ -297,7 +321,7 @@ mod tests {
     fn wrong_bodies_are_refused() {
         let check = |headers: &HeaderMap, body: &[u8], expected: ErrorCode| {
             let limits = Limits { body_bytes: 10, ..Limits::default() };
-            let (messages, error) = read(headers, body, 4, &limits);
+            let (messages, error) = read(headers, body, 4, &room(limits));
             assert!(messages.is_empty());
             assert_eq!(error.map(|error| error.code), Some(expected));
         };
@@ -310,6 +334,28 @@ mod tests {
         check(&none, &[2, 0, 0, 0, 0], ErrorCode::InvalidArgument);
         check(&none, &frame(true, &[0; 9]), ErrorCode::InvalidArgument);
         check(&unknown, &frame(true, &[0; 9]), ErrorCode::Unimplemented);
+    }
+
+    #[test]
+    fn all_messages_together_have_a_bound() {
+        let limits = Limits { all_bodies_bytes: 100 << 10, ..Limits::default() };
+        let room = room(limits);
+        let body = frame(false, &[0; 150 << 10]);
+        let none = HeaderMap::new();
+        let held = {
+            let chunks = [Bytes::copy_from_slice(&body)].into();
+            let mut messages = Messages::new(&none, Chunks(chunks));
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            match messages.poll_next(&mut cx, &room) {
+                Poll::Ready(Ok(Some(message))) => message,
+                _ => panic!("the message fits"),
+            }
+        };
+        let (read_meanwhile, error) = read(&none, &body, 9000, &room);
+        assert!(read_meanwhile.is_empty());
+        assert_eq!(error.map(|error| error.code), Some(ErrorCode::Unavailable));
+        drop(held);
+        assert_eq!(read(&none, &body, 9000, &room).0.len(), 1);
     }
 
     #[test]

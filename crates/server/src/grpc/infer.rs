@@ -12,9 +12,8 @@ use smallvec::SmallVec;
 use super::body::{self, Body};
 use super::decode::{Decoded, Decoder, Refused};
 use super::encode::{Answer, Pieces};
-use super::framing::Messages;
+use super::framing::{Messages, Room};
 use super::status::refusal;
-use crate::Limits;
 use crate::classification::{Classes, classify};
 use crate::error::wire;
 use crate::http::Coding;
@@ -22,7 +21,7 @@ use crate::http::Coding;
 /// Answers inferences, unary or in a stream.
 pub(super) struct Inference {
     pub(super) service: Arc<Service>,
-    pub(super) limits: Limits,
+    pub(super) room: Room,
 }
 
 /// When a message came and how to answer it.
@@ -60,10 +59,10 @@ impl Inference {
     {
         let arrived = Instant::now();
         let deadline = deadline(headers, arrived)?;
-        let message = poll_fn(|cx| messages.poll_next(cx, &self.limits)).await?;
+        let message = poll_fn(|cx| messages.poll_next(cx, &self.room)).await?;
         let message = message.ok_or_else(|| InferError::invalid("the request has no message"))?;
         let call = Call { arrived, deadline, streamed: false };
-        self.infer(message, call).await.map_err(|refused| refused.error)
+        self.infer(message.bytes, call).await.map_err(|refused| refused.error)
     }
 
     /// Answers one message.
@@ -91,7 +90,7 @@ impl Inference {
 
     fn decode(&self, message: Rope, call: Call) -> Result<Decoded, Refused> {
         let decoder =
-            Decoder { service: &self.service, tensor_elements: self.limits.tensor_elements };
+            Decoder { service: &self.service, tensor_elements: self.room.limits.tensor_elements };
         decoder.decode(message, call.arrived, call.deadline).inspect_err(|refused| {
             if let Some(version) = &refused.version {
                 let reason = wire(refused.error.code).reason;

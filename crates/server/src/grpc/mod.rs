@@ -6,6 +6,7 @@
 //! | `message`, `wire`, `parameters`, `contents`, `decode` | from a message to the core's request |
 //! | `encode`, `body`, `framing`, `status` | from the core's answer to the wire |
 //! | `control`, `statistics`, [`model_config`] | the other methods of the service |
+//! | `observe` | what is counted, logged and traced of a call |
 //! | `health` | `grpc.health.v1` |
 //! | [`proto`] | the generated messages |
 //!
@@ -38,6 +39,7 @@ mod health;
 mod infer;
 mod message;
 pub mod model_config;
+mod observe;
 mod parameters;
 pub mod proto;
 mod statistics;
@@ -59,10 +61,12 @@ use tracing::Instrument;
 
 pub(crate) use self::body::Body;
 use self::control::Control;
+pub(crate) use self::framing::Room;
 use self::health::ServiceHealth;
 use self::infer::Inference;
+use self::observe::Observed;
 use self::status::refusal;
-use crate::{Limits, trace};
+use crate::io::Watch;
 
 /// Full name of the inference service.
 const SERVICE: &str = "inference.GRPCInferenceService";
@@ -76,8 +80,8 @@ pub(crate) struct Grpc {
 }
 
 impl Grpc {
-    pub(crate) fn new(service: Arc<Service>, limits: Limits) -> Self {
-        let inference = Arc::new(Inference { service: service.clone(), limits: limits.clone() });
+    pub(crate) fn new(service: Arc<Service>, room: Room) -> Self {
+        let inference = Arc::new(Inference { service: service.clone(), room: room.clone() });
         let others = [
             ("/grpc.health.v1.Health/", handler(HealthServer::new(ServiceHealth(service.clone())))),
             (
@@ -89,13 +93,19 @@ impl Grpc {
                 handler(reflection().build_v1alpha().expect("the committed descriptors are valid")),
             ),
         ];
-        Grpc { inference, control: Control { service, limits }, others }
+        Grpc { inference, control: Control { service, room }, others }
     }
 
     /// Answers one call. Dropping the future gives the call up.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let span = trace::span(&request);
-        self.dispatch(request).instrument(span).await
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        watch: &Arc<Watch>,
+    ) -> Response<Body> {
+        let call = Observed::begin(&request, watch);
+        let span = call.span().clone();
+        let response = self.dispatch(request).instrument(span).await;
+        call.answered(response)
     }
 
     async fn dispatch(&self, request: Request<Incoming>) -> Response<Body> {

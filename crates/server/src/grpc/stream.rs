@@ -15,11 +15,10 @@ use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use hyper::body::Incoming;
 use modelyard_serving::InferError;
-use modelyard_tensor::Rope;
 
 use super::body::{self, Body};
 use super::encode::{self, Pieces};
-use super::framing::Messages;
+use super::framing::{Message, Messages};
 use super::infer::{self, Call, Inference};
 use super::status::{refusal, status};
 use crate::http::Coding;
@@ -96,14 +95,14 @@ impl Answers {
     /// Takes in the requests that are there, as far as there is room; says whether more may come.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         let inference = self.inference.clone();
-        let limits = &inference.limits;
+        let room = &inference.room;
         while let Some(messages) = &mut self.messages {
             let full =
-                self.under_way.len() >= UNDER_WAY || self.bytes_under_way >= limits.body_bytes;
+                self.under_way.len() >= UNDER_WAY || self.bytes_under_way >= room.limits.body_bytes;
             if full {
                 return true;
             }
-            match messages.poll_next(cx, limits) {
+            match messages.poll_next(cx, room) {
                 Poll::Pending => return true,
                 Poll::Ready(Ok(Some(message))) => self.start(message),
                 Poll::Ready(Ok(None)) => self.messages = None,
@@ -113,13 +112,14 @@ impl Answers {
         false
     }
 
-    fn start(&mut self, message: Rope) {
+    fn start(&mut self, message: Message) {
         let (inference, coding) = (self.inference.clone(), self.coding);
         let call = Call { arrived: Instant::now(), deadline: self.deadline, streamed: true };
-        let request_bytes = message.len();
+        let request_bytes = message.bytes.len();
         self.bytes_under_way += request_bytes;
         self.under_way.push_back(Box::pin(async move {
-            let pieces = match inference.infer(message, call).await {
+            let Message { bytes, hold: _hold } = message;
+            let pieces = match inference.infer(bytes, call).await {
                 Ok(pieces) => pieces,
                 Err(refused) => encode::stream_error(&refused.error.message, &refused.id),
             };

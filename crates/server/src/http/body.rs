@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use crate::io::Watch;
 /// Bodies up to this size are not counted against the sum of all: the connections bound them.
 const SMALL: usize = 64 << 10;
 
-/// The memory that all large bodies take together.
+/// The memory that all large bodies take together, over REST and gRPC.
 pub(crate) struct Bodies {
     held: AtomicUsize,
     most: usize,
@@ -29,55 +30,71 @@ pub(crate) struct Bodies {
 
 impl Bodies {
     /// Bodies of `most` bytes together, besides small ones.
-    pub(crate) fn new(most: usize) -> Self {
-        Bodies { held: AtomicUsize::new(0), most }
-    }
-
-    /// Makes room for `bytes` more in what `hold` holds.
-    fn grow<'a>(&'a self, hold: &mut Hold<'a>, bytes: usize) -> Result<(), Refusal> {
-        let grown = self.held.fetch_add(bytes, Relaxed) + bytes;
-        hold.bytes += bytes;
-        hold.bodies = Some(self);
-        if grown > self.most {
-            return Err(InferError::unavailable(format!(
-                "the bodies under way take the {} bytes that they may take together",
-                self.most
-            ))
-            .into());
-        }
-        Ok(())
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Bodies { held: AtomicUsize::new(0), most })
     }
 }
 
 /// Room taken in [`Bodies`], given back when dropped.
 #[derive(Default)]
-struct Hold<'a> {
-    bodies: Option<&'a Bodies>,
+pub(crate) struct Hold {
+    bodies: Option<Arc<Bodies>>,
     bytes: usize,
 }
 
-impl Drop for Hold<'_> {
+impl Hold {
+    /// Takes as much more room as a body needs of which `received` bytes are there.
+    pub(crate) fn cover(
+        &mut self,
+        bodies: &Arc<Bodies>,
+        received: usize,
+    ) -> Result<(), InferError> {
+        self.take(bodies, received.saturating_sub(SMALL + self.bytes))
+    }
+
+    /// Takes room for a body that this one turned out to stand for, decompressed.
+    pub(crate) fn add(&mut self, bodies: &Arc<Bodies>, decoded: usize) -> Result<(), InferError> {
+        self.take(bodies, decoded.saturating_sub(SMALL))
+    }
+
+    fn take(&mut self, bodies: &Arc<Bodies>, bytes: usize) -> Result<(), InferError> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let held = self.bodies.get_or_insert_with(|| bodies.clone()).held.fetch_add(bytes, Relaxed);
+        self.bytes += bytes;
+        if held + bytes > bodies.most {
+            return Err(InferError::unavailable(format!(
+                "the bodies under way take the {} bytes that they may take together",
+                bodies.most
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(bodies) = self.bodies {
+        if let Some(bodies) = &self.bodies {
             bodies.held.fetch_sub(self.bytes, Relaxed);
         }
     }
 }
 
 /// A body that has been read, and the room that it takes until it is dropped.
-pub(crate) struct Body<'a> {
+pub(crate) struct Body {
     /// The bytes, decoded.
     pub(crate) bytes: Rope,
-    _hold: Hold<'a>,
+    _hold: Hold,
 }
 
 /// Reads the body to its end and undoes its content coding.
-pub(crate) async fn read<'a>(
+pub(crate) async fn read(
     request: http::Request<Incoming>,
     limits: &Limits,
-    bodies: &'a Bodies,
+    bodies: &Arc<Bodies>,
     watch: &Watch,
-) -> Result<Body<'a>, Refusal> {
+) -> Result<Body, Refusal> {
     let body = receive(request, limits, bodies, watch).await;
     if body.is_err() {
         watch.leaves_body_unread();
@@ -85,18 +102,18 @@ pub(crate) async fn read<'a>(
     let (mut body, coding) = body?;
     if let Some(coding) = coding {
         let decoded = coding.decode_in_steps(&body.bytes, limits).await?;
-        bodies.grow(&mut body._hold, decoded.len().saturating_sub(SMALL))?;
+        body._hold.add(bodies, decoded.len())?;
         body.bytes = decoded;
     }
     Ok(body)
 }
 
-async fn receive<'a>(
+async fn receive(
     request: http::Request<Incoming>,
     limits: &Limits,
-    bodies: &'a Bodies,
+    bodies: &Arc<Bodies>,
     watch: &Watch,
-) -> Result<(Body<'a>, Option<Coding>), Refusal> {
+) -> Result<(Body, Option<Coding>), Refusal> {
     let (head, incoming) = request.into_parts();
     let coding = content_coding(&head.headers)?;
     check_length(&head.headers, limits.body_bytes)?;
@@ -135,17 +152,17 @@ fn too_large(most: usize) -> Refusal {
     Refusal::too_large(format!("the body is larger than the {most} bytes allowed"))
 }
 
-struct Reader<'a, 'w> {
+struct Reader<'a> {
     incoming: Incoming,
-    limits: &'w Limits,
-    bodies: &'a Bodies,
-    hold: Hold<'a>,
+    limits: &'a Limits,
+    bodies: &'a Arc<Bodies>,
+    hold: Hold,
     received: Rope,
-    pace: Pace<'w>,
+    pace: Pace<'a>,
 }
 
-impl<'a> Reader<'a, '_> {
-    async fn read(mut self) -> Result<Body<'a>, Refusal> {
+impl Reader<'_> {
+    async fn read(mut self) -> Result<Body, Refusal> {
         while let Some(frame) = poll_fn(|cx| self.poll_frame(cx)).await? {
             // Trailers mean nothing here.
             let Ok(piece) = frame.into_data() else { continue };
@@ -153,10 +170,7 @@ impl<'a> Reader<'a, '_> {
             if grown > self.limits.body_bytes {
                 return Err(too_large(self.limits.body_bytes));
             }
-            if grown > SMALL {
-                let more = grown - SMALL - self.hold.bytes;
-                self.bodies.grow(&mut self.hold, more)?;
-            }
+            self.hold.cover(self.bodies, grown)?;
             self.received.push(piece);
         }
         Ok(Body { bytes: self.received, _hold: self.hold })
@@ -185,16 +199,16 @@ impl<'a> Reader<'a, '_> {
 /// The first wait for a body is part of nearly every request over HTTP/1.1, so no timer is set
 /// for it: the sweep over the connections wakes one whose body is late. Streams of HTTP/2 share
 /// their connection's watch and use timers.
-struct Pace<'w> {
-    watch: &'w Watch,
-    limits: &'w Limits,
+struct Pace<'a> {
+    watch: &'a Watch,
+    limits: &'a Limits,
     shared: bool,
     started: Option<Instant>,
     timer: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-impl<'w> Pace<'w> {
-    fn new(version: Version, limits: &'w Limits, watch: &'w Watch) -> Self {
+impl<'a> Pace<'a> {
+    fn new(version: Version, limits: &'a Limits, watch: &'a Watch) -> Self {
         let shared = version >= Version::HTTP_2;
         Pace { watch, limits, shared, started: None, timer: None }
     }

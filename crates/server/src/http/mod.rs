@@ -12,7 +12,7 @@ mod coding;
 mod frames;
 mod refusal;
 
-pub(crate) use body::{Bodies, Body, read};
+pub(crate) use body::{Bodies, Body, Hold, read};
 pub(crate) use coding::{Coding, accepted};
 pub(crate) use frames::Frames;
 pub(crate) use refusal::Refusal;

@@ -110,10 +110,7 @@ impl Speaker {
         let (grpc, streams) = (self.grpc.clone(), watch.clone());
         let service = service_fn(move |request| {
             let (grpc, watch) = (grpc.clone(), streams.clone());
-            async move {
-                let _under_way = watch.request();
-                Ok::<_, Infallible>(grpc.answer(request).await)
-            }
+            async move { Ok::<_, Infallible>(grpc.answer(request, &watch).await) }
         });
         let mut connection = pin!(self.http2.serve_connection(io, service));
         let mut told = false;

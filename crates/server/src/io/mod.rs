@@ -24,10 +24,11 @@ pub(crate) use self::connection::Protocol;
 use self::connection::Speaker;
 use self::thread::Door;
 pub(crate) use self::traffic::{Traffic, figures};
-pub(crate) use self::watch::Watch;
+pub(crate) use self::watch::{InFlight, Watch};
 use self::watch::{Order, Patience};
 use crate::ServerConfig;
-use crate::grpc::Grpc;
+use crate::grpc::{Grpc, Room};
+use crate::http::Bodies;
 use crate::rest::App;
 
 /// Why the network side did not come up.
@@ -159,9 +160,11 @@ fn start_threads(
 ) -> std::io::Result<()> {
     let places = Arc::new(Semaphore::new(config.limits.connections));
     let threads = config.io_threads.max(1);
-    let grpc = Arc::new(Grpc::new(service.clone(), config.limits.clone()));
+    let bodies = Bodies::new(config.limits.all_bodies_bytes);
+    let room = Room { limits: config.limits.clone(), bodies: bodies.clone() };
+    let grpc = Arc::new(Grpc::new(service.clone(), room));
     let traffic: Vec<Arc<Traffic>> = (0..threads).map(|_| Arc::default()).collect();
-    let app = Arc::new(App::new(service, config, traffic.clone()));
+    let app = Arc::new(App::new(service, config, bodies, traffic.clone()));
     let mut doors = Vec::with_capacity(threads);
     for (index, traffic) in traffic.into_iter().enumerate() {
         let speaker = Speaker::new(app.clone(), grpc.clone());

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use http::StatusCode;
+use tonic::Code;
 
+use crate::error::GRPC_NAMES;
 use crate::metrics::ServerFigures;
 
 /// Classes of status, from the first digit 1 on.
@@ -17,6 +19,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub(crate) struct Traffic {
     connections: AtomicUsize,
     responses: [AtomicU64; CLASSES.len()],
+    calls: [AtomicU64; GRPC_NAMES.len()],
 }
 
 impl Traffic {
@@ -35,9 +38,19 @@ impl Traffic {
     pub(super) fn response(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(counter) = self.responses.get(class) {
-            counter.store(counter.load(Relaxed) + 1, Relaxed);
+            count(counter);
         }
     }
+
+    /// Counts a gRPC call. Only the IO thread itself does.
+    pub(super) fn call(&self, code: Code) {
+        count(&self.calls[code as usize]);
+    }
+}
+
+/// Cheaper than an atomic addition, which only several writers would need.
+fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed) + 1, Relaxed);
 }
 
 /// A connection that is counted.
@@ -51,12 +64,18 @@ impl Drop for OpenConnection {
 
 /// The counters of all IO threads together.
 pub(crate) fn figures(threads: &[Arc<Traffic>]) -> ServerFigures {
-    let class = |index: usize| {
-        let count = threads.iter().map(|thread| thread.responses[index].load(Relaxed)).sum();
-        ("http", CLASSES[index], count)
+    let sum = |counter: &dyn Fn(&Traffic) -> &AtomicU64| {
+        threads.iter().map(|thread| counter(thread).load(Relaxed)).sum()
     };
+    let http = |(index, class)| ("http", class, sum(&|thread| &thread.responses[index]));
+    let grpc = |(index, name)| ("grpc", name, sum(&|thread| &thread.calls[index]));
     ServerFigures {
         connections: threads.iter().map(|thread| thread.connections()).sum(),
-        responses: (0..CLASSES.len()).map(class).collect(),
+        responses: CLASSES
+            .into_iter()
+            .enumerate()
+            .map(http)
+            .chain(GRPC_NAMES.into_iter().enumerate().map(grpc))
+            .collect(),
     }
 }

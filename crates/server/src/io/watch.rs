@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tonic::Code;
 
 use super::traffic::Traffic;
 use crate::Limits;
@@ -102,15 +103,20 @@ impl Watch {
     }
 
     /// Notes that a request begins; it ends when the guard is dropped.
-    pub(crate) fn request(&self) -> InFlight<'_> {
+    pub(crate) fn request(self: &Arc<Self>) -> InFlight {
         self.header_since.store(0, Relaxed);
         self.in_flight.store(self.in_flight.load(Relaxed) + 1, Relaxed);
-        InFlight(self)
+        InFlight(self.clone())
     }
 
-    /// Notes that a request was answered.
+    /// Notes that a request over HTTP was answered.
     pub(crate) fn answered(&self, status: StatusCode) {
         self.traffic.response(status);
+    }
+
+    /// Notes that a gRPC call ended.
+    pub(crate) fn call_ended(&self, code: Code) {
+        self.traffic.call(code);
     }
 
     /// Notes that a request was answered before its body was read to the end.
@@ -236,11 +242,11 @@ impl Watch {
 }
 
 /// A request under way.
-pub(crate) struct InFlight<'a>(&'a Watch);
+pub(crate) struct InFlight(Arc<Watch>);
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        let watch = self.0;
+        let watch = &self.0;
         watch.active.store(watch.now.load(Relaxed), Relaxed);
         watch.in_flight.store(watch.in_flight.load(Relaxed) - 1, Relaxed);
     }
@@ -365,7 +371,7 @@ mod tests {
 
     #[test]
     fn requests_under_way_are_waited_for() {
-        let watch = Watch::new(1, Arc::default());
+        let watch = Arc::new(Watch::new(1, Arc::default()));
         let under_way = watch.request();
         watch.tell(Order::Finish);
         (2..100).for_each(|now| watch.sweep(now, &PATIENCE));

@@ -165,7 +165,11 @@ fn server(text: &mut Text, service: &Service, figures: &ServerFigures) {
     text.sample(name, &Labels::default(), figures.connections as u64);
 
     let name = "modelyard_responses_total";
-    text.family(name, Kind::Counter, "Responses by protocol and class of status");
+    text.family(
+        name,
+        Kind::Counter,
+        "Answers by protocol and status: its class over HTTP, its name over gRPC",
+    );
     for (protocol, status, count) in &figures.responses {
         let labels = Labels::new(&[("protocol", protocol), ("status", status)]);
         text.sample(name, &labels, *count);

@@ -21,13 +21,13 @@ pub(crate) struct Call<'a> {
     pub(super) arrived: Instant,
 }
 
-impl<'a> Call<'a> {
+impl Call<'_> {
     /// Reads the body of a request for `version`, unless that is too busy to take any.
     pub(super) async fn receive<'v>(
         &self,
         version: &'v Version,
         request: Request<Incoming>,
-    ) -> Result<Received<'a, 'v>, Refusal> {
+    ) -> Result<Received<'v>, Refusal> {
         let body = match version.check_capacity() {
             Ok(()) => self.read(request).await,
             Err(error) => {
@@ -43,7 +43,7 @@ impl<'a> Call<'a> {
     }
 
     /// Reads a body.
-    pub(super) async fn read(&self, request: Request<Incoming>) -> Result<Body<'a>, Refusal> {
+    pub(super) async fn read(&self, request: Request<Incoming>) -> Result<Body, Refusal> {
         read(request, self.app.limits(), &self.app.bodies, self.watch).await
     }
 
@@ -63,14 +63,14 @@ impl<'a> Call<'a> {
 }
 
 /// A request for a version whose body has been read.
-pub(super) struct Received<'a, 'v> {
-    pub(super) body: Body<'a>,
+pub(super) struct Received<'v> {
+    pub(super) body: Body,
     version: &'v Version,
     arrived: Instant,
     read_at: Instant,
 }
 
-impl Received<'_, '_> {
+impl Received<'_> {
     /// Notes how long decoding took, or that it failed.
     pub(super) fn parsed<T>(&self, decoded: Result<T, Refusal>) -> Result<T, Refusal> {
         self.version.stats().record_stage(Stage::Parse, self.read_at.elapsed());

@@ -22,25 +22,24 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use modelyard_serving::{InferError, Service, Version};
 use tracing::Instrument;
 
 use self::call::{Call, with_text};
 use self::routes::{Captures, Operation};
+use crate::access::{Access, REQUEST_ID};
 use crate::http::{Bodies, Coding, Frames, JSON, Refusal, accepted};
 use crate::io::{Protocol, Traffic, Watch, figures};
 use crate::metrics;
 use crate::{Limits, ServerConfig, trace};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 /// What every request handler can see.
 pub(crate) struct App {
     service: Arc<Service>,
     config: ServerConfig,
-    bodies: Bodies,
+    bodies: Arc<Bodies>,
     /// By IO thread.
     traffic: Vec<Arc<Traffic>>,
     /// Made when first asked for.
@@ -51,9 +50,9 @@ impl App {
     pub(crate) fn new(
         service: Arc<Service>,
         config: ServerConfig,
+        bodies: Arc<Bodies>,
         traffic: Vec<Arc<Traffic>>,
     ) -> Self {
-        let bodies = Bodies::new(config.limits.all_bodies_bytes);
         App { service, config, bodies, traffic, openapi: OnceLock::new() }
     }
 
@@ -74,11 +73,11 @@ pub(crate) async fn answer(
     app: &App,
     request: Request<Incoming>,
     protocol: Protocol,
-    watch: &Watch,
+    watch: &Arc<Watch>,
 ) -> Result<Response<Frames>, Infallible> {
     let _under_way = watch.request();
     let call = Call { app, watch, arrived: Instant::now() };
-    let log = AccessLog::begin(&request);
+    let log = Access::begin(&request);
     let coding = accepted(request.headers());
     let request_id = request.headers().get(REQUEST_ID).cloned();
     let span = trace::span(&request);
@@ -95,7 +94,7 @@ pub(crate) async fn answer(
     }
     watch.answered(response.status());
     if let Some(log) = log {
-        log.end(&response, call.arrived);
+        log.http(&response, call.arrived);
     }
     Ok(response)
 }
@@ -220,33 +219,6 @@ fn compressed(response: Response<Frames>, coding: Coding) -> Response<Frames> {
     head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
     head.headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     Response::from_parts(head, coded.into())
-}
-
-/// One line of the access log, kept only when somebody reads it.
-struct AccessLog {
-    method: http::Method,
-    uri: http::Uri,
-}
-
-impl AccessLog {
-    fn begin(request: &Request<Incoming>) -> Option<Self> {
-        tracing::enabled!(target: "access", tracing::Level::INFO)
-            .then(|| AccessLog { method: request.method().clone(), uri: request.uri().clone() })
-    }
-
-    fn end(self, response: &Response<Frames>, arrived: Instant) {
-        let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let request_id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
-        tracing::info!(
-            target: "access",
-            method = self.method.as_str(),
-            path = self.uri.path(),
-            status = response.status().as_u16(),
-            bytes = response.body().len(),
-            micros,
-            request_id,
-        );
-    }
 }
 
 #[cfg(test)]

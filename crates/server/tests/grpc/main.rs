@@ -5,6 +5,7 @@
 mod health;
 mod inference;
 mod metadata;
+mod observe;
 mod raw;
 mod server;
 mod streams;

@@ -13,6 +13,7 @@ use modelyard_serving::{
     ModelConfig, Phase, Service, ServiceConfig, Version, VersionSpec, VersionState,
 };
 use modelyard_tensor::{DataType, Dim, Shape, Signature, Tensor, TensorSpec, TensorView};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::transport::{Channel, Endpoint};
 
 /// A running server and its core.
@@ -37,7 +38,7 @@ impl TestServer {
         service.set_phase(Phase::Ready);
         let config = ServerConfig {
             http_address: None,
-            metrics_address: None,
+            metrics_address: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             grpc_address: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             io_threads: 2,
             limits,
@@ -49,6 +50,18 @@ impl TestServer {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.as_ref().unwrap().addresses().grpc.unwrap()
+    }
+
+    /// The value of one line of `/metrics`.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let address = self.running.as_ref().unwrap().addresses().metrics.unwrap();
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await.unwrap();
+        let line = page.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name} in {page}")).trim().parse().unwrap()
     }
 
     pub(crate) async fn channel(&self) -> Channel {
