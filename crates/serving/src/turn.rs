@@ -3,8 +3,8 @@
 //! A cheap model runs on the thread that received the request. When several connections of that
 //! thread have become readable, running their requests one by one would stream the weights
 //! through the cache for each. So the first request, instead of running, lets everything else
-//! that is ready go first; requests for the same model that turn up meanwhile join it, and then
-//! all run as one batch. Nobody waits for a clock: a turn ends when the thread has nothing else
+//! that is ready go first; requests for the same model that turn up meanwhile join it, and when
+//! no more do, all run as one batch. Nobody waits for a clock: a turn ends when the thread has nothing else
 //! to do.
 
 use std::cell::{Cell, RefCell};
@@ -67,8 +67,8 @@ pub(crate) async fn run(
     let lead;
     let (reply, answer) = oneshot::channel();
     lead = join(version, request, reply, limit);
-    if lead.is_some() {
-        tokio::task::yield_now().await;
+    if let Some(lead) = &lead {
+        lead.gather().await;
     }
     drop(lead);
     answer.await.unwrap_or_else(|_| Err(InferError::internal("the request was lost in its batch")))
@@ -102,6 +102,10 @@ impl Group {
             && state.rows + rows <= self.limit
             && self.key == *key
     }
+
+    fn rows(&self) -> usize {
+        self.state.lock().rows
+    }
 }
 
 impl State {
@@ -113,6 +117,18 @@ impl State {
 
 /// Whoever leads a group runs it, even when its own caller has gone away.
 struct Lead(Arc<Group>);
+
+impl Lead {
+    /// Lets everything else that is ready go first, again as long as that brings company: more
+    /// becomes ready meanwhile.
+    async fn gather(&self) {
+        let mut rows = 0;
+        while rows < self.0.rows() {
+            rows = self.0.rows();
+            tokio::task::yield_now().await;
+        }
+    }
+}
 
 impl Drop for Lead {
     fn drop(&mut self) {

@@ -93,7 +93,8 @@ impl Speaker {
         let (app, streams) = (self.app.clone(), watch.clone());
         let service = service_fn(move |request| {
             let (app, watch) = (app.clone(), streams.clone());
-            async move { rest::answer(&app, request, protocol, &watch).await }
+            // Boxed for the same reason as in `grpc`.
+            Box::pin(async move { rest::answer(&app, request, protocol, &watch).await })
         });
         let mut connection = pin!(self.http2.serve_connection(io, service));
         let mut told = false;
@@ -110,7 +111,9 @@ impl Speaker {
         let (grpc, streams) = (self.grpc.clone(), watch.clone());
         let service = service_fn(move |request| {
             let (grpc, watch) = (grpc.clone(), streams.clone());
-            async move { Ok::<_, Infallible>(grpc.answer(request, &watch).await) }
+            // hyper moves the future of a stream from hand to hand before it runs: boxed, that is
+            // a pointer instead of the 5 kB that all states of a call take.
+            Box::pin(async move { Ok::<_, Infallible>(grpc.answer(request, &watch).await) })
         });
         let mut connection = pin!(self.http2.serve_connection(io, service));
         let mut told = false;
