@@ -9,7 +9,7 @@
 //! | `args` | the options |
 //! | `target` | the server's address, and its metadata |
 //! | `inputs`, `encode` | requests, made before the measurement |
-//! | `caller` | what sends one request; `http`, `grpc` and `local` are the ways to |
+//! | `caller` | what sends one request; `http` (with `http_body`), `grpc` and `local` are the ways to |
 //! | `drive`, `arrivals` | closed and open loops |
 //! | `recorder`, `histogram` | what is kept of each request |
 //! | `measure` | one measurement: threads, clocks, CPU time |
@@ -25,6 +25,7 @@ mod encode;
 pub(crate) mod grpc;
 mod histogram;
 mod http;
+mod http_body;
 mod in_process;
 mod inputs;
 mod local;
