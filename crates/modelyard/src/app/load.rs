@@ -92,7 +92,7 @@ impl Loader {
     fn spec(&self, source: &ModelSource, number: u64, checked: Checked) -> VersionSpec {
         let choice = source.settings.engine.unwrap_or(self.choice);
         let (engines, options) = (self.engines.clone(), self.options.clone());
-        let reader = Reader::new(checked.file);
+        let reader = Reader::new(checked.file, source.limits.clone());
         VersionSpec {
             model: source.name.clone(),
             number,
@@ -107,12 +107,13 @@ impl Loader {
 /// parsed model is as large as its weights.
 struct Reader {
     path: std::path::PathBuf,
+    limits: Limits,
     first: Mutex<Option<ModelFile>>,
 }
 
 impl Reader {
-    fn new(file: ModelFile) -> Reader {
-        Reader { path: file.path.clone(), first: Mutex::new(Some(file)) }
+    fn new(file: ModelFile, limits: Limits) -> Reader {
+        Reader { path: file.path.clone(), limits, first: Mutex::new(Some(file)) }
     }
 
     fn read(&self) -> Result<ModelFile, LoadError> {
@@ -120,7 +121,7 @@ impl Reader {
         if let Some(file) = first {
             return Ok(file);
         }
-        let model = file::read_file(&self.path, &Limits::default()).map_err(|error| {
+        let model = file::read_file(&self.path, &self.limits).map_err(|error| {
             let message = format!("failed to read the model again: {error}");
             LoadError::Failed { engine: "auto", message }
         })?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use modelyard_engine::{LoadError, Loaded, ModelFile, Parallelism};
-use modelyard_graph::Limits;
 use modelyard_serving::{
     ModelConfig, Phase, Service, ServiceConfig, Version, VersionSpec, VersionState,
 };
@@ -26,12 +25,13 @@ pub(crate) fn prepare(
     protocol: Protocol,
 ) -> anyhow::Result<Prepared> {
     let path = Path::new(&args.target);
-    let model = modelyard_graph::file::read_file(path, &Limits::default())
+    let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
+    let model = modelyard_graph::file::read_file(path, &config.model_limits)
         .with_context(|| format!("failed to read the model {}", path.display()))
         .exit_with(Exit::Model)?;
     let file = ModelFile { path: path.to_owned(), model };
     let name = path.file_stem().map_or("model".into(), |stem| stem.to_string_lossy().into_owned());
-    let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?.engine;
+    let config = config.engine;
     let threads = config.threads;
     let (engines, choice, options) = (config.engines(), config.choice, config.load_options());
     let load = move || engines.load(choice, &file, &options);

@@ -8,6 +8,7 @@ pub(crate) mod layer;
 mod limits;
 pub(crate) mod mistake;
 pub(crate) mod model;
+mod model_limits;
 mod models;
 mod place;
 mod sections;
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) listen: ListenConfig,
     /// The network side's bounds.
     pub(crate) limits: Limits,
+    /// How large models may be.
+    pub(crate) model_limits: modelyard_graph::Limits,
     /// From start to stop.
     pub(crate) lifecycle: LifecycleConfig,
     /// Logs.
@@ -109,6 +112,7 @@ impl Config {
             engine: sections::engine(&stack, mistakes),
             listen,
             limits: limits::check(&stack, mistakes),
+            model_limits: model_limits::check(&stack, mistakes),
             lifecycle: sections::lifecycle(&stack, mistakes),
             log: sections::log(&stack, mistakes),
             otlp: sections::otlp(&stack, mistakes),
@@ -119,7 +123,7 @@ impl Config {
 
 /// All keys outside `[model]` and `[models.NAME]`, in the order of the documentation.
 pub(crate) fn global_keys() -> impl Iterator<Item = &'static dyn AnyKey> {
-    keys::ALL.iter().chain(limits::ALL).copied()
+    keys::ALL.iter().chain(limits::ALL).chain(model_limits::ALL).copied()
 }
 
 /// The names of all keys outside `[models.NAME]`.

@@ -1,7 +1,7 @@
 //! Reads a version's ONNX file and checks it against what is said about it.
 
 use modelyard_engine::ModelFile;
-use modelyard_graph::{Limits, ReadError, file};
+use modelyard_graph::{ReadError, file};
 use modelyard_serving::Labels;
 use modelyard_tensor::Signature;
 
@@ -29,7 +29,7 @@ pub(crate) fn check(source: &ModelSource, version: &VersionSource) -> Result<Che
         }
     };
     let place = Place::File { path: path.clone(), line: None };
-    let model = match file::read_file(path, &Limits::default()) {
+    let model = match file::read_file(path, &source.limits) {
         Ok(model) => model,
         Err(error) => {
             note_read_error(&error, &place, &mut mistakes);

@@ -39,6 +39,7 @@ pub(super) fn read(name: &str, path: &Path, config: &Config) -> ModelSource {
         versions,
         settings,
         triton,
+        limits: config.model_limits.clone(),
         labels_file: labels,
         mistakes,
     }

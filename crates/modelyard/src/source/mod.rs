@@ -15,6 +15,8 @@ mod triton;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use modelyard_graph::Limits;
+
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::{Config, ModelSettings, Place};
 pub(crate) use name::validate as validate_name;
@@ -36,6 +38,8 @@ pub(crate) struct ModelSource {
     pub(crate) settings: ModelSettings,
     /// What lies beside it in `config.pbtxt`.
     pub(crate) triton: TritonConfig,
+    /// How large its files may be.
+    pub(crate) limits: Limits,
     /// `labels.txt` beside it.
     pub(crate) labels_file: Option<PathBuf>,
     /// What stands against serving it.
