@@ -123,21 +123,22 @@ impl App {
         let mut answers = Arc::new(loader)
             .start(sources, self.lifecycle.load_concurrency)
             .context("failed to start the threads that load models")?;
-        let mut ready = 0;
+        let mut outcomes = Vec::new();
         loop {
             match tokio::time::timeout(LOOK_EVERY, answers.recv()).await {
-                Ok(Some(is_ready)) => {
-                    ready += usize::from(is_ready);
+                Ok(Some(outcome)) => {
+                    outcomes.push(outcome);
                     bar.step();
                 }
                 Ok(None) => break,
                 Err(_) => bar.look(),
             }
         }
-        if models == 0 {
-            tracing::warn!("the repository has no models");
-        } else if ready == 0 && self.lifecycle.exit_on_error {
-            return Err(self.nothing_loaded()).exit_with(Exit::Model);
+        let failed = models > 0 && outcomes.iter().all(Result::is_err);
+        if failed && self.lifecycle.exit_on_error {
+            let engine = outcomes.contains(&Err(Exit::Engine));
+            let exit = if engine { Exit::Engine } else { Exit::Model };
+            return Err(self.nothing_loaded()).exit_with(exit);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use super::measure::Transport;
 use super::prepare::{self, Prepared};
 use crate::cli::Globals;
 use crate::config::Config;
-use crate::exit::{Exit, ExitWith};
+use crate::exit::{self, Exit, ExitWith};
 
 /// Loads the model, into the serving core or bare, and makes its inputs.
 pub(crate) fn prepare(
@@ -36,7 +36,7 @@ pub(crate) fn prepare(
     let (engines, choice, options) = (config.engines(), config.choice, config.load_options());
     let load = move || engines.load(choice, &file, &options);
     let (transport, rows) = match protocol {
-        Protocol::Engine => bare(args, load().exit_with(Exit::Model)?)?,
+        Protocol::Engine => bare(args, exit::loaded(load())?)?,
         _ => served(args, &name, threads, Box::new(load))?,
     };
     let plan = prepare::plan(args, transport, rows, threads);
@@ -67,7 +67,7 @@ fn served(
         labels: Vec::new(),
         load,
     };
-    let version = Arc::new(Version::load(spec).exit_with(Exit::Model)?);
+    let version = Arc::new(exit::loaded(Version::load(spec))?);
     service.set_version(name, 1, VersionState::Ready(version.clone()));
     service.set_phase(Phase::Ready);
     let examples: Vec<Example> = prepare::examples(args, &version.signature().inputs)?;

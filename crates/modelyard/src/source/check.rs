@@ -22,9 +22,8 @@ pub(crate) fn check(source: &ModelSource, version: &VersionSource) -> Result<Che
     let mut mistakes = source.mistakes.clone();
     let path = match &version.file {
         Ok(path) => path,
-        Err(message) => {
-            let place = Place::File { path: source.folder.clone(), line: None };
-            mistakes.push(Mistake::general(place, message.clone()));
+        Err(mistake) => {
+            mistakes.push(mistake.clone());
             return Err(mistakes);
         }
     };

@@ -2,7 +2,7 @@
 
 use modelyard_testkit::{broken, external, models};
 
-use crate::harness::{Folder, Server, run};
+use crate::harness::{Folder, Server, run, serve_arguments};
 
 fn one_broken_beside_a_good_one() -> Folder {
     Folder::new()
@@ -52,6 +52,15 @@ fn when_no_model_loads_the_server_ends_and_says_why() {
     for expected in ["error: no model could be loaded", "bad 1: ", "gone.onnx"] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
+}
+
+#[test]
+fn an_engine_that_is_not_there_has_the_exit_code_that_help_promises() {
+    let folder = Folder::new().model("m.onnx", &models::mlp());
+    let (code, _, said) = run(&serve_arguments(&["m.onnx", "--engine", "onnxruntime"]), &folder);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("modelyard engine install onnxruntime"), "{said}");
+    assert!(!folder.path("addresses.json").exists());
 }
 
 #[test]
