@@ -130,5 +130,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         None => (None, None),
     };
     logging::start(&config.log, spans, &progress)?;
-    App::build(&config, sources, progress)?.run(&config.listen, parent)
+    for mistake in source::empty_repositories(&sources, &config) {
+        tracing::warn!("{mistake}");
+    }
+    App::build(&config, sources, progress)?.run(parent)
 }

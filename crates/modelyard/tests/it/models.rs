@@ -9,13 +9,20 @@ fn one_broken_beside_a_good_one() -> Folder {
         .model("repository/good/1/model.onnx", &models::mlp())
         .model("repository/bad/1/model.onnx", &broken::cycle())
         .file("repository/empty/readme", "")
+        .file("repository/lost+found/x", "")
+        .model("repository/my model/1/model.onnx", &models::mlp())
 }
 
 #[test]
 fn a_broken_model_leaves_the_others_serving_and_the_server_not_ready() {
     let folder = one_broken_beside_a_good_one();
     let mut server = Server::listening(&["--repository", "repository"], &folder);
-    server.wait_until("loaded", |server| server.log().contains("lifecycle: ready"));
+    server.wait_until("loaded", |server| server.log().contains("lifecycle: not ready"));
+    let log = server.log();
+    let said = "not ready: 3 of 4 models are unavailable: bad, empty, my model (";
+    assert!(log.contains(said) && !log.contains("lifecycle: ready"), "{log}");
+    assert!(log.contains("WARN modelyard::app: model is not available: repository/empty"), "{log}");
+    assert!(log.contains("rename the folder"), "{log}");
     assert_eq!(server.get("/v2/health/live").status, 200);
     assert_ne!(server.get("/v2/health/ready").status, 200);
     assert_eq!(server.get("/v2/models/good/ready").status, 200);
@@ -67,7 +74,7 @@ fn an_engine_that_is_not_there_has_the_exit_code_that_help_promises() {
 fn told_to_go_on_it_serves_without_any_model() {
     let folder = Folder::new().model("bad.onnx", &broken::cycle());
     let mut server = Server::listening(&["bad.onnx", "--exit-on-error=false"], &folder);
-    server.wait_until("loaded", |server| server.log().contains("lifecycle: ready"));
+    server.wait_until("loaded", |server| server.log().contains("not ready: 1 of 1 models"));
     assert_eq!(server.get("/v2/health/live").status, 200);
     assert_ne!(server.get("/v2/health/ready").status, 200);
 }
