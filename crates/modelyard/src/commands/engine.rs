@@ -7,7 +7,7 @@ use clap::Subcommand;
 use modelyard_engine::{DEFAULT_VERSION, EngineInfo, Installed, Source, install, onnxruntime};
 use serde_json::{Value, json};
 
-use crate::cli::{EngineArgs, Globals};
+use crate::cli::{Globals, LibraryArgs};
 use crate::config::{Config, Overrides};
 use crate::exit::{Exit, ExitWith};
 use crate::output;
@@ -36,7 +36,7 @@ struct ListArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    engine: EngineArgs,
+    library: LibraryArgs,
 }
 
 /// Install an engine into the data folder
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
 }
 
 fn list(args: &ListArgs, globals: &Globals) -> anyhow::Result<()> {
-    let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
+    let config = Config::load(globals, args.library.overrides()).exit_with(Exit::Usage)?;
     let engines = config.engine.engines().list();
     if args.json {
         let engines: Vec<Value> = engines.iter().map(to_json).collect();

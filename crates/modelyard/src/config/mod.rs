@@ -65,11 +65,6 @@ impl Overrides {
         self.0.extend(value.map(|value| (key, format!("--{flag}"), value.clone())));
         self
     }
-
-    /// A flag that is there or not.
-    pub(crate) fn switch(self, flag: &str, key: &'static str, given: bool) -> Self {
-        self.flag(flag, key, given.then(|| "true".to_owned()).as_ref())
-    }
 }
 
 impl Config {
@@ -146,7 +141,8 @@ fn refuse_unknown_keys(layer: &Layer, mistakes: &mut Mistakes) {
 
 fn read_file(globals: &Globals, mistakes: &mut Mistakes) -> Layer {
     let default = Path::new("modelyard.toml");
-    match &globals.config {
+    // A variable that is set to nothing is not set.
+    match globals.config.as_ref().filter(|path| !path.as_os_str().is_empty()) {
         Some(path) => Layer::from_file(path, mistakes),
         None if default.exists() => Layer::from_file(default, mistakes),
         None => Layer::default(),

@@ -42,7 +42,7 @@ fn a_broken_model_leaves_the_others_serving_and_the_server_not_ready() {
 fn without_strict_readiness_one_good_model_is_enough() {
     let folder = one_broken_beside_a_good_one();
     let server =
-        Server::start(&["--repository", "repository", "--strict-readiness=false"], &folder);
+        Server::start(&["--repository", "repository", "--strict-readiness", "false"], &folder);
     assert_eq!(server.get("/v2/models/good/ready").status, 200);
     assert_ne!(server.get("/v2/models/bad/ready").status, 200);
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use modelyard_graph::{Limits, Sizes, file};
 use modelyard_tensor::Shape;
 
-use crate::cli::{EngineArgs, Globals};
+use crate::cli::{Globals, LibraryArgs};
 use crate::config::Config;
 use crate::exit::{Exit, ExitWith};
 use crate::{output, source};
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    engine: EngineArgs,
+    library: LibraryArgs,
 }
 
 fn dim(text: &str) -> Result<(String, usize), String> {
@@ -53,7 +53,7 @@ fn shape(text: &str) -> Result<(String, Shape), String> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
-    let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
+    let config = Config::load(globals, args.library.overrides()).exit_with(Exit::Usage)?;
     let path = file_of(&args.path, &config).exit_with(Exit::Model)?;
     let model = file::read_file(&path, &Limits::default())
         .with_context(|| format!("'{}' is not usable", path.display()))
