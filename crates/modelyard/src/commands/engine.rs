@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::{Globals, LibraryArgs};
 use crate::config::{Config, Overrides};
 use crate::exit::{Exit, ExitWith};
+use crate::observe::progress::Progress;
 use crate::output;
 
 /// List or install engines
@@ -116,10 +117,12 @@ fn install_engine(args: &InstallArgs, globals: &Globals) -> anyhow::Result<()> {
         Some(wheel) => Source::Wheel(wheel.clone()),
         None => Source::Pip { version: args.version.clone() },
     };
-    if output::is_watched() && args.wheel.is_none() {
-        output::complain(&format!("fetching onnxruntime {} with pip ...", args.version));
-    }
-    let installed = install(&config.engine.data_dir, &source).exit_with(Exit::Engine)?;
+    let what = match &source {
+        Source::Wheel(_) => "installing onnxruntime",
+        Source::Pip { .. } => "fetching onnxruntime with pip",
+    };
+    let work = || install(&config.engine.data_dir, &source);
+    let installed = Progress::unless(args.json).spin(what, work).exit_with(Exit::Engine)?;
     report(&installed, args.json)
 }
 

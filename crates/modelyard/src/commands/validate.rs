@@ -12,6 +12,7 @@ use crate::config::layer::environment_name;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::{self, Config, model};
 use crate::exit::{Exit, ExitWith};
+use crate::observe::progress::Progress;
 use crate::output;
 use crate::source::check::check;
 use crate::source::{self, ModelSource};
@@ -57,7 +58,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     if args.keys {
         return print_keys(args.json);
     }
-    let report = validate(args, globals);
+    let progress = Progress::unless(args.json);
+    let report = progress.spin("checking models", || validate(args, globals));
     if args.json {
         output::json(&report)?;
     } else {
