@@ -17,6 +17,7 @@ use super::prepare::{self, Prepared};
 use crate::cli::Globals;
 use crate::config::Config;
 use crate::exit::{self, Exit, ExitWith};
+use crate::observe::progress::Progress;
 
 /// Loads the model, into the serving core or bare, and makes its inputs.
 pub(crate) fn prepare(
@@ -26,7 +27,10 @@ pub(crate) fn prepare(
 ) -> anyhow::Result<Prepared> {
     let path = Path::new(&args.target);
     let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
-    let model = modelyard_graph::file::read_file(path, &config.model_limits)
+    let progress = Progress::unless(args.json);
+    let read = || modelyard_graph::file::read_file(path, &config.model_limits);
+    let model = progress
+        .spin("reading the model", read)
         .with_context(|| format!("failed to read the model {}", path.display()))
         .exit_with(Exit::Model)?;
     let file = ModelFile { path: path.to_owned(), model };
@@ -35,10 +39,11 @@ pub(crate) fn prepare(
     let threads = config.threads;
     let (engines, choice, options) = (config.engines(), config.choice, config.load_options());
     let load = move || engines.load(choice, &file, &options);
-    let (transport, rows) = match protocol {
-        Protocol::Engine => bare(args, exit::loaded(load())?)?,
-        _ => served(args, &name, threads, Box::new(load))?,
+    let start = || match protocol {
+        Protocol::Engine => bare(args, exit::loaded(load())?),
+        _ => served(args, &name, threads, Box::new(load)),
     };
+    let (transport, rows) = progress.spin("loading the model", start)?;
     let plan = prepare::plan(args, transport, rows, threads);
     Ok(Prepared { plan, protocol, model: Some(name), request_bytes: 0, connections: None })
 }
