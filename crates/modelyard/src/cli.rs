@@ -1,8 +1,9 @@
 //! The command line: what is common to all commands. Each command has its own file.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Exit;
@@ -44,11 +45,17 @@ pub(crate) enum Command {
     Completions(commands::completions::Args),
 }
 
+/// Switches that take `true` or `false`, but need not.
+const SWITCHES: [&str; 4] =
+    ["--strict-readiness", "--exit-on-error", "--exit-with-parent", "--access-log"];
+
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Globals {
     /// Configuration file [default: ./modelyard.toml where there is one]
-    #[arg(long, global = true, value_name = "FILE", env = "MODELYARD_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "MODELYARD_CONFIG",
+        value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) config: Option<PathBuf>,
     /// Set any configuration key, such as --set drain_timeout=10s (repeatable)
     #[arg(long, global = true, value_name = "KEY=VALUE")]
@@ -71,13 +78,20 @@ pub(crate) struct EngineArgs {
     /// Engine to run models with: auto (the best that loads the model), rten, onnxruntime
     #[arg(long, value_name = "ENGINE")]
     pub(crate) engine: Option<String>,
+    #[command(flatten)]
+    pub(crate) library: LibraryArgs,
+    /// Threads that run models [default: what the cgroup quota and the CPU affinity allow]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<String>,
+}
+
+/// Options of commands that look at engines.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct LibraryArgs {
     /// ONNX Runtime library to use [default: $ORT_DYLIB_PATH, then what `modelyard engine
     /// install onnxruntime` installed]
     #[arg(long, value_name = "FILE")]
     pub(crate) onnxruntime_lib: Option<String>,
-    /// Threads that run models [default: what the cgroup quota and the CPU affinity allow]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<String>,
 }
 
 fn after_help() -> String {
@@ -96,10 +110,55 @@ fn after_help() -> String {
     text
 }
 
+/// The arguments of this process, switches with a value of their own in the form that clap takes.
+///
+/// `--strict-readiness model.onnx` is a switch and a model, `--strict-readiness false` is not:
+/// clap alone can have the one or the other.
+pub(crate) fn arguments() -> impl Iterator<Item = OsString> {
+    join_switches(std::env::args_os())
+}
+
+fn join_switches(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let mut arguments = arguments.peekable();
+    std::iter::from_fn(move || {
+        let mut argument = arguments.next()?;
+        let is_switch = argument.to_str().is_some_and(|flag| SWITCHES.contains(&flag));
+        if is_switch
+            && let Some(value) = arguments.next_if(|next| next == "true" || next == "false")
+        {
+            argument.push("=");
+            argument.push(value);
+        }
+        Some(argument)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_switch_takes_true_and_false_from_the_word_after_it() {
+        let check = |arguments: &str, expected: &str| {
+            let joined = join_switches(arguments.split(' ').map(OsString::from));
+            let joined: Vec<String> = joined.map(|word| word.into_string().unwrap()).collect();
+            assert_eq!(joined.join(" "), expected);
+        };
+        check("serve --strict-readiness false a.onnx", "serve --strict-readiness=false a.onnx");
+        check("serve --exit-on-error a.onnx true", "serve --exit-on-error a.onnx true");
+        check("serve --access-log=false true", "serve --access-log=false true");
+        check("serve --strict-readiness", "serve --strict-readiness");
+        let cli = Cli::command();
+        let serve = cli.find_subcommand("serve").unwrap();
+        for switch in SWITCHES {
+            assert!(
+                serve
+                    .get_arguments()
+                    .any(|arg| format!("--{}", arg.get_id()).replace('_', "-") == switch)
+            );
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

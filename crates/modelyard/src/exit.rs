@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use modelyard_engine::LoadError;
+
 /// What the process tells its caller. Printed in `--help`; scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -32,6 +34,15 @@ impl Exit {
         (Exit::Engine, "an engine that was asked for is not usable"),
         (Exit::Remote, "a remote server could not be reached or refused the request"),
     ];
+}
+
+impl From<&LoadError> for Exit {
+    fn from(error: &LoadError) -> Self {
+        match error {
+            LoadError::Unusable { .. } => Exit::Engine,
+            _ => Exit::Model,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -74,6 +85,14 @@ impl<T, E: Into<anyhow::Error>> ExitWith<T> for Result<T, E> {
     fn exit_with(self, exit: Exit) -> anyhow::Result<T> {
         self.map_err(|error| Coded { exit, error: error.into() }.into())
     }
+}
+
+/// What came of loading a model, with its exit code.
+pub(crate) fn loaded<T>(result: Result<T, LoadError>) -> anyhow::Result<T> {
+    result.or_else(|error| {
+        let exit = Exit::from(&error);
+        Err(error).exit_with(exit)
+    })
 }
 
 /// The exit code an error carries: the outermost one wins.

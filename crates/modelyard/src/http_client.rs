@@ -81,7 +81,8 @@ impl HttpClient {
         request.headers_mut().insert(header::HOST, self.authority.parse()?);
         let exchange = async {
             self.sender.ready().await?;
-            let (head, body) = self.sender.send_request(request).await?.into_parts();
+            let answer = self.sender.send_request(request).await.map_err(with_hint)?;
+            let (head, body) = answer.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
             anyhow::Ok(Answer { status: head.status, headers: head.headers, body })
@@ -114,12 +115,28 @@ async fn limited<T, E: Into<anyhow::Error>>(
     }
 }
 
+/// Tells what an answer that is no HTTP/1.1 most often means.
+fn with_hint(error: hyper::Error) -> anyhow::Error {
+    let is_other_protocol = error.is_parse() || error.is_incomplete_message();
+    let error = anyhow::Error::from(error);
+    match is_other_protocol {
+        true => error.context(
+            "the answer is no HTTP/1.1; is this the gRPC port? REST is on port 8000 unless told \
+             otherwise",
+        ),
+        false => error,
+    }
+}
+
 /// Authority with its port, and the path without a slash at its end.
 fn split(url: &str) -> anyhow::Result<(String, String)> {
     let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = full.parse().with_context(|| format!("'{url}' is not a URL"))?;
     if uri.scheme() != Some(&Scheme::HTTP) {
-        bail!("'{url}' does not begin with http://, the only scheme that is spoken");
+        bail!(
+            "'{url}' does not begin with http://, the only scheme that is spoken: REST is on port \
+             8000 unless told otherwise"
+        );
     }
     let host = uri.host().with_context(|| format!("'{url}' names no host"))?;
     let authority = format!("{host}:{}", uri.port_u16().unwrap_or(80));

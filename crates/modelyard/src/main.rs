@@ -28,6 +28,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // While this is the only thread: no engine phones home or starts threads beyond the budget.
     modelyard_engine::prepare_process(modelyard_engine::threads::budget());
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::parse_from(cli::arguments());
     exit::report(commands::run(cli))
 }

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -104,7 +105,9 @@ pub(super) fn write_atomically(
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    // As other files are, not for this user alone: data folders are shared.
+    let mode = fs::Permissions::from_mode(0o666);
+    let mut temporary = tempfile::Builder::new().permissions(mode).tempfile_in(folder)?;
     write(temporary.as_file_mut())?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
@@ -142,6 +145,16 @@ mod tests {
         fs::create_dir_all(folder(data_dir.path(), "e", "9.0.0")).unwrap();
         assert_eq!(find(data_dir.path(), "e"), [new, old]);
         assert!(find(data_dir.path(), "other").is_empty());
+    }
+
+    #[test]
+    fn what_is_installed_may_be_read_as_other_files_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let (usual, installed) = (folder.path().join("usual"), folder.path().join("installed"));
+        fs::write(&usual, "").unwrap();
+        write_atomically(&installed, |_| Ok(())).unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&installed), mode(&usual));
     }
 
     #[test]

@@ -4,92 +4,44 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use modelyard_serving::Phase;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use modelyard_serving::{IndexEntry, Phase};
 
+use super::App;
 use super::load::Loader;
 use super::parent::Parent;
-use super::{App, address_file};
-use crate::config::ListenConfig;
+use super::stop::Stop;
 use crate::exit::{Exit, ExitWith};
 use crate::output;
 
 /// How often the progress bar is looked at while models load.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Everything that ends the server: SIGTERM, ctrl-C, the parent's end, this process itself.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-    parent: Option<Parent>,
-    asked: Option<oneshot::Receiver<()>>,
-}
-
-impl Stop {
-    fn new(parent: Option<Parent>, asked: Option<oneshot::Receiver<()>>) -> std::io::Result<Stop> {
-        Ok(Stop {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            parent,
-            asked,
-        })
-    }
-
-    /// Waits for the next reason to end and names it.
-    async fn wait(&mut self) -> &'static str {
-        let Stop { terminate, interrupt, parent, asked } = self;
-        let orphaned = async {
-            match parent {
-                Some(parent) => parent.ended().await,
-                None => std::future::pending().await,
-            }
-        };
-        let told = async {
-            let Some(receiver) = asked.as_mut() else { return false };
-            // A sender that was dropped will never ask.
-            let told = receiver.await.is_ok();
-            *asked = None;
-            told
-        };
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "ctrl-C",
-            () = orphaned => {
-                self.parent = None;
-                "end of the parent process"
-            }
-            true = told => "end of the program's own work",
-        }
-    }
-}
-
 impl App {
     /// Loads, serves until told to stop, drains.
     ///
     /// `parent` is watched where the configuration says so.
-    pub(crate) fn run(self, listen: &ListenConfig, parent: Parent) -> anyhow::Result<()> {
+    pub(crate) fn run(self, parent: Parent) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("failed to start the control thread")?;
-        let result = runtime.block_on(self.live(listen, parent));
+        let result = runtime.block_on(self.live(parent));
         // Models that are still being loaded are nobody's any more.
         runtime.shutdown_background();
         result
     }
 
-    async fn live(mut self, listen: &ListenConfig, parent: Parent) -> anyhow::Result<()> {
+    async fn live(mut self, parent: Parent) -> anyhow::Result<()> {
         let parent = self.lifecycle.exit_with_parent.then_some(parent);
         // Before anybody can know that there is a server: a signal must never meet the default.
         let mut stop =
             Stop::new(parent, self.asked.take()).context("failed to listen for signals")?;
-        self.tell_addresses(listen)?;
+        self.tell_addresses()?;
         let reason = tokio::select! {
             loaded = self.load() => {
                 loaded?;
                 self.service.set_phase(Phase::Ready);
-                tracing::info!("ready");
+                self.tell_readiness();
                 stop.wait().await
             }
             reason = stop.wait() => reason,
@@ -98,7 +50,7 @@ impl App {
         Ok(())
     }
 
-    fn tell_addresses(&self, listen: &ListenConfig) -> anyhow::Result<()> {
+    fn tell_addresses(&mut self) -> anyhow::Result<()> {
         let addresses = self.server.addresses();
         let named =
             [("HTTP", addresses.http), ("gRPC", addresses.grpc), ("metrics", addresses.metrics)];
@@ -107,8 +59,8 @@ impl App {
                 tracing::info!("{what} listens on {address}");
             }
         }
-        match &listen.address_file {
-            Some(path) => address_file::write(path, &addresses),
+        match &mut self.address_file {
+            Some(file) => file.write(&addresses),
             None => Ok(()),
         }
     }
@@ -123,28 +75,51 @@ impl App {
         let mut answers = Arc::new(loader)
             .start(sources, self.lifecycle.load_concurrency)
             .context("failed to start the threads that load models")?;
-        let mut ready = 0;
+        let mut outcomes = Vec::new();
         loop {
             match tokio::time::timeout(LOOK_EVERY, answers.recv()).await {
-                Ok(Some(is_ready)) => {
-                    ready += usize::from(is_ready);
+                Ok(Some(outcome)) => {
+                    outcomes.push(outcome);
                     bar.step();
                 }
                 Ok(None) => break,
                 Err(_) => bar.look(),
             }
         }
-        if models == 0 {
-            tracing::warn!("the repository has no models");
-        } else if ready == 0 && self.lifecycle.exit_on_error {
-            return Err(self.nothing_loaded()).exit_with(Exit::Model);
+        let failed = models > 0 && outcomes.iter().all(Result::is_err);
+        if failed && self.lifecycle.exit_on_error {
+            let engine = outcomes.contains(&Err(Exit::Engine));
+            let exit = if engine { Exit::Engine } else { Exit::Model };
+            return Err(self.nothing_loaded()).exit_with(exit);
         }
         Ok(())
     }
 
+    /// Says what the readiness probe says from now on.
+    fn tell_readiness(&self) {
+        if self.service.ready() {
+            tracing::info!("ready");
+            return;
+        }
+        let all = self.service.models().len();
+        let mut names: Vec<String> = self.unavailable().map(|entry| entry.model).collect();
+        names.dedup();
+        tracing::warn!(
+            "not ready: {} of {all} models are unavailable: {} (--strict-readiness=false is ready \
+             nevertheless)",
+            names.len(),
+            names.join(", "),
+        );
+    }
+
+    fn unavailable(&self) -> impl Iterator<Item = IndexEntry> {
+        let entries = self.service.index().into_iter();
+        entries.filter(|entry| !entry.reason.is_empty())
+    }
+
     fn nothing_loaded(&self) -> anyhow::Error {
         let mut text = String::from("no model could be loaded");
-        for entry in self.service.index() {
+        for entry in self.unavailable() {
             text.push_str(&format!("\n  {} {}: {}", entry.model, entry.version, entry.reason));
         }
         text.push_str("\n  (--exit-on-error=false serves nevertheless)");
@@ -152,9 +127,9 @@ impl App {
     }
 
     /// Not ready at once; accepting for the delay; then finishing what is under way. A second
-    /// reason to end ends it at once.
+    /// SIGTERM or ctrl-C ends it at once.
     async fn drain(self, reason: &'static str, stop: &mut Stop) {
-        let App { service, server, lifecycle, .. } = self;
+        let App { service, server, lifecycle, address_file, folder, .. } = self;
         service.set_phase(Phase::Draining);
         tracing::info!(reason, "draining");
         let finish = async {
@@ -167,8 +142,9 @@ impl App {
         };
         tokio::select! {
             () = finish => {}
-            reason = stop.wait() => {
-                output::complain(&format!("stopped at once: {reason} while draining"));
+            signal = stop.insisted() => {
+                output::complain(&format!("stopped at once: {signal} while draining"));
+                drop((address_file, folder));
                 // The threads that serve would be waited for otherwise.
                 std::process::exit(i32::from(Exit::Failure as u8));
             }

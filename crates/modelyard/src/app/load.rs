@@ -9,8 +9,12 @@ use modelyard_serving::{Service, Version, VersionSpec, VersionState};
 use tokio::sync::mpsc;
 
 use crate::config::EngineConfig;
+use crate::exit::Exit;
 use crate::source::check::{Checked, check};
 use crate::source::{ModelSource, VersionSource};
+
+/// What became of a version: ready, or the exit code should it be the only one.
+pub(super) type Outcome = Result<(), Exit>;
 
 /// What all loaders share.
 pub(super) struct Loader {
@@ -28,12 +32,12 @@ impl Loader {
     }
 
     /// Loads every version of `sources` with so many threads. The answer gets one message a
-    /// version, whether it is ready, and ends when all are done.
+    /// version, and ends when all are done.
     pub(super) fn start(
         self: Arc<Self>,
         sources: Vec<ModelSource>,
         threads: usize,
-    ) -> std::io::Result<mpsc::UnboundedReceiver<bool>> {
+    ) -> std::io::Result<mpsc::UnboundedReceiver<Outcome>> {
         let mut jobs = VecDeque::new();
         for source in sources {
             let source = Arc::new(source);
@@ -57,13 +61,13 @@ impl Loader {
         Ok(answers)
     }
 
-    /// Brings one version up, or notes why not. Tells whether it is ready.
-    fn load(&self, source: &ModelSource, version: &VersionSource) -> bool {
+    /// Brings one version up, or notes why not.
+    fn load(&self, source: &ModelSource, version: &VersionSource) -> Outcome {
         let (model, number) = (source.name.as_str(), version.number);
         for warning in &source.triton.warnings {
             tracing::warn!(model, "{warning}");
         }
-        let state = match self.bring_up(source, version) {
+        let (state, outcome) = match self.bring_up(source, version) {
             Ok(version) => {
                 tracing::info!(
                     model,
@@ -71,28 +75,33 @@ impl Loader {
                     engine = version.engine(),
                     "model is ready"
                 );
-                VersionState::Ready(Arc::new(version))
+                (VersionState::Ready(Arc::new(version)), Ok(()))
             }
-            Err(reason) => {
+            Err((reason, exit)) => {
                 tracing::error!(model, version = number, "model is not available: {reason}");
-                VersionState::Unavailable(reason)
+                (VersionState::Unavailable(reason), Err(exit))
             }
         };
-        let ready = matches!(state, VersionState::Ready(_));
         self.service.set_version(model, number, state);
-        ready
+        outcome
     }
 
-    fn bring_up(&self, source: &ModelSource, version: &VersionSource) -> Result<Version, String> {
-        let checked = check(source, version).map_err(|mistakes| mistakes.line())?;
-        Version::load(self.spec(source, version.number, checked)).map_err(|error| error.to_string())
+    /// The version, or why there is none, and which exit code that is.
+    fn bring_up(
+        &self,
+        source: &ModelSource,
+        version: &VersionSource,
+    ) -> Result<Version, (String, Exit)> {
+        let checked = check(source, version).map_err(|mistakes| (mistakes.line(), Exit::Model))?;
+        Version::load(self.spec(source, version.number, checked))
+            .map_err(|error| (error.to_string(), Exit::from(&error)))
     }
 
     /// What the core needs to load a version, and to load it again after its engine panicked.
     fn spec(&self, source: &ModelSource, number: u64, checked: Checked) -> VersionSpec {
         let choice = source.settings.engine.unwrap_or(self.choice);
         let (engines, options) = (self.engines.clone(), self.options.clone());
-        let reader = Reader::new(checked.file);
+        let reader = Reader::new(checked.file, source.limits.clone());
         VersionSpec {
             model: source.name.clone(),
             number,
@@ -107,12 +116,13 @@ impl Loader {
 /// parsed model is as large as its weights.
 struct Reader {
     path: std::path::PathBuf,
+    limits: Limits,
     first: Mutex<Option<ModelFile>>,
 }
 
 impl Reader {
-    fn new(file: ModelFile) -> Reader {
-        Reader { path: file.path.clone(), first: Mutex::new(Some(file)) }
+    fn new(file: ModelFile, limits: Limits) -> Reader {
+        Reader { path: file.path.clone(), limits, first: Mutex::new(Some(file)) }
     }
 
     fn read(&self) -> Result<ModelFile, LoadError> {
@@ -120,7 +130,7 @@ impl Reader {
         if let Some(file) = first {
             return Ok(file);
         }
-        let model = file::read_file(&self.path, &Limits::default()).map_err(|error| {
+        let model = file::read_file(&self.path, &self.limits).map_err(|error| {
             let message = format!("failed to read the model again: {error}");
             LoadError::Failed { engine: "auto", message }
         })?;

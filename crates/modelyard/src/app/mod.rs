@@ -5,6 +5,7 @@ mod address_file;
 mod lifecycle;
 mod load;
 pub(crate) mod parent;
+mod stop;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -12,7 +13,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use modelyard_server::{Addresses, Running, Server, ServerConfig};
 use modelyard_serving::{Service, ServiceConfig, VersionState};
+use tempfile::TempDir;
 use tokio::sync::oneshot;
+
+use address_file::AddressFile;
 
 use crate::config::{Config, EngineConfig, LifecycleConfig};
 use crate::observe::progress::Progress;
@@ -28,6 +32,10 @@ pub(crate) struct App {
     progress: Progress,
     /// Fires when this process itself wants the server to end.
     asked: Option<oneshot::Receiver<()>>,
+    /// Removed in the end, however that comes about.
+    address_file: Option<AddressFile>,
+    /// The same, where the models are this process's own.
+    folder: Option<TempDir>,
 }
 
 impl App {
@@ -37,9 +45,8 @@ impl App {
         sources: Vec<ModelSource>,
         progress: Progress,
     ) -> anyhow::Result<App> {
-        if let Some(path) = &config.listen.address_file {
-            address_file::clear(path)?;
-        }
+        let address_file =
+            config.listen.address_file.as_deref().map(AddressFile::new).transpose()?;
         let service = Service::new(ServiceConfig {
             threads: config.engine.threads,
             strict_readiness: config.lifecycle.strict_readiness,
@@ -57,12 +64,19 @@ impl App {
             lifecycle: config.lifecycle,
             progress,
             asked: None,
+            address_file,
+            folder: None,
         })
     }
 
     /// Where the server listens.
     pub(crate) fn addresses(&self) -> Addresses {
         self.server.addresses()
+    }
+
+    /// Removes a folder when the server ends.
+    pub(crate) fn keep(&mut self, folder: TempDir) {
+        self.folder = Some(folder);
     }
 
     /// Sending on it ends the server as SIGTERM does. Dropping it means nothing.
@@ -81,6 +95,7 @@ fn announce(service: &Service, source: &ModelSource) {
     if source.versions.is_empty() {
         // The index lists versions; a model without any shows as its first.
         let reason = source.mistakes.line();
+        tracing::warn!(model = source.name, "model is not available: {reason}");
         service.set_version(&source.name, 1, VersionState::Unavailable(reason));
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use modelyard_engine::{LoadError, Loaded, ModelFile, Parallelism};
-use modelyard_graph::Limits;
 use modelyard_serving::{
     ModelConfig, Phase, Service, ServiceConfig, Version, VersionSpec, VersionState,
 };
@@ -17,7 +16,8 @@ use super::measure::Transport;
 use super::prepare::{self, Prepared};
 use crate::cli::Globals;
 use crate::config::Config;
-use crate::exit::{Exit, ExitWith};
+use crate::exit::{self, Exit, ExitWith};
+use crate::observe::progress::Progress;
 
 /// Loads the model, into the serving core or bare, and makes its inputs.
 pub(crate) fn prepare(
@@ -26,19 +26,24 @@ pub(crate) fn prepare(
     protocol: Protocol,
 ) -> anyhow::Result<Prepared> {
     let path = Path::new(&args.target);
-    let model = modelyard_graph::file::read_file(path, &Limits::default())
+    let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
+    let progress = Progress::unless(args.json);
+    let read = || modelyard_graph::file::read_file(path, &config.model_limits);
+    let model = progress
+        .spin("reading the model", read)
         .with_context(|| format!("failed to read the model {}", path.display()))
         .exit_with(Exit::Model)?;
     let file = ModelFile { path: path.to_owned(), model };
     let name = path.file_stem().map_or("model".into(), |stem| stem.to_string_lossy().into_owned());
-    let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?.engine;
+    let config = config.engine;
     let threads = config.threads;
     let (engines, choice, options) = (config.engines(), config.choice, config.load_options());
     let load = move || engines.load(choice, &file, &options);
-    let (transport, rows) = match protocol {
-        Protocol::Engine => bare(args, load().exit_with(Exit::Model)?)?,
-        _ => served(args, &name, threads, Box::new(load))?,
+    let start = || match protocol {
+        Protocol::Engine => bare(args, exit::loaded(load())?),
+        _ => served(args, &name, threads, Box::new(load)),
     };
+    let (transport, rows) = progress.spin("loading the model", start)?;
     let plan = prepare::plan(args, transport, rows, threads);
     Ok(Prepared { plan, protocol, model: Some(name), request_bytes: 0, connections: None })
 }
@@ -67,7 +72,7 @@ fn served(
         labels: Vec::new(),
         load,
     };
-    let version = Arc::new(Version::load(spec).exit_with(Exit::Model)?);
+    let version = Arc::new(exit::loaded(Version::load(spec))?);
     service.set_version(name, 1, VersionState::Ready(version.clone()));
     service.set_phase(Phase::Ready);
     let examples: Vec<Example> = prepare::examples(args, &version.signature().inputs)?;

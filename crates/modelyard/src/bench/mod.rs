@@ -9,7 +9,7 @@
 //! | `args` | the options |
 //! | `target` | the server's address, and its metadata |
 //! | `inputs`, `encode` | requests, made before the measurement |
-//! | `caller` | what sends one request; `http`, `grpc` and `local` are the ways to |
+//! | `caller` | what sends one request; `http` (with `http_body`), `grpc` and `local` are the ways to |
 //! | `drive`, `arrivals` | closed and open loops |
 //! | `recorder`, `histogram` | what is kept of each request |
 //! | `measure` | one measurement: threads, clocks, CPU time |
@@ -25,6 +25,7 @@ mod encode;
 pub(crate) mod grpc;
 mod histogram;
 mod http;
+mod http_body;
 mod in_process;
 mod inputs;
 mod local;
@@ -38,6 +39,9 @@ mod summary;
 mod svg;
 mod table;
 mod target;
+
+use std::fs::File;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -53,23 +57,40 @@ use report::{METHOD, Point, Report};
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
+    if let Some(path) = &args.svg {
+        check_writable(path).exit_with(Exit::Usage)?;
+    }
     let prepared = prepare::prepare(args, globals)?;
     let loads = args.loads();
     let samples = measure_all(args, &prepared.plan, &loads)?;
     let report = sum_up(args, &prepared, &loads, &samples);
-    if let Some(path) = &args.svg {
-        std::fs::write(path, svg::draw(&report))
-            .with_context(|| format!("failed to write the plot {}", path.display()))?;
-    }
     match (args.json, args.markdown) {
         (true, _) => output::json(&report)?,
         (_, true) => output::line(table::markdown(&report).trim_end())?,
         _ => output::line(table::text(&report).trim_end())?,
     }
+    if let Some(path) = &args.svg {
+        std::fs::write(path, svg::draw(&report))
+            .with_context(|| format!("failed to write the plot '{}'", path.display()))?;
+    }
     if report.points.iter().all(|point| point.completed == 0) {
         let mut failures = report.points.iter().flat_map(|point| point.failures.keys().next());
         let why = failures.next().cloned().unwrap_or_else(|| "nothing finished in time".into());
         return Err(anyhow::anyhow!("no request got a good answer: {why}")).exit_with(Exit::Remote);
+    }
+    Ok(())
+}
+
+/// Fails where the plot could not be written: before the measurement rather than after it.
+fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let is_new = !path.exists();
+    File::options()
+        .append(true)
+        .create(true)
+        .open(path)
+        .with_context(|| format!("cannot write the plot '{}'", path.display()))?;
+    if is_new {
+        std::fs::remove_file(path)?;
     }
     Ok(())
 }

@@ -7,9 +7,10 @@ use clap::Subcommand;
 use modelyard_engine::{DEFAULT_VERSION, EngineInfo, Installed, Source, install, onnxruntime};
 use serde_json::{Value, json};
 
-use crate::cli::{EngineArgs, Globals};
+use crate::cli::{Globals, LibraryArgs};
 use crate::config::{Config, Overrides};
 use crate::exit::{Exit, ExitWith};
+use crate::observe::progress::Progress;
 use crate::output;
 
 /// List or install engines
@@ -36,7 +37,7 @@ struct ListArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    engine: EngineArgs,
+    library: LibraryArgs,
 }
 
 /// Install an engine into the data folder
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
 }
 
 fn list(args: &ListArgs, globals: &Globals) -> anyhow::Result<()> {
-    let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
+    let config = Config::load(globals, args.library.overrides()).exit_with(Exit::Usage)?;
     let engines = config.engine.engines().list();
     if args.json {
         let engines: Vec<Value> = engines.iter().map(to_json).collect();
@@ -116,10 +117,12 @@ fn install_engine(args: &InstallArgs, globals: &Globals) -> anyhow::Result<()> {
         Some(wheel) => Source::Wheel(wheel.clone()),
         None => Source::Pip { version: args.version.clone() },
     };
-    if output::is_watched() && args.wheel.is_none() {
-        output::complain(&format!("fetching onnxruntime {} with pip ...", args.version));
-    }
-    let installed = install(&config.engine.data_dir, &source).exit_with(Exit::Engine)?;
+    let what = match &source {
+        Source::Wheel(_) => "installing onnxruntime",
+        Source::Pip { .. } => "fetching onnxruntime with pip",
+    };
+    let work = || install(&config.engine.data_dir, &source);
+    let installed = Progress::unless(args.json).spin(what, work).exit_with(Exit::Engine)?;
     report(&installed, args.json)
 }
 

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 
 use crate::app::App;
 use crate::app::parent::Parent;
-use crate::cli::{EngineArgs, Globals};
+use crate::cli::{EngineArgs, Globals, LibraryArgs};
 use crate::config::{Config, Overrides, keys};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::logging;
@@ -37,9 +37,10 @@ pub(crate) struct Args {
     /// File that gets the bound addresses as JSON once all listen
     #[arg(long, value_name = "PATH")]
     address_file: Option<PathBuf>,
-    /// End when the process that started this one ends
-    #[arg(long)]
-    exit_with_parent: bool,
+    /// End when the process that started this one ends [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+        require_equals = true)]
+    exit_with_parent: Option<String>,
     /// How long requests are still accepted after SIGTERM, while readiness is false already
     /// [default: 0s]
     #[arg(long, value_name = "DURATION")]
@@ -55,9 +56,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
         require_equals = true)]
     exit_on_error: Option<String>,
-    /// Log every request
-    #[arg(long)]
-    access_log: bool,
+    /// Log every request [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+        require_equals = true)]
+    access_log: Option<String>,
     /// OpenTelemetry collector (OTLP/HTTP) that gets spans, such as http://localhost:4318
     #[arg(long, value_name = "URL")]
     otlp_endpoint: Option<String>,
@@ -86,10 +88,19 @@ impl ModelArgs {
 impl EngineArgs {
     /// The flags as configuration.
     pub(crate) fn overrides(&self) -> Overrides {
-        Overrides::default()
-            .flag("engine", keys::ENGINE.name, self.engine.as_ref())
-            .flag("onnxruntime-lib", keys::ONNXRUNTIME_LIB.name, self.onnxruntime_lib.as_ref())
-            .flag("threads", keys::THREADS.name, self.threads.as_ref())
+        self.library.overrides().flag("engine", keys::ENGINE.name, self.engine.as_ref()).flag(
+            "threads",
+            keys::THREADS.name,
+            self.threads.as_ref(),
+        )
+    }
+}
+
+impl LibraryArgs {
+    /// The flag as configuration.
+    pub(crate) fn overrides(&self) -> Overrides {
+        let library = self.onnxruntime_lib.as_ref();
+        Overrides::default().flag("onnxruntime-lib", keys::ONNXRUNTIME_LIB.name, library)
     }
 }
 
@@ -102,12 +113,12 @@ impl Args {
             .flag("grpc-address", keys::GRPC_ADDRESS.name, self.grpc_address.as_ref())
             .flag("metrics-address", keys::METRICS_ADDRESS.name, self.metrics_address.as_ref())
             .flag("address-file", keys::ADDRESS_FILE.name, address_file.as_ref())
-            .switch("exit-with-parent", keys::EXIT_WITH_PARENT.name, self.exit_with_parent)
+            .flag("exit-with-parent", keys::EXIT_WITH_PARENT.name, self.exit_with_parent.as_ref())
             .flag("drain-delay", keys::DRAIN_DELAY.name, self.drain_delay.as_ref())
             .flag("drain-timeout", keys::DRAIN_TIMEOUT.name, self.drain_timeout.as_ref())
             .flag("strict-readiness", keys::STRICT_READINESS.name, self.strict_readiness.as_ref())
             .flag("exit-on-error", keys::EXIT_ON_ERROR.name, self.exit_on_error.as_ref())
-            .switch("access-log", keys::LOG_ACCESS.name, self.access_log)
+            .flag("access-log", keys::LOG_ACCESS.name, self.access_log.as_ref())
             .flag("otlp-endpoint", keys::OTLP_ENDPOINT.name, self.otlp_endpoint.as_ref())
     }
 }
@@ -130,5 +141,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         None => (None, None),
     };
     logging::start(&config.log, spans, &progress)?;
-    App::build(&config, sources, progress)?.run(&config.listen, parent)
+    for mistake in source::empty_repositories(&sources, &config) {
+        tracing::warn!("{mistake}");
+    }
+    App::build(&config, sources, progress)?.run(parent)
 }

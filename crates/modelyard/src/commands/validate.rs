@@ -12,6 +12,7 @@ use crate::config::layer::environment_name;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::{self, Config, model};
 use crate::exit::{Exit, ExitWith};
+use crate::observe::progress::Progress;
 use crate::output;
 use crate::source::check::check;
 use crate::source::{self, ModelSource};
@@ -20,7 +21,8 @@ use crate::source::{self, ModelSource};
 ///
 /// Reports all mistakes at once: the configuration as `serve` would read it, each model's
 /// settings, each ONNX file (structure, types, external data), what `config.pbtxt` says against
-/// what the file says, and operators that no engine runs. Ends with code 3 if there are any.
+/// what the file says, and operators that no engine runs. Ends with code 3 if there are any in
+/// models, with code 2 if only the configuration is wrong.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -56,7 +58,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     if args.keys {
         return print_keys(args.json);
     }
-    let report = validate(args, globals);
+    let progress = Progress::unless(args.json);
+    let report = progress.spin("checking models", || validate(args, globals));
     if args.json {
         output::json(&report)?;
     } else {
@@ -64,7 +67,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     }
     match report.valid {
         true => Ok(()),
-        false => Err(anyhow!("found {}", report.count_text())).exit_with(Exit::Model),
+        false => Err(anyhow!("found {}", report.count_text())).exit_with(report.exit()),
     }
 }
 
@@ -72,6 +75,7 @@ fn validate(args: &Args, globals: &Globals) -> Report {
     let mut mistakes = Mistakes::default();
     let config = Config::read(globals, args.models.overrides(), &mut mistakes);
     let sources = source::find_all(&args.models.models, &config, &mut mistakes);
+    mistakes.0.extend(source::empty_repositories(&sources, &config));
     let engines = config.engine.engines();
     let runs = |choice: Option<EngineChoice>, file: &ModelFile| {
         runnable(&engines, choice.unwrap_or(config.engine.choice), file)
@@ -137,6 +141,14 @@ impl Report {
     fn count(&self) -> usize {
         let models = self.models.iter().map(|model| model.mistakes.len());
         self.configuration.len() + models.sum::<usize>()
+    }
+
+    /// The code that `serve` would end with, were the models that are wrong the only ones.
+    fn exit(&self) -> Exit {
+        match self.models.iter().all(|model| model.mistakes.is_empty()) {
+            true => Exit::Usage,
+            false => Exit::Model,
+        }
     }
 
     fn count_text(&self) -> String {

@@ -92,7 +92,7 @@ impl Layer {
             let place = Place::Environment(name.clone());
             match names.get(&name) {
                 Some(key) => layer.insert(*key, Value::Text(value), place),
-                None if is_service_link(&name) => {}
+                None if is_service_link(&name, &value) => {}
                 None => {
                     let known = names.keys().map(String::as_str);
                     let hint = super::mistake::nearest(&name, known);
@@ -126,10 +126,21 @@ pub(crate) fn environment_name(key: &str) -> String {
     format!("MODELYARD_{}", key.replace('.', "_").to_ascii_uppercase())
 }
 
-/// Kubernetes sets such variables in every pod beside a Service called `modelyard`.
-fn is_service_link(name: &str) -> bool {
-    let is_port = name == "MODELYARD_PORT" || name.starts_with("MODELYARD_PORT_");
-    is_port || name.contains("_SERVICE_HOST") || name.contains("_SERVICE_PORT")
+/// Kubernetes sets such variables in every pod beside a Service called `modelyard` or
+/// `modelyard-something`. `_PORT` alone is told by its value: a port is what a user would write.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|start| value.starts_with(start));
+    let is_service = name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_");
+    is_address || is_service || name.split("_PORT_").skip(1).any(is_port_and_protocol)
+}
+
+/// `8000_TCP`, or `8000_TCP_ADDR` and the like.
+fn is_port_and_protocol(text: &str) -> bool {
+    let mut words = text.split('_');
+    let is_port = words.next().is_some_and(|port| port.parse::<u16>().is_ok());
+    is_port && words.next().is_some_and(|word| ["TCP", "UDP", "SCTP"].contains(&word))
 }
 
 fn flatten(
@@ -224,6 +235,32 @@ mod tests {
             mistakes.to_string(),
             "environment variable MODELYARD_LOG_LEVL: unknown variable, did you mean \
              'MODELYARD_LOG_LEVEL'?"
+        );
+    }
+
+    #[test]
+    fn links_to_other_services_are_no_unknown_variables() {
+        let links = [
+            ("MODELYARD_PORT", "tcp://10.0.0.1:8000"),
+            ("MODELYARD_GRPC_PORT", "tcp://10.0.0.1:8001"),
+            ("MODELYARD_GRPC_PORT_8001_TCP", "tcp://10.0.0.1:8001"),
+            ("MODELYARD_X_PORT_8000_TCP_ADDR", "10.0.0.1"),
+            ("MODELYARD_X_PORT_53_UDP_PROTO", "udp"),
+            ("MODELYARD_X_SERVICE_HOST", "10.0.0.1"),
+            ("MODELYARD_X_SERVICE_PORT", "8000"),
+            ("MODELYARD_X_SERVICE_PORT_HTTP", "8000"),
+        ];
+        let mistakes = |variables: &[(&str, &str)]| {
+            let mut mistakes = Mistakes::default();
+            let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+            Layer::from_environment(variables, &["http_address"], &mut mistakes);
+            mistakes.to_string()
+        };
+        assert_eq!(mistakes(&links), Mistakes::default().to_string());
+        let said = mistakes(&[("MODELYARD_HTTP_PORT", "8000")]);
+        assert!(
+            said.contains("unknown variable, did you mean 'MODELYARD_HTTP_ADDRESS'?"),
+            "{said}"
         );
     }
 

@@ -1,13 +1,102 @@
-//! The sections of the configuration, checked one by one.
+//! The sections of the configuration: what each holds, and how it is checked.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use modelyard_engine::threads;
+use modelyard_engine::{EngineChoice, Engines, LoadOptions, threads};
 
 use super::key::Stack;
+use super::keys::{self, LogFormat};
 use super::mistake::{Mistake, Mistakes};
-use super::{EngineConfig, LifecycleConfig, ListenConfig, LogConfig, OtlpConfig, keys};
 use crate::observe::otlp::Endpoint;
+
+/// Which engine, with what.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineConfig {
+    /// Which one.
+    pub(crate) choice: EngineChoice,
+    /// The ONNX Runtime library, where it is given.
+    pub(crate) onnxruntime_lib: Option<PathBuf>,
+    /// Threads that run models.
+    pub(crate) threads: usize,
+    /// Where engines are installed.
+    pub(crate) data_dir: PathBuf,
+}
+
+impl EngineConfig {
+    /// All engines, none loaded yet.
+    pub(crate) fn engines(&self) -> Engines {
+        let variable = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty());
+        Engines::new(modelyard_engine::EngineConfig {
+            onnxruntime_lib: self.onnxruntime_lib.clone(),
+            ort_dylib_path: variable.map(PathBuf::from),
+            data_dir: self.data_dir.clone(),
+        })
+    }
+
+    /// How to load models.
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        LoadOptions { threads: self.threads }
+    }
+}
+
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenConfig {
+    /// HTTP.
+    pub(crate) http: Option<String>,
+    /// gRPC.
+    pub(crate) grpc: Option<String>,
+    /// Metrics.
+    pub(crate) metrics: Option<String>,
+    /// Threads that read, answer and run cheap models.
+    pub(crate) io_threads: usize,
+    /// The model that `POST /predict` without a name means.
+    pub(crate) default_model: Option<String>,
+    /// File that gets the bound addresses.
+    pub(crate) address_file: Option<PathBuf>,
+}
+
+/// From start to stop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LifecycleConfig {
+    /// End when no model could be loaded.
+    pub(crate) exit_on_error: bool,
+    /// Not ready while one model is unavailable.
+    pub(crate) strict_readiness: bool,
+    /// Models loaded at the same time.
+    pub(crate) load_concurrency: usize,
+    /// Accepting after SIGTERM.
+    pub(crate) drain_delay: Duration,
+    /// Finishing after that.
+    pub(crate) drain_timeout: Duration,
+    /// End with the parent process.
+    pub(crate) exit_with_parent: bool,
+}
+
+/// Logs.
+#[derive(Clone, Debug)]
+pub(crate) struct LogConfig {
+    /// Level or levels by target.
+    pub(crate) level: tracing_subscriber::filter::Targets,
+    /// Text or JSON.
+    pub(crate) format: LogFormat,
+    /// Log every request.
+    pub(crate) access: bool,
+}
+
+/// Where spans go.
+#[derive(Clone, Debug)]
+pub(crate) struct OtlpConfig {
+    /// The collector.
+    pub(crate) endpoint: Endpoint,
+    /// Name of this service.
+    pub(crate) service_name: String,
+    /// Share of requests traced when the caller did not decide.
+    pub(crate) sample_ratio: f64,
+    /// Longest export.
+    pub(crate) timeout: Duration,
+}
 
 pub(super) fn engine(stack: &Stack<'_>, mistakes: &mut Mistakes) -> EngineConfig {
     EngineConfig {

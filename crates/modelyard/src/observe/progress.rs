@@ -1,11 +1,15 @@
-//! A progress bar for people: on a terminal only, and only when something takes over a second.
+//! Progress bars and spinners for people: on a terminal only, and only when something takes over a second.
 
+use std::convert::Infallible;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How long nothing is shown.
 const QUIET: Duration = Duration::from_secs(1);
+/// How often a spinner turns.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Where bars are drawn. Clones share the place.
 #[derive(Clone)]
@@ -21,6 +25,43 @@ impl Progress {
             false => ProgressDrawTarget::hidden(),
         };
         Progress { bars: MultiProgress::with_draw_target(target) }
+    }
+
+    /// The same, for a command that prints JSON where `json` is set: then nobody is watching.
+    pub(crate) fn unless(json: bool) -> Progress {
+        match json {
+            true => {
+                Progress { bars: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()) }
+            }
+            false => Progress::new(),
+        }
+    }
+
+    /// Works, with a spinner on the screen once that takes over a second.
+    pub(crate) fn spin<T>(&self, what: &'static str, work: impl FnOnce() -> T) -> T {
+        if self.bars.is_hidden() {
+            return work();
+        }
+        let (working, done) = mpsc::channel::<Infallible>();
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.show_spinner(what, done));
+            // Dropped when the work is done, also by a panic.
+            let _working = working;
+            work()
+        })
+    }
+
+    /// A spinner that comes after a second and goes when `done` says so.
+    fn show_spinner(&self, what: &'static str, done: Receiver<Infallible>) {
+        if done.recv_timeout(QUIET) == Err(RecvTimeoutError::Timeout) {
+            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let spinner = ProgressBar::new_spinner().with_style(style).with_message(what);
+            let spinner = self.bars.add(spinner.with_elapsed(QUIET));
+            spinner.enable_steady_tick(TICK);
+            let _ = done.recv();
+            spinner.finish_and_clear();
+        }
     }
 
     /// Runs `write` while no bar is on the screen.
@@ -68,5 +109,73 @@ impl Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use indicatif::TermLike;
+
+    use super::*;
+
+    /// A terminal that keeps what is written.
+    #[derive(Clone, Debug, Default)]
+    struct Screen(Arc<Mutex<String>>);
+
+    impl Screen {
+        fn text(&self) -> String {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            self.write_str("<clear>")
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_spinner_comes_after_a_second_and_goes() {
+        let screen = Screen::default();
+        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+        let progress = Progress { bars: MultiProgress::with_draw_target(target) };
+        assert_eq!(progress.spin("quick", || 6 * 7), 42);
+        assert_eq!(screen.text(), "");
+        let slow = progress.spin("loading the model", || {
+            while !screen.text().contains("loading the model") {
+                std::thread::sleep(TICK);
+            }
+            screen.text()
+        });
+        assert!(!slow.contains("quick"), "{slow}");
+        assert!(screen.text().ends_with("<clear>"), "{}", screen.text());
     }
 }

@@ -1,7 +1,7 @@
 //! Reads a version's ONNX file and checks it against what is said about it.
 
 use modelyard_engine::ModelFile;
-use modelyard_graph::{Limits, ReadError, file};
+use modelyard_graph::{ReadError, file};
 use modelyard_serving::Labels;
 use modelyard_tensor::Signature;
 
@@ -22,14 +22,13 @@ pub(crate) fn check(source: &ModelSource, version: &VersionSource) -> Result<Che
     let mut mistakes = source.mistakes.clone();
     let path = match &version.file {
         Ok(path) => path,
-        Err(message) => {
-            let place = Place::File { path: source.folder.clone(), line: None };
-            mistakes.push(Mistake::general(place, message.clone()));
+        Err(mistake) => {
+            mistakes.push(mistake.clone());
             return Err(mistakes);
         }
     };
     let place = Place::File { path: path.clone(), line: None };
-    let model = match file::read_file(path, &Limits::default()) {
+    let model = match file::read_file(path, &source.limits) {
         Ok(model) => model,
         Err(error) => {
             note_read_error(&error, &place, &mut mistakes);

@@ -41,6 +41,7 @@ pub(super) fn read(
         versions: vec![VersionSource { number: 1, file }],
         settings,
         triton,
+        limits: config.model_limits.clone(),
         labels_file: labels,
         mistakes,
     })

@@ -39,6 +39,7 @@ pub(super) fn read(name: &str, path: &Path, config: &Config) -> ModelSource {
         versions,
         settings,
         triton,
+        limits: config.model_limits.clone(),
         labels_file: labels,
         mistakes,
     }
@@ -116,8 +117,11 @@ fn version_numbers(path: &Path) -> std::io::Result<Vec<u64>> {
 }
 
 /// The file of a model. Where it is a folder, the file lies in it, beside its external data.
-pub(super) fn model_file(path: &Path) -> Result<PathBuf, String> {
-    let missing = |path: &Path| format!("there is no model file '{}'", path.display());
+pub(super) fn model_file(path: &Path) -> Result<PathBuf, Mistake> {
+    let missing = |path: &Path| {
+        let place = Place::File { path: path.to_owned(), line: None };
+        Mistake::general(place, "there is no such model file")
+    };
     if path.is_file() {
         return Ok(path.to_owned());
     }

@@ -15,6 +15,8 @@ mod triton;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use modelyard_graph::Limits;
+
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::{Config, ModelSettings, Place};
 pub(crate) use name::validate as validate_name;
@@ -22,6 +24,8 @@ use triton::TritonConfig;
 
 /// Most models in one repository.
 const MAX_MODELS: usize = 10_000;
+/// What file systems put into their root, which is often a repository's volume.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// One model before it is loaded.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub(crate) struct ModelSource {
     pub(crate) settings: ModelSettings,
     /// What lies beside it in `config.pbtxt`.
     pub(crate) triton: TritonConfig,
+    /// How large its files may be.
+    pub(crate) limits: Limits,
     /// `labels.txt` beside it.
     pub(crate) labels_file: Option<PathBuf>,
     /// What stands against serving it.
@@ -48,7 +54,7 @@ pub(crate) struct VersionSource {
     /// Its number.
     pub(crate) number: u64,
     /// Its file; or why there is none.
-    pub(crate) file: Result<PathBuf, String>,
+    pub(crate) file: Result<PathBuf, Mistake>,
 }
 
 /// All models that the arguments (`PATH` or `NAME=PATH`) and the configuration name.
@@ -103,6 +109,33 @@ pub(crate) fn find_all(
     models.into_values().collect()
 }
 
+/// What is wrong with repositories that gave none of the models.
+pub(crate) fn empty_repositories(models: &[ModelSource], config: &Config) -> Vec<Mistake> {
+    let is_empty = |repository: &&PathBuf| {
+        let parent = Some(repository.as_path());
+        repository.is_dir() && models.iter().all(|model| model.folder.parent() != parent)
+    };
+    let mistake = |repository: &PathBuf| {
+        let place = Place::File { path: repository.clone(), line: None };
+        Mistake::general(place, no_models(repository))
+    };
+    config.repositories.iter().filter(is_empty).map(mistake).collect()
+}
+
+fn no_models(repository: &Path) -> String {
+    let files = std::fs::read_dir(repository).into_iter().flatten().flatten();
+    let mut files = files.map(|entry| entry.path()).filter(|path| is_model(path));
+    let Some(file) = files.next() else {
+        return "there are no models, expected <model>/<version>/model.onnx".into();
+    };
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    format!(
+        "there are no models, expected <model>/<version>/model.onnx: move '{}' to \
+         '{stem}/1/model.onnx'",
+        file.file_name().unwrap_or_default().to_string_lossy()
+    )
+}
+
 /// `NAME=PATH`, unless there is a file of that very name.
 fn split_argument(argument: &str) -> (Option<&str>, &Path) {
     match argument.split_once('=') {
@@ -116,7 +149,7 @@ pub(crate) fn one(name: Option<&str>, path: &Path, config: &Config) -> Result<Mo
     if let Some(name) = name {
         validate_name(name)?;
     }
-    if path.is_dir() && !is_model_folder(path) {
+    if path.is_dir() && !is_model(path) {
         let name = name.map_or_else(|| name::of_folder(path), |name| Ok(name.to_owned()))?;
         return Ok(folder::read(&name, path, config));
     }
@@ -124,27 +157,46 @@ pub(crate) fn one(name: Option<&str>, path: &Path, config: &Config) -> Result<Mo
     file::read(name, path, config)
 }
 
-/// The models of a repository folder, by name. Files and hidden folders are passed over.
+/// The models of a repository folder. Files are passed over, and folders that are nobody's model.
 fn scan(repository: &Path, config: &Config) -> Result<Vec<ModelSource>, String> {
     let failed = |error: std::io::Error| format!("failed to read the repository: {error}");
     let mut models = Vec::new();
     for entry in std::fs::read_dir(repository).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
-        if hidden || !path.is_dir() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') || name == LOST_AND_FOUND || !path.is_dir() {
             continue;
         }
         if models.len() == MAX_MODELS {
             return Err(format!("expected at most {MAX_MODELS} models in one repository"));
         }
-        let name = name::of_folder(&path)?;
-        models.push(folder::read(&name, &path, config));
+        models.push(match validate_name(&name) {
+            Ok(()) => folder::read(&name, &path, config),
+            Err(message) => misnamed(name, &path, &message, config),
+        });
     }
     Ok(models)
 }
 
-/// Whether a folder is itself a model with its external data (`model.onnx/model.onnx`).
-fn is_model_folder(path: &Path) -> bool {
+/// A model that cannot be served for the name of its folder; the others are.
+fn misnamed(name: String, path: &Path, message: &str, config: &Config) -> ModelSource {
+    let mut mistakes = Mistakes::default();
+    let place = Place::File { path: path.to_owned(), line: None };
+    mistakes.push(Mistake::general(place, format!("{message}; rename the folder")));
+    ModelSource {
+        name,
+        folder: path.to_owned(),
+        versions: Vec::new(),
+        settings: config.models.settings("", &[], &mut Mistakes::default()),
+        triton: TritonConfig::default(),
+        limits: config.model_limits.clone(),
+        labels_file: None,
+        mistakes,
+    }
+}
+
+/// Whether a file, or a folder with its external data (`model.onnx/model.onnx`), is itself a model.
+fn is_model(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "onnx")
 }
 

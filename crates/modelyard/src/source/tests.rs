@@ -36,7 +36,7 @@ fn scanned(files: &[&str]) -> Vec<String> {
             .iter()
             .map(|version| match &version.file {
                 Ok(path) => format!("{}:{}", version.number, path.display()),
-                Err(message) => format!("{}!{message}", version.number),
+                Err(mistake) => format!("{}!{mistake}", version.number),
             })
             .collect();
         let mistakes = source.mistakes.0.iter().map(|mistake| format!(" [{mistake}]"));
@@ -61,7 +61,7 @@ fn the_latest_version_is_served_unless_told_otherwise() {
     );
     assert_eq!(
         with("m/config.pbtxt=version_policy { specific { versions: [1, 3] } }"),
-        ["m 1:m/1/model.onnx 3!there is no model file 'm/3/model.onnx'"]
+        ["m 1:m/1/model.onnx 3!m/3/model.onnx: there is no such model file"]
     );
 }
 
@@ -81,6 +81,30 @@ fn a_model_file_may_be_a_folder_or_have_another_name() {
         scanned(&["m/1/net.onnx", "m/config.pbtxt=default_model_filename: 'net.onnx'"]),
         ["m 1:m/1/net.onnx"]
     );
+}
+
+#[test]
+fn a_badly_named_folder_in_a_repository_leaves_the_others_serving() {
+    let files = ["lost+found/x", ".git/x", "good/1/model.onnx", "my model/1/model.onnx"];
+    let expected = [
+        "good 1:good/1/model.onnx",
+        "my model  [my model: wrong model name 'my model', expected at most 200 letters, digits, \
+         '-', '_' and '.', the first a letter, digit or '_'; rename the folder]",
+    ];
+    assert_eq!(scanned(&files), expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_model_is_called_as_the_link_is() {
+    let folder = folder(&["store/a+b/1/model.onnx", "models/readme"]);
+    let link = folder.path().join("models/digits");
+    std::os::unix::fs::symlink("../store/a+b", link).unwrap();
+    let mut config = config();
+    config.repositories = vec![folder.path().join("models")];
+    let sources = find(&[], &config).unwrap();
+    assert_eq!(sources[0].name, "digits");
+    assert!(sources[0].versions[0].file.is_ok());
 }
 
 #[test]
@@ -115,7 +139,7 @@ fn files_are_named_after_themselves_or_by_the_user() {
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     assert_eq!(names, ["again", "gone", "m", "net"]);
     assert_eq!(sources[3].settings.serving.instances, Some(2));
-    assert!(sources[1].versions[0].file.as_ref().unwrap_err().contains("gone.onnx"));
+    assert!(sources[1].versions[0].file.as_ref().unwrap_err().to_string().contains("gone.onnx"));
 }
 
 #[test]

@@ -18,6 +18,38 @@ pub(crate) enum JsonError {
     Element { expected: DataType, found: String },
 }
 
+/// Parses JSON as the server does: bare `NaN`, `Infinity` and `-Infinity` are values too.
+pub(crate) fn parse(text: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(text).or_else(|error| {
+        // The first error has the place in what the user wrote.
+        serde_json::from_slice(&quoted(text)).map_err(|_| error)
+    })
+}
+
+/// The same text with quotes around bare non-numbers, as [`float`] takes them.
+fn quoted(text: &[u8]) -> Vec<u8> {
+    const TOKENS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
+    let mut out = Vec::with_capacity(text.len());
+    let (mut rest, mut in_string) = (text, false);
+    while let Some(&byte) = rest.first() {
+        let token = TOKENS.iter().find(|token| !in_string && rest.starts_with(token));
+        // A backslash in a string belongs to the character after it.
+        let length = match token {
+            Some(token) => token.len(),
+            None if in_string && byte == b'\\' => rest.len().min(2),
+            None => 1,
+        };
+        in_string ^= byte == b'"';
+        let (piece, after) = rest.split_at(length);
+        match token {
+            Some(_) => out.extend([b"\"", piece, b"\""].concat()),
+            None => out.extend(piece),
+        }
+        rest = after;
+    }
+    out
+}
+
 /// The tensor of this datatype that nested arrays spell out. A single value is a scalar.
 pub(crate) fn tensor(value: &Value, data_type: DataType) -> Result<Tensor, JsonError> {
     let shape = shape_of(value);
@@ -214,6 +246,15 @@ mod tests {
         check(json!([[], []]), DataType::Fp32, &[2, 0], json!([]));
         let special = json!(["NaN", "Infinity", "-Infinity"]);
         check(special.clone(), DataType::Fp16, &[3], special);
+    }
+
+    #[test]
+    fn bare_non_numbers_are_values_as_on_the_server() {
+        let parsed = parse(br#"{"NaN\\": [NaN, -Infinity, Infinity, 1, "\"NaN"]}"#).unwrap();
+        assert_eq!(parsed, json!({"NaN\\": ["NaN", "-Infinity", "Infinity", 1, "\"NaN"]}));
+        for wrong in ["[NaN", "[nan]", "[+Infinity]", "[NaNs]", "[\"\\"] {
+            assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

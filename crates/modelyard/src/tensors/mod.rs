@@ -14,6 +14,7 @@ pub(crate) mod image;
 pub(crate) mod json;
 pub(crate) mod npy;
 mod npy_header;
+mod npy_kind;
 pub(crate) mod npz;
 
 use std::fs::File;

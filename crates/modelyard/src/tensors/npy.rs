@@ -11,6 +11,7 @@ use bytes::Bytes;
 use modelyard_tensor::{DataType, Shape, Tensor, strings};
 
 use super::npy_header::{self, Header, HeaderError};
+use super::npy_kind::{Kind, kind};
 
 /// Why bytes are no `.npy` file that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,31 +30,11 @@ pub(crate) enum NpyError {
     Uneven,
 }
 
-/// What the elements of a file are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Number(DataType),
-    /// Bytes, padded with zeros to this many.
-    ByteString(usize),
-    /// Code points of four bytes each, padded with zeros to this many.
-    Unicode(usize),
-}
-
-impl Kind {
-    /// Bytes of one element, `None` when that overflows.
-    fn size(self) -> Option<usize> {
-        match self {
-            Kind::Number(data_type) => data_type.size(),
-            Kind::ByteString(length) => Some(length),
-            Kind::Unicode(length) => length.checked_mul(4),
-        }
-    }
-}
-
 /// Reads one tensor.
 pub(crate) fn read(file: &[u8]) -> Result<Tensor, NpyError> {
     let (header, data) = npy_header::read(file)?;
-    let (kind, big_endian) = kind(&header.descr)?;
+    let (kind, big_endian) = kind(&header.descr)
+        .ok_or_else(|| NpyError::Type(header.descr.chars().take(32).collect()))?;
     let size = kind.size().ok_or_else(|| NpyError::TooLarge(header.shape.clone()))?;
     let elements = header.shape.elements();
     let expected = elements.and_then(|elements| elements.checked_mul(size));
@@ -148,39 +129,6 @@ fn write_strings(tensor: &Tensor) -> Result<Vec<u8>, NpyError> {
         file.resize(file.len() + longest - element.len(), 0);
     }
     Ok(file)
-}
-
-/// What a NumPy type string such as `<f4` says: kind, and whether it is big-endian.
-fn kind(descr: &str) -> Result<(Kind, bool), NpyError> {
-    let refused = || NpyError::Type(descr.chars().take(32).collect());
-    let (order, rest) = match descr.as_bytes().first() {
-        Some(b'<' | b'>' | b'|' | b'=') => descr.split_at(1),
-        _ => ("|", descr),
-    };
-    let number = |data_type| Ok((Kind::Number(data_type), order == ">"));
-    match rest {
-        "b1" | "?" => number(DataType::Bool),
-        "u1" => number(DataType::Uint8),
-        "u2" => number(DataType::Uint16),
-        "u4" => number(DataType::Uint32),
-        "u8" => number(DataType::Uint64),
-        "i1" => number(DataType::Int8),
-        "i2" => number(DataType::Int16),
-        "i4" => number(DataType::Int32),
-        "i8" => number(DataType::Int64),
-        "f2" => number(DataType::Fp16),
-        "f4" => number(DataType::Fp32),
-        "f8" => number(DataType::Fp64),
-        _ => {
-            let (letter, length) = rest.split_at_checked(1).ok_or_else(refused)?;
-            let length = length.parse().map_err(|_| refused())?;
-            match letter {
-                "S" | "a" => Ok((Kind::ByteString(length), false)),
-                "U" => Ok((Kind::Unicode(length), order == ">")),
-                _ => Err(refused()),
-            }
-        }
-    }
 }
 
 /// `data` in Fortran order (first dimension fastest) put into row-major order.

@@ -32,6 +32,14 @@ fn every_mistake_of_flags_environment_and_file_is_reported_at_once() {
 }
 
 #[test]
+fn a_configuration_variable_that_is_empty_is_not_set() {
+    let folder = Folder::new();
+    let mut command = modelyard(&["engine", "list"], &folder);
+    let output = command.env("MODELYARD_CONFIG", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn an_unknown_flag_is_a_usage_error_with_a_suggestion() {
     let (code, _, said) = run(&["serve", "--http-adress", "x"], &Folder::new());
     assert_eq!(code, 2);

@@ -8,6 +8,9 @@ use modelyard_testkit::models;
 
 use crate::harness::{Folder, Server, modelyard, request, serve_arguments};
 
+/// From here on a signal is not taken for an echo of the first.
+const ECHO: Duration = Duration::from_millis(1200);
+
 fn mlp() -> Folder {
     Folder::new().model("mlp.onnx", &models::mlp())
 }
@@ -40,9 +43,39 @@ fn while_draining_it_is_not_ready_but_answers() {
     assert_eq!(server.get("/v2/health/live").status, 200);
     assert_eq!(server.post("/predict", &image()).status, 200);
     // A second signal ends it at once, in the middle of the hour.
+    std::thread::sleep(ECHO);
     server.signal("TERM");
     assert_eq!(server.end().code(), Some(1));
     assert!(server.log().contains("stopped at once"));
+    assert!(!folder.path("addresses.json").exists());
+}
+
+#[test]
+fn a_signal_that_comes_twice_is_one_signal() {
+    let folder = mlp();
+    let mut server = Server::start(&["mlp.onnx", "--drain-delay", "300ms"], &folder);
+    server.signal("TERM");
+    server.signal("TERM");
+    assert_eq!(server.end().code(), Some(0), "{}", server.log());
+    assert!(!server.log().contains("stopped at once"), "{}", server.log());
+    assert!(!folder.path("addresses.json").exists());
+}
+
+#[test]
+fn a_terminal_that_closes_drains_it_but_not_under_nohup() {
+    let folder = mlp();
+    let mut server = Server::start(&["mlp.onnx"], &folder);
+    server.signal("HUP");
+    assert_eq!(server.end().code(), Some(0));
+    assert!(server.log().contains("draining reason=\"SIGHUP\""), "{}", server.log());
+    let mut nohup = Command::new("nohup");
+    nohup.arg(env!("CARGO_BIN_EXE_modelyard")).args(serve_arguments(&["mlp.onnx"]));
+    nohup.current_dir(folder.path("")).stdin(std::process::Stdio::null());
+    let mut server = Server::spawn(nohup, &folder);
+    server.signal("HUP");
+    assert_eq!(server.get("/v2/health/live").status, 200);
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(server.log().contains("draining reason=\"SIGTERM\""), "{}", server.log());
 }
 
 /// A client that honours readiness sees no failure when the server is told to stop under load.

@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod bench;
 mod configuration;
 mod digits;
 mod engine;

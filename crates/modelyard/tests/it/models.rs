@@ -2,20 +2,27 @@
 
 use modelyard_testkit::{broken, external, models};
 
-use crate::harness::{Folder, Server, run};
+use crate::harness::{Folder, Server, run, serve_arguments};
 
 fn one_broken_beside_a_good_one() -> Folder {
     Folder::new()
         .model("repository/good/1/model.onnx", &models::mlp())
         .model("repository/bad/1/model.onnx", &broken::cycle())
         .file("repository/empty/readme", "")
+        .file("repository/lost+found/x", "")
+        .model("repository/my model/1/model.onnx", &models::mlp())
 }
 
 #[test]
 fn a_broken_model_leaves_the_others_serving_and_the_server_not_ready() {
     let folder = one_broken_beside_a_good_one();
     let mut server = Server::listening(&["--repository", "repository"], &folder);
-    server.wait_until("loaded", |server| server.log().contains("lifecycle: ready"));
+    server.wait_until("loaded", |server| server.log().contains("lifecycle: not ready"));
+    let log = server.log();
+    let said = "not ready: 3 of 4 models are unavailable: bad, empty, my model (";
+    assert!(log.contains(said) && !log.contains("lifecycle: ready"), "{log}");
+    assert!(log.contains("WARN modelyard::app: model is not available: repository/empty"), "{log}");
+    assert!(log.contains("rename the folder"), "{log}");
     assert_eq!(server.get("/v2/health/live").status, 200);
     assert_ne!(server.get("/v2/health/ready").status, 200);
     assert_eq!(server.get("/v2/models/good/ready").status, 200);
@@ -35,7 +42,7 @@ fn a_broken_model_leaves_the_others_serving_and_the_server_not_ready() {
 fn without_strict_readiness_one_good_model_is_enough() {
     let folder = one_broken_beside_a_good_one();
     let server =
-        Server::start(&["--repository", "repository", "--strict-readiness=false"], &folder);
+        Server::start(&["--repository", "repository", "--strict-readiness", "false"], &folder);
     assert_eq!(server.get("/v2/models/good/ready").status, 200);
     assert_ne!(server.get("/v2/models/bad/ready").status, 200);
 }
@@ -55,10 +62,19 @@ fn when_no_model_loads_the_server_ends_and_says_why() {
 }
 
 #[test]
+fn an_engine_that_is_not_there_has_the_exit_code_that_help_promises() {
+    let folder = Folder::new().model("m.onnx", &models::mlp());
+    let (code, _, said) = run(&serve_arguments(&["m.onnx", "--engine", "onnxruntime"]), &folder);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("modelyard engine install onnxruntime"), "{said}");
+    assert!(!folder.path("addresses.json").exists());
+}
+
+#[test]
 fn told_to_go_on_it_serves_without_any_model() {
     let folder = Folder::new().model("bad.onnx", &broken::cycle());
     let mut server = Server::listening(&["bad.onnx", "--exit-on-error=false"], &folder);
-    server.wait_until("loaded", |server| server.log().contains("lifecycle: ready"));
+    server.wait_until("loaded", |server| server.log().contains("not ready: 1 of 1 models"));
     assert_eq!(server.get("/v2/health/live").status, 200);
     assert_ne!(server.get("/v2/health/ready").status, 200);
 }

@@ -109,6 +109,24 @@ fn a_server_answers_as_this_process_does() {
 }
 
 #[test]
+fn the_grpc_port_is_recognized_where_rest_is_spoken() {
+    let folder = Folder::new();
+    let server = Server::start(&[&digits::model()], &folder);
+    let url = format!("http://{}", server.grpc());
+    let arguments = ["predict", "--url", &url, "--model", "digits", "--input", "[1]"];
+    let (code, _, said) = run(&arguments, &folder);
+    assert_eq!(code, 5);
+    assert!(said.contains("is this the gRPC port?"), "{said}");
+}
+
+#[test]
+fn without_a_model_a_server_is_suggested_too() {
+    let (code, _, said) = run(&["predict", "--input", "[1]"], &Folder::new());
+    assert_eq!(code, 2);
+    assert!(said.contains("<MODEL|--url <URL>>"), "{said}");
+}
+
+#[test]
 fn mistakes_are_told_with_their_own_exit_codes() {
     let folder = Folder::new().file("no.onnx", "not a model");
     let model = digits::model();
@@ -125,6 +143,10 @@ fn mistakes_are_told_with_their_own_exit_codes() {
     check(&["no.onnx", "--input", "[1]"], 3, "not an ONNX model");
     let engine = ["--engine", "onnxruntime"];
     check(&[&[model.as_str(), "--input", "[1]"], &engine[..]].concat(), 4, "engine install");
+    check(&[&model, "--input", "[[NaN, 1]]"], 2, "but [1,2] was given");
+    check(&[&model, "--input", "[1]", "--timeout", "30"], 2, "but [1] was given");
+    check(&[&model, "--input", "[1]", "--timeout", "30s"], 2, "but [1] was given");
+    check(&["--url", "grpc://127.0.0.1:1", "--input", "[1]"], 5, "REST is on port 8000");
     check(&["--url", "http://127.0.0.1:1", "--input", "[1]"], 5, "refused");
     check(&["--url", "https://localhost", "--input", "[1]"], 5, "http://");
 }

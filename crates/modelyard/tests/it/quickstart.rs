@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -28,12 +29,36 @@ fn every_protocol_names_the_digits_alike() {
     assert_eq!(report["accuracy"], 0.961);
     assert_eq!(report["agree"], true);
     assert_eq!(report["digits"], 2000);
+    assert!(report["curl"].is_null(), "nobody answers it any more");
     let protocols = report["protocols"].as_array().unwrap();
     let names: Vec<&str> = protocols.iter().map(|row| row["protocol"].as_str().unwrap()).collect();
     assert_eq!(names, ["rest_binary", "rest_json", "grpc", "predict"]);
     for row in protocols {
         assert_eq!(row["accuracy"], 0.961);
         assert!(row["p50_us"].as_f64().unwrap() <= row["p99_us"].as_f64().unwrap());
+    }
+}
+
+#[test]
+fn a_closed_terminal_and_a_hurry_leave_nothing_behind() {
+    for (signals, code) in [(&["-HUP"][..], 0), (&["-TERM", "-TERM"], 1)] {
+        let folder = Folder::new();
+        let delay = ["--set", "drain_delay=1h"];
+        let delay = if code == 0 { &[] } else { &delay[..] };
+        let arguments = [&["quickstart"][..], &FREE, delay].concat();
+        let mut command = modelyard(&arguments, &folder);
+        command.env("TMPDIR", folder.path("")).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.into_iter().any(|line| line.contains("curl")));
+        assert_ne!(std::fs::read_dir(folder.path("")).unwrap().count(), 0);
+        for signal in signals {
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").arg(signal).arg(&pid).status().unwrap().success());
+            std::thread::sleep(Duration::from_millis(1200));
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert_eq!(std::fs::read_dir(folder.path("")).unwrap().count(), 0, "{signals:?}");
     }
 }
 

@@ -65,6 +65,31 @@ fn mistakes_of_configuration_and_models_are_reported_together() {
 }
 
 #[test]
+fn a_repository_without_models_is_not_valid() {
+    let folder = Folder::new().model("flat/net.onnx", &models::mlp()).file("bare/readme", "");
+    for (repository, expected) in [
+        (
+            "flat",
+            "error: flat: there are no models, expected <model>/<version>/model.onnx: move \
+                  'net.onnx' to 'net/1/model.onnx'\n",
+        ),
+        ("bare/", "error: bare/: there are no models, expected <model>/<version>/model.onnx\n"),
+    ] {
+        let (code, report, said) = run(&["validate", "--repository", repository], &folder);
+        assert_eq!((code, report.as_str()), (2, expected), "{said}");
+    }
+}
+
+#[test]
+fn models_beyond_the_limits_are_refused() {
+    let folder = Folder::new().model("net.onnx", &models::conv());
+    let (code, report, _) =
+        run(&["validate", "net.onnx", "--set", "limits.model.nodes=1"], &folder);
+    assert_eq!(code, 3);
+    assert!(report.contains("net.onnx: "), "{report}");
+}
+
+#[test]
 fn every_broken_model_is_refused() {
     for broken in broken::all() {
         let folder = Folder::new().file("m.onnx", &broken.bytes);

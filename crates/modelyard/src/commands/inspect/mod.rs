@@ -1,25 +1,27 @@
 //! `modelyard inspect`: what a model takes, gives, costs, and which engines run it.
 
 mod report;
+mod sizes;
 mod text;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use modelyard_graph::{Limits, Sizes, file};
+use modelyard_graph::file;
 use modelyard_tensor::Shape;
 
-use crate::cli::{EngineArgs, Globals};
+use crate::cli::{Globals, LibraryArgs};
 use crate::config::Config;
 use crate::exit::{Exit, ExitWith};
+use crate::observe::progress::Progress;
 use crate::{output, source};
 use report::Report;
 
 /// Show what a model takes, gives, costs, and which engines run it
 ///
 /// Reads and verifies the file without running it. FLOPs and memory are estimates of one run with
-/// every free dimension 1, unless --dim or --shape gives it a size. For an engine that cannot run the model,
-/// the operators and nodes that stand against it are named.
+/// every free dimension 1, unless --dim or --shape gives it a size. For an engine that cannot run
+/// the model, the operators and nodes that stand against it are named.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Model file, or folder with versions (the newest is shown)
@@ -35,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    engine: EngineArgs,
+    library: LibraryArgs,
 }
 
 fn dim(text: &str) -> Result<(String, usize), String> {
@@ -53,14 +55,18 @@ fn shape(text: &str) -> Result<(String, Shape), String> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
-    let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
+    let config = Config::load(globals, args.library.overrides()).exit_with(Exit::Usage)?;
     let path = file_of(&args.path, &config).exit_with(Exit::Model)?;
-    let model = file::read_file(&path, &Limits::default())
+    let progress = Progress::unless(args.json);
+    let read = || file::read_file(&path, &config.model_limits);
+    let model = progress
+        .spin("reading the model", read)
         .with_context(|| format!("'{}' is not usable", path.display()))
         .exit_with(Exit::Model)?;
-    let inputs = args.shapes.iter().map(|(name, shape)| (name.clone(), shape.dims().to_vec()));
-    let sizes = Sizes { symbols: args.dims.iter().cloned().collect(), inputs: inputs.collect() };
-    let report = Report::new(&path, &model, &sizes, &config.engine.engines());
+    let sizes = sizes::check(&args.dims, &args.shapes, &model).exit_with(Exit::Usage)?;
+    let engines = config.engine.engines();
+    let describe = || Report::new(&path, &model, &sizes, &engines);
+    let report = progress.spin("asking the engines", describe);
     if args.json { output::json(&report) } else { Ok(output::line(report.text())?) }
 }
 
@@ -68,5 +74,6 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
 fn file_of(path: &str, config: &Config) -> anyhow::Result<PathBuf> {
     let source = source::one(None, path.as_ref(), config).map_err(anyhow::Error::msg)?;
     let newest = source.versions.into_iter().next_back();
-    newest.ok_or_else(|| anyhow!("{}", source.mistakes))?.file.map_err(anyhow::Error::msg)
+    let newest = newest.ok_or_else(|| anyhow!("{}", source.mistakes))?;
+    newest.file.map_err(|mistake| anyhow!("{mistake}"))
 }

@@ -187,10 +187,13 @@ impl EngineVerdict {
             node: refusal.node,
             reason: refusal.reason,
         };
+        // The engine's name and the verdict are beside it already.
+        let known = format!("engine '{}' is not usable: ", report.engine);
+        let why = |text: String| text.strip_prefix(&known).map(str::to_owned).unwrap_or(text);
         EngineVerdict {
             engine: report.engine,
             runs: report.unusable.is_none() && report.refusals.is_empty(),
-            unusable: report.unusable,
+            unusable: report.unusable.map(why),
             refusals: report.refusals.into_iter().map(stop).collect(),
         }
     }

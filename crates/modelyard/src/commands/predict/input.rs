@@ -75,7 +75,7 @@ fn content(file: &[u8]) -> anyhow::Result<Content> {
 }
 
 fn parse(text: &[u8]) -> anyhow::Result<Value> {
-    serde_json::from_slice(text).context("the JSON is not valid")
+    json::parse(text).context("the JSON is not valid")
 }
 
 fn assign(

@@ -3,14 +3,15 @@
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use modelyard_engine::{LoadError, Parallelism, RunError, Session};
+use modelyard_engine::{Parallelism, RunError, Session};
 use modelyard_tensor::{AlignedBuffer, Tensor, TensorView};
 
 use super::answer::Answer;
 use super::{Args, input};
 use crate::cli::Globals;
 use crate::config::Config;
-use crate::exit::{Exit, ExitWith};
+use crate::exit::{self, Exit, ExitWith};
+use crate::observe::progress::Progress;
 use crate::source::{self, ModelSource, VersionSource, check};
 
 /// Loads the model at `path` and runs it once.
@@ -20,20 +21,19 @@ pub(super) fn answer(path: &str, args: &Args, globals: &Globals) -> anyhow::Resu
         .map_err(anyhow::Error::msg)
         .exit_with(Exit::Model)?;
     let version = version(&source, args.model_version).exit_with(Exit::Model)?;
-    let checked = check::check(&source, version).exit_with(Exit::Model)?;
+    let progress = Progress::unless(args.json);
+    let checked = progress.spin("reading the model", || check::check(&source, version));
+    let checked = checked.exit_with(Exit::Model)?;
     let engine = &config.engine;
     let choice = source.settings.engine.unwrap_or(engine.choice);
-    let loaded = engine.engines().load(choice, &checked.file, &engine.load_options());
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(error @ LoadError::Unusable { .. }) => return Err(error).exit_with(Exit::Engine),
-        Err(error) => return Err(error).exit_with(Exit::Model),
-    };
+    let (engines, options) = (engine.engines(), engine.load_options());
+    let load = || engines.load(choice, &checked.file, &options);
+    let loaded = exit::loaded(progress.spin("loading the model", load))?;
     let session = loaded.session.as_ref();
     let signature = session.signature();
     let inputs = input::read(&args.inputs, signature, args.invert).exit_with(Exit::Usage)?;
     let start = Instant::now();
-    let outputs = run(session, &inputs)?;
+    let outputs = progress.spin("running the model", || run(session, &inputs))?;
     let names = signature.outputs.iter().map(|spec| spec.name.clone());
     Ok(Answer {
         model: source.name.clone(),

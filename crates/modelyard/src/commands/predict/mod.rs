@@ -11,10 +11,15 @@ pub(super) mod remote;
 mod show;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
+use clap::ArgGroup;
 
 use crate::cli::{EngineArgs, Globals};
+use crate::config::kind::Kind;
+use crate::config::units::Span;
+use crate::config::value::Value;
 use crate::exit::{Exit, ExitWith};
 use answer::Answer;
 
@@ -30,6 +35,7 @@ use answer::Answer;
 /// or last; resized to H x W, scaled to 0..1 (0..255 for UINT8). Digits are expected white on
 /// black; --invert turns black on white around.
 #[derive(clap::Args)]
+#[command(group(ArgGroup::new("model or server").required(true).args(["path", "url"])))]
 #[command(after_help = "Examples:\n  \
     modelyard predict model.onnx --input x.npy\n  \
     modelyard predict digits.onnx --input digit.png --invert --top 3\n  \
@@ -38,9 +44,9 @@ use answer::Answer;
     --output probabilities.npy")]
 pub(crate) struct Args {
     /// Model file, or folder with versions
-    #[arg(required_unless_present = "url", conflicts_with = "url", value_name = "MODEL")]
+    #[arg(value_name = "MODEL")]
     path: Option<String>,
-    /// Server that speaks the Open Inference Protocol v2, instead of a local model
+    /// Server that speaks the Open Inference Protocol v2 over REST, instead of a local model
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Model on the server [default: the only one]
@@ -64,15 +70,21 @@ pub(crate) struct Args {
     /// Class names, one a line [default: what the model brings along]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Longest wait for the server, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60,
-        value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    timeout: u64,
+    /// Longest wait for the server, such as 30s; a plain number is seconds
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = timeout)]
+    timeout: Duration,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     engine: EngineArgs,
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let kind = Span { min: Duration::from_millis(1), max: Duration::from_secs(86_400) };
+    let seconds = text.parse::<u64>().map(|seconds| format!("{seconds}s"));
+    let value = Value::Text(seconds.unwrap_or_else(|_| text.to_owned()));
+    kind.check(&value).ok_or_else(|| format!("expected {}", kind.expected()))
 }
 
 /// Runs the command.

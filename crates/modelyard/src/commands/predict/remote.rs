@@ -1,6 +1,6 @@
 //! A prediction by a server: Open Inference Protocol v2 over REST, tensors in binary.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -26,8 +26,7 @@ pub(super) fn answer(url: &str, args: &Args) -> anyhow::Result<Answer> {
 }
 
 async fn ask(url: &str, args: &Args) -> anyhow::Result<Answer> {
-    let timeout = Duration::from_secs(args.timeout);
-    let mut client = HttpClient::connect(url, timeout).await.exit_with(Exit::Remote)?;
+    let mut client = HttpClient::connect(url, args.timeout).await.exit_with(Exit::Remote)?;
     let model = match &args.model {
         Some(model) => model.clone(),
         None => only_model(&mut client).await.exit_with(Exit::Remote)?,

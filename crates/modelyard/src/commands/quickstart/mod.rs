@@ -87,7 +87,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
             let _ = stopper.send(());
         }
     })?;
-    app.run(&config.listen, parent)?;
+    app.keep(folder);
+    app.run(parent)?;
     result.try_recv().unwrap_or(Ok(()))
 }
 
@@ -125,7 +126,9 @@ impl Guide {
         let example = self.plan.folder.join("digit.json");
         std::fs::write(&example, example_body(&self.plan.digits)?)
             .context("failed to write the example")?;
-        let report = Report::new(&self.plan, findings, self.curl(&example));
+        // Nobody answers it any more when this is printed, unless it keeps serving.
+        let curl = if self.once { None } else { self.curl(&example) };
+        let report = Report::new(&self.plan, findings, curl);
         if self.json {
             output::json(&report)?;
         } else {
