@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tonic::Code;
 
 use super::traffic::Traffic;
@@ -78,6 +79,8 @@ pub(crate) struct Watch {
     body_until: AtomicU32,
     closed: AtomicBool,
     waker: OnceLock<Waker>,
+    /// For answers that would go on: streams have tasks of their own.
+    finishing: Notify,
     traffic: Arc<Traffic>,
 }
 
@@ -98,6 +101,7 @@ impl Watch {
             body_until: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             waker: OnceLock::new(),
+            finishing: Notify::new(),
             traffic,
         }
     }
@@ -119,7 +123,8 @@ impl Watch {
         self.traffic.call(code);
     }
 
-    /// Notes that a request was answered before its body was read to the end.
+    /// Notes that a request was answered before its body was read to the end, and that the rest
+    /// of it is not waited for.
     pub(crate) fn leaves_body_unread(&self) {
         self.unread.store(true, Relaxed);
     }
@@ -143,7 +148,7 @@ impl Watch {
     }
 
     /// Whether that was so of any.
-    pub(super) fn left_body_unread(&self) -> bool {
+    pub(crate) fn left_body_unread(&self) -> bool {
         self.unread.load(Relaxed)
     }
 
@@ -167,6 +172,20 @@ impl Watch {
             self.order.store(order as u8, Relaxed);
             self.finishing_since.store(self.now.load(Relaxed), Relaxed);
             self.wake();
+            self.finishing.notify_waiters();
+        }
+    }
+
+    /// Whether the connection is to end after what is under way.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.order() >= Order::Finish
+    }
+
+    /// Waits until that is so.
+    pub(crate) async fn finishing(&self) {
+        let told = self.finishing.notified();
+        if !self.is_finishing() {
+            told.await;
         }
     }
 
