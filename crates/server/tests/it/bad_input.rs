@@ -179,10 +179,13 @@ fn bodies_over_the_limit_are_refused_before_they_are_read() {
     // All of a large body is on its way: the answer must not be lost in a reset.
     let response = bench.post(DIGITS, vec![b' '; 8 << 20]);
     response.check_error(413, &["1000"]);
+    assert_eq!(response.header("connection"), Some("close"));
     let mut client = bench.client();
     client.send(format!("POST {DIGITS} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"));
     client.send(format!("800\r\n{}\r\n0\r\n\r\n", " ".repeat(2048)));
-    client.read(false).unwrap().check_error(413, &["1000"]);
+    let response = client.read(false).unwrap();
+    response.check_error(413, &["1000"]);
+    assert_eq!(response.header("connection"), Some("close"));
     bench.check_alive();
 }
 

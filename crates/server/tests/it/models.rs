@@ -84,6 +84,15 @@ pub(crate) fn service() -> Arc<Service> {
         }
         vec![copy(&inputs[0])]
     });
+    // Takes 5 ms for anything, and lets two requests wait.
+    let signature = Signature {
+        inputs: vec![spec("x", DataType::Fp32, &[1, -1])],
+        outputs: vec![spec("y", DataType::Fp32, &[1, -1])],
+    };
+    add(&service, "busy", signature, |inputs| {
+        std::thread::sleep(Duration::from_millis(5));
+        vec![copy(&inputs[0])]
+    });
     service.set_version("broken", 3, VersionState::Unavailable("the file is no model".into()));
     service.set_phase(Phase::Ready);
     service
@@ -98,7 +107,10 @@ fn add(service: &Service, name: &str, signature: Signature, run: Run) {
         let session = Box::new(Fake { signature: signature.clone(), run });
         Ok(Loaded { session, engine: "fake", time: Duration::ZERO, bytes: 0 })
     };
-    let config = ModelConfig::default();
+    let mut config = ModelConfig::default();
+    if name == "busy" {
+        config.queue.max_requests = 2;
+    }
     let model = name.to_owned();
     let spec = VersionSpec { model, number: 1, config, labels, load: Box::new(load) };
     let version = Arc::new(Version::load(spec).unwrap());

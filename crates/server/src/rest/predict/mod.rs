@@ -19,8 +19,7 @@ mod shape;
 
 use std::sync::Arc;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Response;
 use modelyard_serving::{InferError, InferRequest, RequestOptions, Version};
 use smallvec::SmallVec;
 
@@ -28,7 +27,7 @@ use self::decode::decode;
 use self::encode::encode;
 use super::routes::Captures;
 use super::{App, Call, with_text};
-use crate::http::{Frames, Refusal};
+use crate::http::{Frames, Inbound, Refusal};
 
 /// The version that a path means: the named model, the default one, or the only one.
 pub(super) fn resolve(app: &App, captures: &Captures<'_>) -> Result<Arc<Version>, Refusal> {
@@ -53,7 +52,7 @@ pub(super) fn resolve(app: &App, captures: &Captures<'_>) -> Result<Arc<Version>
 pub(super) async fn predict(
     call: &Call<'_>,
     version: &Arc<Version>,
-    request: Request<Incoming>,
+    request: &mut Inbound,
 ) -> Result<Response<Frames>, Refusal> {
     let received = call.receive(version, request).await?;
     let arrived = std::time::Instant::now();

@@ -2,14 +2,13 @@
 //!
 //! Cold paths: bodies are built as documents.
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Response;
 use modelyard_serving::{BatchStats, CountAndTime, InferError, Service, Version};
 use modelyard_tensor::TensorSpec;
 use serde_json::{Value, json};
 
 use crate::grpc::model_config;
-use crate::http::{Frames, JSON, Refusal};
+use crate::http::{Frames, Inbound, JSON, Refusal};
 use crate::identity;
 use crate::json::{JsonError, Scanner};
 use crate::rest::routes::Captures;
@@ -149,7 +148,7 @@ fn figure(figure: CountAndTime) -> Value {
 /// `POST /v2/repository/index`. Clients post it with an empty body, or none at all.
 pub(in crate::rest) async fn repository_index(
     call: &Call<'_>,
-    request: Request<Incoming>,
+    request: &mut Inbound,
 ) -> Result<Response<Frames>, Refusal> {
     let body = call.read(request).await?;
     let depth = call.app.limits().json_depth;

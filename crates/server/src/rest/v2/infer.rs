@@ -2,24 +2,23 @@
 
 use std::sync::Arc;
 
+use http::Response;
 use http::header::HeaderMap;
-use http::{Request, Response};
-use hyper::body::Incoming;
 use modelyard_serving::{InferRequest, Version};
 use modelyard_tensor::Rope;
 
 use super::decode::{Decoded, decode, decode_raw};
 use super::encode::{HEADER_LENGTH, encode};
-use crate::http::{Frames, Refusal};
+use crate::http::{Frames, Inbound, Refusal};
 use crate::rest::{Call, with_text};
 
 /// Answers an inference request.
 pub(in crate::rest) async fn infer(
     call: &Call<'_>,
     version: &Arc<Version>,
-    request: Request<Incoming>,
+    request: &mut Inbound,
 ) -> Result<Response<Frames>, Refusal> {
-    let json_length = json_length(request.headers());
+    let json_length = json_length(&request.head.headers);
     let received = call.receive(version, request).await?;
     let decoded = json_length
         .and_then(|length| decode_body(call, version, received.body.bytes.clone(), length));
