@@ -39,7 +39,7 @@ impl Observed {
         Observed {
             watch: watch.clone(),
             span: trace::span(request),
-            access: Access::begin(request),
+            access: Access::begin(request, watch),
             request_id: request.headers().get(REQUEST_ID).cloned(),
             arrived: Instant::now(),
             under_way: Some(watch.request()),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -14,9 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::watch::{Order, Watch, WatchedStream};
-use crate::Limits;
 use crate::grpc::Grpc;
 use crate::rest::{self, App};
+use crate::{Limits, access};
 
 /// What is spoken on a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,15 @@ impl Speaker {
             to_the_end(connection, watch, |connection| connection.graceful_shutdown()).await
         };
         let garbage = ended.as_ref().is_err_and(hyper::Error::is_parse);
+        if let Some(error) = ended.as_ref().err().filter(|error| error.is_parse()) {
+            // hyper has answered it by itself.
+            let status = match error.is_parse_too_large() {
+                true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                false => StatusCode::BAD_REQUEST,
+            };
+            watch.answered(status);
+            access::garbage(watch, status);
+        }
         log_end(ended.err());
         if garbage || watch.left_body_unread() {
             linger(stream, watch).await;

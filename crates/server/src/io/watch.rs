@@ -5,6 +5,7 @@
 //! [`TICK`] ends those that take too long over a header, over taking an answer, or over nothing
 //! at all. Noting costs a plain store: a watch is written by its IO thread only.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -81,12 +82,13 @@ pub(crate) struct Watch {
     waker: OnceLock<Waker>,
     /// For answers that would go on: streams have tasks of their own.
     finishing: Notify,
+    peer: Option<SocketAddr>,
     traffic: Arc<Traffic>,
 }
 
 impl Watch {
     /// A connection opened at tick `now`, which owes its first header from then on.
-    pub(super) fn new(now: u32, traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(now: u32, peer: Option<SocketAddr>, traffic: Arc<Traffic>) -> Self {
         Watch {
             now: AtomicU32::new(now),
             in_flight: AtomicU32::new(0),
@@ -102,8 +104,14 @@ impl Watch {
             closed: AtomicBool::new(false),
             waker: OnceLock::new(),
             finishing: Notify::new(),
+            peer,
             traffic,
         }
+    }
+
+    /// Who is at the other end, where known.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Notes that a request begins; it ends when the guard is dropped.
@@ -354,7 +362,7 @@ mod tests {
 
     /// The order at each tick of a connection to which nothing happens but what `then` does.
     fn orders(ticks: u32, then: impl Fn(&Watch, u32)) -> Vec<Order> {
-        let watch = Watch::new(1, Arc::default());
+        let watch = Watch::new(1, None, Arc::default());
         let tick = |now| {
             watch.sweep(now, &PATIENCE);
             then(&watch, now);
@@ -390,7 +398,7 @@ mod tests {
 
     #[test]
     fn requests_under_way_are_waited_for() {
-        let watch = Arc::new(Watch::new(1, Arc::default()));
+        let watch = Arc::new(Watch::new(1, None, Arc::default()));
         let under_way = watch.request();
         watch.tell(Order::Finish);
         (2..100).for_each(|now| watch.sweep(now, &PATIENCE));

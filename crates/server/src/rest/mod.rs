@@ -77,7 +77,7 @@ pub(crate) async fn answer(
 ) -> Result<Response<Frames>, Infallible> {
     let _under_way = watch.request();
     let call = Call { app, watch, arrived: Instant::now() };
-    let log = Access::begin(&request);
+    let log = Access::begin(&request, watch);
     let coding = accepted(request.headers());
     let request_id = request.headers().get(REQUEST_ID).cloned();
     let span = trace::span(&request);
