@@ -31,6 +31,7 @@ use self::call::{Call, with_text};
 use self::routes::{Captures, Operation};
 use crate::access::{Access, REQUEST_ID};
 use crate::http::{Bodies, Coding, Frames, Inbound, JSON, Refusal, accepted};
+use crate::identity::Missing;
 use crate::io::{Protocol, Traffic, Watch, figures};
 use crate::metrics;
 use crate::{Limits, ServerConfig, trace};
@@ -125,10 +126,9 @@ async fn dispatch(
             predict::predict(call, &version, request).await
         }
         Operation::RepositoryIndex => v2::repository_index(call, request).await,
-        Operation::RepositoryLoad | Operation::RepositoryUnload => Err(Refusal::unimplemented(
-            "loading and unloading models on request is not offered: the models are those that \
-             the server was started with",
-        )),
+        Operation::RepositoryLoad | Operation::RepositoryUnload => {
+            Err(Missing::Loading.error("loading and unloading models on request").into())
+        }
         _ => about(app, operation, &captures),
     }
 }
@@ -140,8 +140,8 @@ fn about(
     captures: &Captures<'_>,
 ) -> Result<Response<Frames>, Refusal> {
     match operation {
-        Operation::ServerLive => v2::health("live", app.service.live()),
-        Operation::ServerReady => v2::health("ready", app.service.ready()),
+        Operation::ServerLive => v2::server_live(&app.service),
+        Operation::ServerReady => v2::server_ready(&app.service),
         Operation::ServerMetadata => Ok(v2::server_metadata()),
         Operation::Models => Ok(v2::models(&app.service)),
         Operation::ModelMetadata => Ok(v2::model_metadata(&app.service, &*app.resolve(captures)?)),

@@ -91,6 +91,14 @@ fn headers_beyond_the_limits_are_refused() {
     assert_eq!(response.status, 431);
     let many: Vec<(&str, &str)> = (0..100).map(|_| ("a", "b")).collect();
     assert_eq!(bench.client().request("GET", "/v2", &many, b"").status, 431);
+    let two_lengths = [("Content-Length", "1"), ("Content-Length", "2")];
+    assert_eq!(bench.client().request("GET", "/v2", &two_lengths, b"").status, 400);
+    // Answered by the HTTP library, and counted all the same.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let refused = "modelyard_responses_total{protocol=\"http\",status=\"4xx\"} 3\n";
+    while !bench.get("/metrics").text().contains(refused) {
+        assert!(Instant::now() < deadline, "{}", bench.get("/metrics").text());
+    }
     bench.check_alive();
 }
 

@@ -46,7 +46,12 @@ fn copy(input: &TensorView<'_>) -> Tensor {
 
 /// Every model: see the table in the function.
 pub(crate) fn service() -> Arc<Service> {
-    let service = Service::new(ServiceConfig { threads: 1, strict_readiness: false }).unwrap();
+    service_with(false)
+}
+
+/// The same, ready only when every model is.
+pub(crate) fn service_with(strict_readiness: bool) -> Arc<Service> {
+    let service = Service::new(ServiceConfig { threads: 1, strict_readiness }).unwrap();
     for data_type in DataType::ALL {
         // Gives back what it gets.
         let name = format!("echo_{}", data_type.name().to_lowercase());
@@ -73,6 +78,12 @@ pub(crate) fn service() -> Arc<Service> {
         ],
     };
     add(&service, "pair", signature, |inputs| inputs.iter().map(copy).collect());
+    // One number a row.
+    let signature = Signature {
+        inputs: vec![spec("x", DataType::Fp32, &[-1])],
+        outputs: vec![spec("y", DataType::Fp32, &[-1])],
+    };
+    add(&service, "line", signature, |inputs| vec![copy(&inputs[0])]);
     // Takes its time over a seven.
     let signature = Signature {
         inputs: vec![spec("x", DataType::Fp32, &[-1, 1])],

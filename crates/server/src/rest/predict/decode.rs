@@ -10,7 +10,7 @@ use super::shape::{self, Form};
 use crate::Limits;
 use crate::http::Refusal;
 use crate::json::{Array, Bounds, Scanner, array};
-use crate::rest::v2::names;
+use crate::wording::names;
 
 /// Decodes a request for `version`.
 pub(super) fn decode(
