@@ -497,6 +497,10 @@ mod tests {
         request.parameters =
             [("priority".to_owned(), number(1)), ("timeout".to_owned(), number(5))].into();
         request.parameters.insert("my own".into(), number(-1));
+        request.parameters.insert("sequence_id".into(), number(0));
+        request
+            .parameters
+            .insert("sequence_end".into(), parameter(ParameterChoice::BoolParam(false)));
         let decoded = decode(&service, &request).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(decoded.request.outputs.as_slice(), [11, 5]);
         assert_eq!(decoded.classes.as_slice(), [None, Some(3)]);
@@ -513,6 +517,8 @@ mod tests {
         refuse("timeout", number(-1));
         refuse("priority", parameter(ParameterChoice::StringParam("high".into())));
         refuse("triton_something", number(1));
+        refuse("sequence_id", number(1));
+        refuse("sequence_start", parameter(ParameterChoice::BoolParam(true)));
         refuse("triton_enable_empty_final_response", number(1));
     }
 

@@ -106,6 +106,10 @@ impl Speaker {
     }
 
     async fn grpc(&self, mut stream: TcpStream, watch: &Arc<Watch>) {
+        // Until the client has opened, hyper cannot be told to finish.
+        if poll_fn(|cx| poll_peek(&stream, watch, &mut [0], cx)).await.is_none() {
+            return;
+        }
         let io = TokioIo::new(WatchedStream::http2(&mut stream, watch));
         let (grpc, streams) = (self.grpc.clone(), watch.clone());
         let service = service_fn(move |request| {

@@ -66,6 +66,15 @@ async fn draining_does_not_wait_for_watchers() {
 }
 
 #[tokio::test]
+async fn draining_does_not_wait_for_silent_connections() {
+    let mut server = TestServer::start();
+    let _silent = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    while server.metric("modelyard_connections ").await < 2 {}
+    let (finished, took) = server.stop().await;
+    assert!(finished && took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
 async fn reflection_lists_the_services() {
     let server = TestServer::start();
     let mut client = ServerReflectionClient::new(server.channel().await);
