@@ -30,11 +30,11 @@ impl Refusal {
         InferError::invalid(message).into()
     }
 
-    /// What stands for an input in JSON is not what it takes.
-    pub(crate) fn of_input(name: &str, error: JsonError) -> Self {
-        match error.is_json {
-            true => Refusal::invalid(format!("input '{}': {error}", wording::shown(name))),
-            false => error.into(),
+    /// What stands for an input in JSON is not what it takes; its name may come later.
+    pub(crate) fn of_input(name: Option<&str>, error: JsonError) -> Self {
+        match name.filter(|_| error.is_json) {
+            Some(name) => Refusal::invalid(format!("input '{}': {error}", wording::shown(name))),
+            None => error.into(),
         }
     }
 

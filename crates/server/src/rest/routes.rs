@@ -124,8 +124,9 @@ fn not_found(path: &str) -> Refusal {
         Some(route) if route.method == Method::GET => Refusal::method("GET, HEAD"),
         Some(route) => Refusal::method(route.method.as_str()),
         None => {
+            let missing = missing(path);
             let path: String = path.chars().take(SHOWN).collect();
-            if let Some(missing) = missing(&path) {
+            if let Some(missing) = missing {
                 return missing.error(&path).into();
             }
             modelyard_serving::InferError::not_found(format!(

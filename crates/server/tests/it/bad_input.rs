@@ -109,7 +109,7 @@ fn binary_that_lies_about_its_length_is_refused() {
     bench.post_binary(DIGITS, &json(16), &[0; 15]).check_error(400, &["16", "15"]);
     bench
         .post_binary(DIGITS, &json(16), &[0; 17])
-        .check_error(400, &["1 byte of", "binary_data_size"]);
+        .check_error(400, &["1 byte more", "binary_data_size"]);
     bench.post_binary(DIGITS, &json(12), &[0; 12]).check_error(400, &["12", "16"]);
     bench.post_binary(DIGITS, &json(u64::MAX), &[0; 16]).check_error(400, &["only 16 bytes"]);
     bench.post_binary(DIGITS, "", &[0; 15]).check_error(400, &["15 bytes"]);

@@ -84,7 +84,8 @@ pub(super) fn elements(
     bounds: Bounds,
 ) -> Result<Array, Refusal> {
     let mut take = |data_type| {
-        array(scanner, data_type, bounds).map_err(|error| Refusal::of_input(&spec.name, error))
+        array(scanner, data_type, bounds)
+            .map_err(|error| Refusal::of_input(Some(&spec.name), error))
     };
     match spec.data_type {
         DataType::Fp16 => halves(spec, &take(DataType::Fp32)?, |value| {

@@ -211,9 +211,8 @@ impl Decoder<'_> {
                 "name" => name = Some(scanner.string()?),
                 "parameters" => scanner.object::<Refusal>(|scanner, key| {
                     if is_shared_memory(key) {
-                        return Err(
-                            shared_memory("output", name.as_deref().unwrap_or("?"), key).into()
-                        );
+                        let name = name.as_deref().unwrap_or("?");
+                        return Err(shared_memory("output", name, key).into());
                     }
                     wanted.parameter(scanner, key)
                 })?,
@@ -236,8 +235,8 @@ impl Decoder<'_> {
     fn finish(mut self) -> Result<Decoded, Refusal> {
         if !self.blobs.is_empty() {
             return Err(Refusal::invalid(format!(
-                "{} of the body belong to no input: expected binary_data_size of the inputs to \
-                 add up to all that follows the JSON",
+                "the body has {} more than the inputs take: expected binary_data_size of the \
+                 inputs to add up to all that follows the JSON",
                 bytes(self.blobs.len())
             )));
         }
@@ -313,10 +312,8 @@ impl<'a> InputHead<'a> {
             }
             "shape" => {
                 let shape = shape(scanner);
-                self.shape = Some(shape.map_err(|error| match &self.name {
-                    Some(name) => Refusal::of_input(name, error),
-                    None => error.into(),
-                })?);
+                let refused = |error| Refusal::of_input(self.name.as_deref(), error);
+                self.shape = Some(shape.map_err(refused)?);
             }
             "parameters" => scanner.object::<Refusal>(|scanner, key| {
                 match key {
@@ -336,7 +333,7 @@ impl<'a> InputHead<'a> {
                 let bookmark = *scanner;
                 self.data = Some(match (self.data_type, &self.shape) {
                     (Some(data_type), Some(shape)) => {
-                        let name = self.name.as_deref().unwrap_or("?");
+                        let name = self.name.as_deref();
                         Data::Taken(elements(scanner, name, (data_type, shape), limits)?)
                     }
                     _ => {
@@ -380,7 +377,7 @@ impl<'a> InputHead<'a> {
             (None, Some(size)) => blob(spec, blobs, size)?,
             (Some(Data::Taken(array)), None) => fitting(spec, &shape, array)?,
             (Some(Data::Later(mut bookmark)), None) => {
-                let array = elements(&mut bookmark, &spec.name, (data_type, &shape), limits)?;
+                let array = elements(&mut bookmark, Some(&spec.name), (data_type, &shape), limits)?;
                 fitting(spec, &shape, array)?
             }
         };
@@ -419,7 +416,7 @@ fn value<'a>(scanner: &mut Scanner<'a>) -> Result<Value<'a>, JsonError> {
 
 fn elements(
     scanner: &mut Scanner<'_>,
-    name: &str,
+    name: Option<&str>,
     (data_type, shape): (DataType, &Shape),
     limits: &Limits,
 ) -> Result<Array, Refusal> {
