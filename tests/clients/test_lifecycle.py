@@ -1,6 +1,7 @@
 """From start to stop, and more load than there is capacity."""
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -182,8 +183,8 @@ def test_an_occupied_port_is_an_error_not_a_wait(binary, data_dir, repository_of
 def test_overload_keeps_goodput_and_refuses_at_once(binary, data_dir, tmp_path, capsys):
     """Ten times what the server can do: it goes on at nearly its best, and says no quickly.
 
-    The bounds here are loose, and tried three times, for machines that run other things;
-    `bench/` measures them."""
+    Every caller keeps its connection. One of three tries has to meet the bounds: the machine may
+    run other things meanwhile."""
     make_models.put(tmp_path / "models", "slow", make_models.slow(40))
     more = ["--set=model.queue.max_requests=8"]
     with start(binary, data_dir, tmp_path, *more) as server:
@@ -200,9 +201,39 @@ def test_overload_keeps_goodput_and_refuses_at_once(binary, data_dir, tmp_path, 
                     f"({goodput / peak:.2f}); {len(refused)} refused, in {median * 1e3:.1f} ms "
                     f"(p99 {p99 * 1e3:.1f} ms)"
                 )
-            if goodput >= 0.7 * peak and median < 0.02 and p99 < 0.2:
+            if goodput >= 0.9 * peak and median < 0.02 and p99 < 0.2:
                 return
     raise AssertionError("three times too little was served, or refusals took too long")
+
+
+def test_refused_callers_with_large_bodies_keep_their_connections(binary, data_dir, tmp_path):
+    """The server refuses before it has read the body, and the next request still gets through."""
+    make_models.put(tmp_path / "models", "slow", make_models.slow(40))
+    body = json.dumps({**BODY, "padding": "x" * 600_000})
+    statuses, failures = [], []
+    with start(binary, data_dir, tmp_path, "--set=model.queue.max_requests=2") as server:
+        host, port = server.http.rsplit(":", 1)
+
+        def call():
+            connection = http.client.HTTPConnection(host, int(port), timeout=30)
+            end = time.monotonic() + 4
+            while time.monotonic() < end:
+                try:
+                    connection.request("POST", "/v2/models/slow/infer", body)
+                    answer = connection.getresponse()
+                    answer.read()
+                    statuses.append(answer.status)
+                except (OSError, http.client.HTTPException) as error:
+                    failures.append(repr(error))
+                    connection.close()
+
+        threads = [threading.Thread(target=call) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not failures, (len(failures), failures[:3])
+    assert set(statuses) == {200, 429}
 
 
 def warm_up(server):
@@ -210,45 +241,66 @@ def warm_up(server):
         server.json("/v2/models/slow/infer", BODY)
 
 
-async def request(server):
-    """One request on a connection of its own: status and time."""
-    host, port = server.http.rsplit(":", 1)
-    body = json.dumps(BODY)
-    started = time.monotonic()
-    reader, writer = await asyncio.open_connection(host, int(port))
-    text = "POST /v2/models/slow/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
-    writer.write(f"{text}content-length: {len(body)}\r\n\r\n{body}".encode())
-    status = int((await reader.readline()).split()[1])
-    await reader.read()
-    writer.close()
-    return status, time.monotonic() - started
+class Connections:
+    """Connections that are kept, as many as there are requests at once."""
+
+    def __init__(self, server):
+        self.host, self.port = server.http.rsplit(":", 1)
+        self.idle = []
+
+    async def request(self):
+        """One request: status and time."""
+        body = json.dumps(BODY)
+        started = time.monotonic()
+        if self.idle:
+            reader, writer = self.idle.pop()
+        else:
+            reader, writer = await asyncio.open_connection(self.host, int(self.port))
+        text = "POST /v2/models/slow/infer HTTP/1.1\r\nhost: x\r\n"
+        writer.write(f"{text}content-length: {len(body)}\r\n\r\n{body}".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        await reader.readexactly(int(head.split("content-length: ")[1].split()[0]))
+        took = time.monotonic() - started
+        if "connection: close" in head:
+            writer.close()
+        else:
+            self.idle.append((reader, writer))
+        return int(head.split()[1]), took
+
+    def close(self):
+        for _, writer in self.idle:
+            writer.close()
 
 
 async def closed_loop(server, callers, seconds):
     """Answers a second when each caller waits for its answer."""
+    connections = Connections(server)
     end = time.monotonic() + seconds
 
     async def call():
         count = 0
         while time.monotonic() < end:
-            status, _ = await request(server)
+            status, _ = await connections.request()
             assert status == 200
             count += 1
         return count
 
     started = time.monotonic()
     counts = await asyncio.gather(*(call() for _ in range(callers)))
-    return sum(counts) / (time.monotonic() - started)
+    took = time.monotonic() - started
+    connections.close()
+    return sum(counts) / took
 
 
 async def open_loop(server, rate, seconds):
     """Requests at a rate, whatever becomes of them: how many were served within the time, and
     how long each refused one took."""
     served, refused, others = [], [], []
+    connections = Connections(server)
     end = time.monotonic() + seconds
 
     async def call():
-        status, took = await request(server)
+        status, took = await connections.request()
         if status == 200:
             served.append(time.monotonic())
         elif status in (429, 503):
@@ -262,5 +314,6 @@ async def open_loop(server, rate, seconds):
         tasks.append(asyncio.create_task(call()))
         due += 1 / rate
     await asyncio.gather(*tasks)
+    connections.close()
     assert not others, others
     return sum(moment <= end for moment in served), refused

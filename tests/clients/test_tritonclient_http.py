@@ -236,8 +236,9 @@ def test_a_shape_that_disagrees_with_the_data_is_refused(client, in_binary):
     for shape in ([2, 4], [1, 3], [3, 3], [6, 2], [-1, 3]):
         given.set_shape(shape)
         refused(lambda: client.infer("identity_fp32", [given]), 400)
-    given.set_shape([2**40, 2**40])
-    refused(lambda: client.infer("identity_fp32", [given]), 413)
+    for shape, status in ([2**40, 1], 413), ([2**40, 2**40], 400):
+        given.set_shape(shape)
+        refused(lambda: client.infer("identity_fp32", [given]), status)
 
 
 def test_what_is_not_offered_says_so(client):
@@ -249,7 +250,7 @@ def test_what_is_not_offered_says_so(client):
     ):
         with pytest.raises(InferenceServerException) as caught:
             call()
-        assert caught.value.status() in ("404", "501"), caught.value
+        assert caught.value.status() == "501", caught.value
     assert client.is_model_ready("digits")
 
 

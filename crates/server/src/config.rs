@@ -43,9 +43,6 @@ pub struct Limits {
     pub all_bodies_bytes: usize,
     /// Bytes of a request body after its content coding is undone.
     pub decompressed_bytes: usize,
-    /// Most bytes that one byte of a compressed body may become (with some slack for small
-    /// ones).
-    pub decompression_ratio: usize,
     /// Bytes of a response body from which on it is compressed for clients that ask for it.
     pub compress_from_bytes: usize,
     /// Nesting of JSON arrays and objects.
@@ -81,7 +78,6 @@ impl Default for Limits {
             body_bytes: 64 << 20,
             all_bodies_bytes: 1 << 30,
             decompressed_bytes: 64 << 20,
-            decompression_ratio: 256,
             compress_from_bytes: 1024,
             json_depth: 64,
             tensor_elements: 64 << 20,

@@ -11,7 +11,7 @@
 //! | `json` | numbers straight into tensor buffers and straight out of them |
 //! | `grpc` | the same protocol over gRPC |
 //! | `metrics` | Prometheus text |
-//! | `classification`, `identity`, `options` | what means the same in both protocols |
+//! | `classification`, `identity`, `options`, `wording` | what means the same in both protocols |
 //! | `access`, [`trace`] | the access log, spans |
 //! | `error` | error codes on the wire, in one table |
 
@@ -28,6 +28,7 @@ mod metrics;
 mod options;
 mod rest;
 pub mod trace;
+mod wording;
 
 use std::sync::Arc;
 

@@ -19,9 +19,6 @@ keys! { ALL:
     ALL_BODIES_BYTES: ByteSize = "limits.all_bodies_bytes", "1GiB", BYTES;
     /// Bytes of a request body after its content coding is undone.
     DECOMPRESSED_BYTES: ByteSize = "limits.decompressed_bytes", "64MiB", BYTES;
-    /// Most bytes that one byte of a compressed body may become.
-    DECOMPRESSION_RATIO: Count =
-        "limits.decompression_ratio", "256", Count { min: 1, max: 1 << 20 };
     /// Bytes of an answer from which on it is compressed for clients that ask for it.
     COMPRESS_FROM_BYTES: ByteSize =
         "limits.compress_from_bytes", "1KiB", ByteSize { min: 0, max: 1 << 40 };
@@ -60,7 +57,6 @@ pub(super) fn check(stack: &Stack<'_>, mistakes: &mut Mistakes) -> Limits {
         body_bytes: stack.take(&BODY_BYTES, mistakes),
         all_bodies_bytes: stack.take(&ALL_BODIES_BYTES, mistakes),
         decompressed_bytes: stack.take(&DECOMPRESSED_BYTES, mistakes),
-        decompression_ratio: stack.take(&DECOMPRESSION_RATIO, mistakes),
         compress_from_bytes: stack.take(&COMPRESS_FROM_BYTES, mistakes),
         json_depth: stack.take(&JSON_DEPTH, mistakes),
         tensor_elements: stack.take(&TENSOR_ELEMENTS, mistakes),

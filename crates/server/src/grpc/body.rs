@@ -6,10 +6,12 @@ use std::task::{Context, Poll};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body as HttpBody, Frame};
+use modelyard_serving::InferError;
 use tonic::Status;
 
 use super::encode::Pieces;
 use super::observe::Observed;
+use super::status::status;
 use super::stream::Answers;
 use crate::http::Coding;
 
@@ -32,6 +34,8 @@ enum Kind {
     Stream(Box<Answers>),
     /// What tonic says.
     Tonic(tonic::body::Body),
+    /// That the server is stopping.
+    Stopped,
 }
 
 impl Body {
@@ -87,8 +91,13 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = self.kind.poll_frame(cx);
-        if let Some(observed) = &mut self.observed {
+        let this = &mut *self;
+        let mut polled = this.kind.poll_frame(cx);
+        if let Some(observed) = &mut this.observed {
+            if polled.is_pending() && observed.poll_stop(cx).is_ready() {
+                this.kind.stop();
+                polled = this.kind.poll_frame(cx);
+            }
             match &polled {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Some(trailers) = frame.trailers_ref() {
@@ -105,7 +114,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty => true,
-            Kind::Answer(_) | Kind::Stream(_) => false,
+            Kind::Answer(_) | Kind::Stream(_) | Kind::Stopped => false,
             Kind::Tonic(body) => body.is_end_stream(),
         }
     }
@@ -127,8 +136,33 @@ impl Kind {
             }
             Kind::Stream(answers) => answers.poll_frame(cx).map(|frame| frame.map(Ok)),
             Kind::Tonic(body) => Pin::new(body).poll_frame(cx),
+            Kind::Stopped => {
+                *self = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::trailers(trailers(&stopping())))))
+            }
         }
     }
+
+    /// Ends what goes on, after what is under way.
+    fn stop(&mut self) {
+        match self {
+            Kind::Empty | Kind::Answer(_) | Kind::Stopped => {}
+            Kind::Stream(answers) => answers.break_off(&stopping()),
+            Kind::Tonic(_) => *self = Kind::Stopped,
+        }
+    }
+}
+
+fn stopping() -> InferError {
+    InferError::unavailable("the server is stopping")
+}
+
+/// The trailers of a call that failed.
+pub(super) fn trailers(error: &InferError) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    // Fails for texts that no header can hold; these are percent-encoded, so there are none.
+    let _ = status(error).add_header(&mut trailers);
+    trailers
 }
 
 /// The trailers of a call that went well.

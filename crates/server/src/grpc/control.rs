@@ -24,7 +24,7 @@ use super::proto::{
 };
 use super::statistics;
 use super::status::refusal;
-use crate::identity;
+use crate::identity::{self, Missing};
 
 /// Answers calls of the inference service that need no engine.
 pub(super) struct Control {
@@ -186,18 +186,16 @@ fn frame(message: &impl Message) -> Bytes {
 
 /// Why a method of the service is not answered, and what to do instead.
 fn not_offered(method: &str) -> InferError {
-    let instead = match method {
-        "RepositoryModelLoad" | "RepositoryModelUnload" => {
-            "models are loaded when the server starts"
-        }
+    let missing = match method {
+        "RepositoryModelLoad" | "RepositoryModelUnload" => Missing::Loading,
         "SystemSharedMemoryStatus"
         | "SystemSharedMemoryRegister"
         | "SystemSharedMemoryUnregister"
         | "CudaSharedMemoryStatus"
         | "CudaSharedMemoryRegister"
-        | "CudaSharedMemoryUnregister" => "send tensors in the request instead of shared memory",
-        "TraceSetting" | "LogSettings" => "tracing and logging are configured at the start",
+        | "CudaSharedMemoryUnregister" => Missing::SharedMemory,
+        "TraceSetting" | "LogSettings" => Missing::Settings,
         _ => return InferError::new(ErrorCode::Unimplemented, "the service has no such method"),
     };
-    InferError::new(ErrorCode::Unimplemented, format!("{method} is not offered: {instead}"))
+    missing.error(method)
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use modelyard_serving::{
-    ErrorCode, InferError, InferRequest, Input, RequestOptions, Service, Version,
-};
+use modelyard_serving::{InferError, InferRequest, Input, RequestOptions, Service, Version};
 use modelyard_tensor::{DataType, Rope, Shape, Signature};
 use smallvec::SmallVec;
 
@@ -13,6 +11,7 @@ use super::contents;
 use super::message::{Head, InputHead, Message, OutputHead};
 use super::parameters::Parameter;
 use crate::options;
+use crate::wording::{check_elements, is_shared_memory, shared_memory, shown, unknown};
 
 /// A request for the core, and what its answer needs besides.
 pub(super) struct Decoded {
@@ -122,16 +121,8 @@ impl Decoder<'_> {
             })
         };
         let shape: Shape = input.shape.iter().map(dim).collect::<Result<_, _>>()?;
-        match shape.elements() {
-            Some(elements) if elements <= self.tensor_elements => Ok(shape),
-            _ => Err(InferError::new(
-                ErrorCode::TooLarge,
-                format!(
-                    "shape {shape} of input '{}' has more than {} elements",
-                    input.name, self.tensor_elements
-                ),
-            )),
-        }
+        check_elements(input.name, &shape, self.tensor_elements)?;
+        Ok(shape)
     }
 }
 
@@ -163,17 +154,12 @@ pub(super) fn version_number(version: &str) -> Result<Option<u64>, InferError> {
     })
 }
 
-/// A name from the wire, cut for an error message.
-fn shown(name: &str) -> String {
-    name.chars().take(64).collect()
-}
-
 fn check_raw_count(message: &Message, head: &Head<'_>) -> Result<(), InferError> {
     for input in &head.inputs {
         if let Some(parameter) =
-            input.parameters.iter().find(|parameter| is_shared_memory(parameter))
+            input.parameters.iter().find(|parameter| is_shared_memory(parameter.name))
         {
-            return Err(no_shared_memory("input", input.name, parameter));
+            return Err(shared_memory("input", input.name, parameter.name));
         }
     }
     let (inputs, raw) = (head.inputs.len(), message.raw().len());
@@ -185,22 +171,6 @@ fn check_raw_count(message: &Message, head: &Head<'_>) -> Result<(), InferError>
     )))
 }
 
-fn is_shared_memory(parameter: &Parameter<'_>) -> bool {
-    parameter.name.starts_with("shared_memory_")
-}
-
-fn no_shared_memory(kind: &str, name: &str, parameter: &Parameter<'_>) -> InferError {
-    InferError::new(
-        ErrorCode::Unimplemented,
-        format!(
-            "{kind} '{}' has parameter '{}', but shared memory is not offered: send the data in \
-             the request",
-            shown(name),
-            shown(parameter.name)
-        ),
-    )
-}
-
 /// For each input of the signature, where it lies in the request.
 fn positions(head: &Head<'_>, signature: &Signature) -> Result<SmallVec<[usize; 4]>, InferError> {
     let ordered = signature.inputs.iter().map(|spec| spec.name.as_str());
@@ -210,15 +180,9 @@ fn positions(head: &Head<'_>, signature: &Signature) -> Result<SmallVec<[usize; 
     const MISSING: usize = usize::MAX;
     let mut positions: SmallVec<[usize; 4]> = SmallVec::from_elem(MISSING, signature.inputs.len());
     for (position, input) in head.inputs.iter().enumerate() {
-        let index = signature.input_index(input.name).ok_or_else(|| {
-            let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
-            InferError::invalid(format!(
-                "unexpected input '{}' for model '{}', expected {}",
-                shown(input.name),
-                head.model_name,
-                names.join(", ")
-            ))
-        })?;
+        let index = signature
+            .input_index(input.name)
+            .ok_or_else(|| unknown("input", input.name, head.model_name, &signature.inputs))?;
         if positions[index] != MISSING {
             return Err(InferError::invalid(format!("input '{}' is given twice", input.name)));
         }
@@ -240,13 +204,9 @@ fn outputs(head: &Head<'_>, signature: &Signature) -> Result<Outputs, InferError
     let mut wanted: SmallVec<[usize; 4]> = SmallVec::new();
     let mut classes = SmallVec::new();
     for output in &head.outputs {
-        let index = signature.output_index(output.name).ok_or_else(|| {
-            InferError::invalid(format!(
-                "unexpected output '{}' for model '{}'",
-                shown(output.name),
-                head.model_name
-            ))
-        })?;
+        let index = signature
+            .output_index(output.name)
+            .ok_or_else(|| unknown("output", output.name, head.model_name, &signature.outputs))?;
         if wanted.contains(&index) {
             return Err(InferError::invalid(format!(
                 "output '{}' is asked for twice",
@@ -265,11 +225,11 @@ fn outputs(head: &Head<'_>, signature: &Signature) -> Result<Outputs, InferError
 fn classes_of(output: &OutputHead<'_>) -> Result<Option<usize>, InferError> {
     let mut classes = None;
     for parameter in &output.parameters {
-        if is_shared_memory(parameter) {
-            return Err(no_shared_memory("output", output.name, parameter));
+        if is_shared_memory(parameter.name) {
+            return Err(shared_memory("output", output.name, parameter.name));
         }
         if parameter.name == "classification" {
-            let count = parameter.unsigned()?;
+            let count = options::unsigned(parameter.name, &parameter.value())?;
             if count == 0 {
                 return Err(InferError::invalid(format!(
                     "parameter 'classification' of output '{}' is 0, expected 1 or more",
@@ -282,7 +242,7 @@ fn classes_of(output: &OutputHead<'_>) -> Result<Option<usize>, InferError> {
     Ok(classes)
 }
 
-/// Reads the parameters that mean something here; a client's own ones are for nobody.
+/// Reads the parameters of a request.
 fn request_options(
     parameters: &[Parameter<'_>],
     arrived: Instant,
@@ -290,24 +250,7 @@ fn request_options(
 ) -> Result<RequestOptions, InferError> {
     let mut read = RequestOptions { deadline, ..RequestOptions::arrived(arrived) };
     for parameter in parameters {
-        match parameter.name {
-            "priority" => read.priority = options::priority(parameter.unsigned()?),
-            "timeout" => {
-                read.deadline = options::deadline(deadline, arrived, parameter.unsigned()?);
-            }
-            // Every model here answers a request once, so the answer is always the final one.
-            "triton_enable_empty_final_response" => {
-                parameter.bool()?;
-            }
-            name if name.starts_with("triton_") => {
-                return Err(InferError::invalid(format!(
-                    "parameter '{}' is unknown: of those that begin with 'triton_', expected \
-                     triton_enable_empty_final_response",
-                    shown(name)
-                )));
-            }
-            _ => {}
-        }
+        options::parameter(&mut read, parameter.name, &parameter.value())?;
     }
     Ok(read)
 }
@@ -315,6 +258,7 @@ fn request_options(
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use modelyard_serving::ErrorCode;
     use modelyard_tensor::{Tensor, strings};
     use proptest::prelude::*;
     use prost::Message as _;
@@ -440,6 +384,10 @@ mod tests {
     #[test]
     fn wrong_requests_are_refused_with_what_is_wrong() {
         use ErrorCode::{InvalidArgument, NotFound, TooLarge, Unimplemented};
+        let output =
+            |name: &str| InferRequestedOutputTensor { name: name.into(), ..Default::default() };
+        refused(|r| r.outputs = vec![output("z")], InvalidArgument, &["'z'", "'out_BOOL'"]);
+        refused(|r| r.inputs[0].shape = vec![1 << 40], TooLarge, &["'BOOL'"]);
         refused(|r| r.model_name = "other".into(), NotFound, &["other"]);
         refused(|r| r.model_version = "7".into(), NotFound, &["7"]);
         refused(|r| r.model_version = "-1".into(), InvalidArgument, &["'-1'", "number"]);
@@ -447,7 +395,7 @@ mod tests {
         refused(|r| r.inputs[1].name = "BOOL".into(), InvalidArgument, &["'BOOL'", "twice"]);
         refused(|r| r.inputs[2].datatype = "FP31".into(), InvalidArgument, &["UINT16", "FP31"]);
         refused(|r| r.inputs[0].shape[0] = -2, InvalidArgument, &["'BOOL'", "-2"]);
-        refused(|r| r.inputs[0].shape = vec![i64::MAX; 3], TooLarge, &["'BOOL'"]);
+        refused(|r| r.inputs[0].shape = vec![i64::MAX; 3], InvalidArgument, &["'BOOL'"]);
         refused(|r| r.inputs[0].shape = vec![1; 65], InvalidArgument, &["dimensions"]);
         refused(
             |r| {
@@ -549,6 +497,10 @@ mod tests {
         request.parameters =
             [("priority".to_owned(), number(1)), ("timeout".to_owned(), number(5))].into();
         request.parameters.insert("my own".into(), number(-1));
+        request.parameters.insert("sequence_id".into(), number(0));
+        request
+            .parameters
+            .insert("sequence_end".into(), parameter(ParameterChoice::BoolParam(false)));
         let decoded = decode(&service, &request).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(decoded.request.outputs.as_slice(), [11, 5]);
         assert_eq!(decoded.classes.as_slice(), [None, Some(3)]);
@@ -565,6 +517,8 @@ mod tests {
         refuse("timeout", number(-1));
         refuse("priority", parameter(ParameterChoice::StringParam("high".into())));
         refuse("triton_something", number(1));
+        refuse("sequence_id", number(1));
+        refuse("sequence_start", parameter(ParameterChoice::BoolParam(true)));
         refuse("triton_enable_empty_final_response", number(1));
     }
 

@@ -16,7 +16,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use super::SERVICE;
 
 /// How often a watcher's answer is looked at anew.
-const PERIOD: Duration = Duration::from_millis(200);
+pub(super) const PERIOD: Duration = Duration::from_millis(200);
 
 /// The health of the server and its models.
 pub(super) struct ServiceHealth(pub(super) Arc<Service>);

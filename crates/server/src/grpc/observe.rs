@@ -3,14 +3,17 @@
 //! A call's status stands in the head of its answer, or else behind its messages: what the head
 //! does not tell is noted when the body has said it, or when the client goes away.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::Code;
 use tracing::Span;
 
 use super::body::Body;
+use super::health;
 use crate::access::{Access, REQUEST_ID};
 use crate::io::{InFlight, Watch};
 use crate::trace;
@@ -24,18 +27,23 @@ pub(super) struct Observed {
     arrived: Instant,
     /// `None` when it has ended, or goes on for as long as the server does.
     under_way: Option<InFlight>,
+    /// Over when what goes on is to stop; only answers with more than one message have it.
+    stop: Option<Stop>,
     ended: bool,
 }
+
+type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Observed {
     pub(super) fn begin<B>(request: &Request<B>, watch: &Arc<Watch>) -> Self {
         Observed {
             watch: watch.clone(),
             span: trace::span(request),
-            access: Access::begin(request),
+            access: Access::begin(request, watch),
             request_id: request.headers().get(REQUEST_ID).cloned(),
             arrived: Instant::now(),
             under_way: Some(watch.request()),
+            stop: None,
             ended: false,
         }
     }
@@ -55,12 +63,24 @@ impl Observed {
         } else if response.body().is_unary() {
             self.end(Code::Ok);
         } else {
-            if response.body().is_endless() {
+            let endless = response.body().is_endless();
+            if endless {
                 self.under_way = None;
             }
+            self.stop = Some(Box::pin(stop(self.watch.clone(), endless)));
             response.body_mut().observe(self);
         }
         response
+    }
+
+    /// Ready, once, when an answer that goes on is to stop.
+    pub(super) fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(stop) = &mut self.stop else { return Poll::Pending };
+        let polled = stop.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.stop = None;
+        }
+        polled
     }
 
     /// The call has ended with these trailers.
@@ -84,6 +104,14 @@ impl Observed {
 impl Drop for Observed {
     fn drop(&mut self) {
         self.end(Code::Cancelled);
+    }
+}
+
+/// Waits until the connection is to end; who watches health is told of that first.
+async fn stop(watch: Arc<Watch>, endless: bool) {
+    watch.finishing().await;
+    if endless {
+        tokio::time::sleep(health::PERIOD + Duration::from_millis(50)).await;
     }
 }
 

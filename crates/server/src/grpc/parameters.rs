@@ -3,6 +3,7 @@
 use modelyard_serving::InferError;
 
 use super::wire::{Fields, Value, malformed};
+use crate::options;
 
 /// One parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,39 +39,15 @@ impl<'a> Parameter<'a> {
         Ok(parameter)
     }
 
-    /// A boolean.
-    pub(super) fn bool(&self) -> Result<bool, InferError> {
+    /// The value in the form that REST's have too.
+    pub(super) fn value(&self) -> options::Value<'a> {
         match self.value {
-            ParameterValue::Bool(value) => Ok(value),
-            _ => Err(self.expected("bool_param")),
+            ParameterValue::Bool(value) => options::Value::Bool(value),
+            ParameterValue::Int64(value) => options::Value::Integer(value.into()),
+            ParameterValue::Uint64(value) => options::Value::Integer(value.into()),
+            ParameterValue::String(value) => options::Value::Text(value.into()),
+            ParameterValue::Double(_) | ParameterValue::None => options::Value::Other,
         }
-    }
-
-    /// A number that is not negative.
-    pub(super) fn unsigned(&self) -> Result<u64, InferError> {
-        match self.value {
-            ParameterValue::Uint64(value) => Ok(value),
-            ParameterValue::Int64(value) => u64::try_from(value).map_err(|_| {
-                InferError::invalid(format!(
-                    "parameter '{}' is {value}, expected 0 or more",
-                    self.name
-                ))
-            }),
-            _ => Err(self.expected("int64_param or uint64_param")),
-        }
-    }
-
-    fn expected(&self, kind: &str) -> InferError {
-        let found = match self.value {
-            ParameterValue::Bool(_) => "bool_param",
-            ParameterValue::Int64(_) => "int64_param",
-            ParameterValue::String(_) => "string_param",
-            ParameterValue::Double(_) => "double_param",
-            ParameterValue::Uint64(_) => "uint64_param",
-            ParameterValue::None => "none",
-        };
-        let message = format!("parameter '{}' has {found}, expected {kind}", self.name);
-        InferError::invalid(message)
     }
 }
 

@@ -20,7 +20,7 @@ use super::body::{self, Body};
 use super::encode::{self, Pieces};
 use super::framing::{Message, Messages};
 use super::infer::{self, Call, Inference};
-use super::status::{refusal, status};
+use super::status::refusal;
 use crate::http::Coding;
 
 /// Most requests of one stream under way; further ones wait in the network.
@@ -131,12 +131,9 @@ impl Answers {
         }));
     }
 
-    /// What follows cannot be read: the stream ends when what came before is answered.
-    fn break_off(&mut self, error: &InferError) {
+    /// What follows is not read: the stream ends when what came before is answered.
+    pub(super) fn break_off(&mut self, error: &InferError) {
         self.messages = None;
-        let mut trailers = HeaderMap::new();
-        // Fails for texts that no header can hold; these are percent-encoded, so there are none.
-        let _ = status(error).add_header(&mut trailers);
-        self.end = Some(trailers);
+        self.end = Some(body::trailers(error));
     }
 }

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use modelyard_serving::InferError;
 use modelyard_tensor::Rope;
 
-use super::{Coding, Refusal};
+use super::{Coding, Inbound, Refusal};
 use crate::Limits;
 use crate::io::Watch;
 
@@ -90,16 +90,12 @@ pub(crate) struct Body {
 
 /// Reads the body to its end and undoes its content coding.
 pub(crate) async fn read(
-    request: http::Request<Incoming>,
+    request: &mut Inbound,
     limits: &Limits,
     bodies: &Arc<Bodies>,
     watch: &Watch,
 ) -> Result<Body, Refusal> {
-    let body = receive(request, limits, bodies, watch).await;
-    if body.is_err() {
-        watch.leaves_body_unread();
-    }
-    let (mut body, coding) = body?;
+    let (mut body, coding) = receive(request, limits, bodies, watch).await?;
     if let Some(coding) = coding {
         let decoded = coding.decode_in_steps(&body.bytes, limits).await?;
         body._hold.add(bodies, decoded.len())?;
@@ -109,14 +105,16 @@ pub(crate) async fn read(
 }
 
 async fn receive(
-    request: http::Request<Incoming>,
+    request: &mut Inbound,
     limits: &Limits,
     bodies: &Arc<Bodies>,
     watch: &Watch,
 ) -> Result<(Body, Option<Coding>), Refusal> {
-    let (head, incoming) = request.into_parts();
+    let head = &request.head;
     let coding = content_coding(&head.headers)?;
     check_length(&head.headers, limits.body_bytes)?;
+    let incoming = request.body.as_mut();
+    let incoming = incoming.ok_or_else(|| InferError::internal("the body was read before"))?;
     let reader = Reader {
         incoming,
         limits,
@@ -125,7 +123,9 @@ async fn receive(
         received: Rope::default(),
         pace: Pace::new(head.version, limits, watch),
     };
-    Ok((reader.read().await?, coding))
+    let body = reader.read().await?;
+    request.body = None;
+    Ok((body, coding))
 }
 
 fn content_coding(headers: &HeaderMap) -> Result<Option<Coding>, Refusal> {
@@ -153,7 +153,7 @@ fn too_large(most: usize) -> Refusal {
 }
 
 struct Reader<'a> {
-    incoming: Incoming,
+    incoming: &'a mut Incoming,
     limits: &'a Limits,
     bodies: &'a Arc<Bodies>,
     hold: Hold,
@@ -180,7 +180,7 @@ impl Reader<'_> {
         if self.incoming.is_end_stream() {
             return Poll::Ready(Ok(None));
         }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        match Pin::new(&mut *self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(Some(frame))),
             Poll::Ready(Some(Err(error))) => {
                 let message = format!("the body ended early: {error}");
@@ -188,7 +188,12 @@ impl Reader<'_> {
             }
             Poll::Ready(None) => Poll::Ready(Ok(None)),
             Poll::Pending => {
-                self.pace.poll_late(cx, self.received.len()).map(|()| Err(Refusal::slow_body()))
+                let late = self.pace.poll_late(cx, self.received.len());
+                late.map(|()| {
+                    // Nor is the rest worth waiting for.
+                    self.pace.watch.leaves_body_unread();
+                    Err(Refusal::slow_body())
+                })
             }
         }
     }

@@ -83,23 +83,21 @@ impl Coding {
 pub(crate) fn accepted(headers: &HeaderMap) -> Option<Coding> {
     let wanted = headers.get(ACCEPT_ENCODING)?.to_str().ok()?;
     let mut best: Option<(f32, Coding)> = None;
+    let mut plain = 0.0;
     for item in wanted.split(',') {
         let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-        let Some(coding) = Coding::named(name.trim().as_bytes()) else { continue };
         let quality = parameters.trim().strip_prefix("q=").map_or(Some(1.0), |q| q.parse().ok());
         let quality = quality.unwrap_or(0.0);
-        if quality > best.map_or(0.0, |(best, _)| best) {
-            best = Some((quality, coding));
+        let name = name.trim();
+        match Coding::named(name.as_bytes()) {
+            Some(coding) if quality > best.map_or(0.0, |(best, _)| best) => {
+                best = Some((quality, coding));
+            }
+            None if name.eq_ignore_ascii_case("identity") => plain = quality,
+            _ => {}
         }
     }
-    best.map(|(_, coding)| coding)
-}
-
-/// Most bytes that a body of `len` coded bytes may become.
-fn bound(len: usize, limits: &Limits) -> usize {
-    const SLACK: usize = 64 << 10;
-    let by_ratio = len.saturating_mul(limits.decompression_ratio).saturating_add(SLACK);
-    by_ratio.min(limits.decompressed_bytes)
+    best.filter(|(quality, _)| *quality >= plain).map(|(_, coding)| coding)
 }
 
 /// Whether a deflate body has the zlib header that the standard asks for; some clients send none.
@@ -129,7 +127,7 @@ impl<'a> Decoding<'a> {
             Coding::Deflate if is_zlib(body) => Box::new(ZlibDecoder::new(chunks)),
             Coding::Deflate => Box::new(DeflateDecoder::new(chunks)),
         };
-        Decoding { reader, coding, bound: bound(body.len(), limits), body: Rope::default() }
+        Decoding { reader, coding, bound: limits.decompressed_bytes, body: Rope::default() }
     }
 
     /// Decodes a piece; false at the end.
@@ -143,7 +141,10 @@ impl<'a> Decoding<'a> {
         })?;
         if self.body.len() + chunk.len() > self.bound {
             let (name, bound) = (self.coding.name(), self.bound);
-            let message = format!("the {name} body decodes to more than {bound} bytes");
+            let message = format!(
+                "the {name} body decodes to more than the {bound} bytes of \
+                 limits.decompressed_bytes"
+            );
             return Err(InferError::new(ErrorCode::TooLarge, message));
         }
         let more = !chunk.is_empty();
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn bombs_are_refused() {
         let zeros = Bytes::from(vec![0; 8 << 20]);
-        let limits = Limits { decompression_ratio: 100, ..Limits::default() };
+        let limits = Limits { decompressed_bytes: 1 << 20, ..Limits::default() };
         for coding in [Coding::Gzip, Coding::Deflate] {
             let bomb = coding.encode([&zeros]);
             let error = coding.decode(&bomb.into(), &limits).unwrap_err();
@@ -260,6 +261,8 @@ mod tests {
         assert_eq!(taken("gzip;q=0.5, deflate;q=0.8"), Some(Coding::Deflate));
         assert_eq!(taken("gzip;q=0"), None);
         assert_eq!(taken("identity"), None);
+        assert_eq!(taken("gzip;q=0.2, identity;q=1"), None);
+        assert_eq!(taken("identity, gzip"), Some(Coding::Gzip));
         assert_eq!(accepted(&HeaderMap::new()), None);
     }
 

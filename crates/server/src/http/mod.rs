@@ -4,17 +4,20 @@
 //! |---|---|
 //! | `body` | request bodies, in the pieces they came in, bounded in size and time |
 //! | `coding` | gzip and deflate in both directions, bounded |
+//! | `inbound` | a request, and what becomes of a body that nobody reads |
 //! | `frames` | response bodies made of pieces |
 //! | `refusal` | answers that are errors |
 
 mod body;
 mod coding;
 mod frames;
+mod inbound;
 mod refusal;
 
 pub(crate) use body::{Bodies, Body, Hold, read};
 pub(crate) use coding::{Coding, accepted};
 pub(crate) use frames::Frames;
+pub(crate) use inbound::Inbound;
 pub(crate) use refusal::Refusal;
 
 use http::HeaderValue;

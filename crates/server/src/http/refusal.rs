@@ -10,6 +10,7 @@ use modelyard_serving::{ErrorCode, InferError};
 use super::{Frames, JSON};
 use crate::error::wire;
 use crate::json::{self, JsonError};
+use crate::wording;
 
 /// Why a request is not answered, as the client gets to see it.
 #[derive(Debug)]
@@ -29,14 +30,17 @@ impl Refusal {
         InferError::invalid(message).into()
     }
 
+    /// What stands for an input in JSON is not what it takes; its name may come later.
+    pub(crate) fn of_input(name: Option<&str>, error: JsonError) -> Self {
+        match name.filter(|_| error.is_json) {
+            Some(name) => Refusal::invalid(format!("input '{}': {error}", wording::shown(name))),
+            None => error.into(),
+        }
+    }
+
     /// Something over its limit.
     pub(crate) fn too_large(message: impl Into<Cow<'static, str>>) -> Self {
         InferError::new(ErrorCode::TooLarge, message).into()
-    }
-
-    /// A part of the protocol that is not offered.
-    pub(crate) fn unimplemented(message: impl Into<Cow<'static, str>>) -> Self {
-        InferError::new(ErrorCode::Unimplemented, message).into()
     }
 
     /// A path that exists, under other methods.
@@ -65,6 +69,11 @@ impl Refusal {
             status: Some(StatusCode::REQUEST_TIMEOUT),
             ..Refusal::invalid("the body came too slowly")
         }
+    }
+
+    /// The same, where waiting does not help.
+    pub(crate) fn for_good(self) -> Self {
+        Refusal { retry_after: None, ..self }
     }
 
     /// The answer.
@@ -104,7 +113,10 @@ impl From<InferError> for Refusal {
 
 impl From<JsonError> for Refusal {
     fn from(error: JsonError) -> Self {
-        Refusal::invalid(format!("invalid JSON: {error}"))
+        match error.is_json {
+            true => Refusal::invalid(error.to_string()),
+            false => Refusal::invalid(format!("invalid JSON: {error}")),
+        }
     }
 }
 

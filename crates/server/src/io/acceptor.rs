@@ -3,7 +3,7 @@
 //! It has a thread of its own, so that connections are taken in, and refused, while the IO
 //! threads run models.
 
-use std::net::TcpListener as StdListener;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,8 +56,8 @@ impl Acceptor {
     ) {
         const PAUSE: Duration = Duration::from_millis(50);
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Mostly out of file descriptors: it passes when connections close.
                     tracing::warn!(%error, "failed to accept a connection");
@@ -66,7 +66,7 @@ impl Acceptor {
                 }
             };
             match self.places.clone().try_acquire_owned() {
-                Ok(place) => self.hand_over(stream, protocol, place),
+                Ok(place) => self.hand_over((stream, peer), protocol, place),
                 Err(_) => {
                     if let Ok(permit) = refusals.clone().try_acquire_owned() {
                         tokio::spawn(refuse(stream, protocol, permit));
@@ -77,11 +77,16 @@ impl Acceptor {
     }
 
     /// Gives the connection to the thread that has the fewest.
-    fn hand_over(&self, stream: TcpStream, protocol: Protocol, place: OwnedSemaphorePermit) {
+    fn hand_over(
+        &self,
+        (stream, peer): (TcpStream, SocketAddr),
+        protocol: Protocol,
+        place: OwnedSemaphorePermit,
+    ) {
         let _ = stream.set_nodelay(true);
         let door = self.doors.iter().min_by_key(|door| door.connections());
         if let (Some(door), Ok(stream)) = (door, stream.into_std()) {
-            door.open(Accepted { stream, protocol, place });
+            door.open(Accepted { stream, protocol, peer: Some(peer), place });
         }
     }
 }

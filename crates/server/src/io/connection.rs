@@ -2,21 +2,22 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::watch::{Order, Watch, WatchedStream};
-use crate::Limits;
 use crate::grpc::Grpc;
 use crate::rest::{self, App};
+use crate::{Limits, access};
 
 /// What is spoken on a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +61,10 @@ impl Speaker {
         match protocol {
             Protocol::Grpc => self.grpc(stream, watch).await,
             Protocol::Http | Protocol::Metrics => {
-                if begins_with_http2_preface(&stream).await {
-                    self.rest_http2(stream, protocol, watch).await;
-                } else {
-                    self.rest_http1(stream, protocol, watch).await;
+                match begins_with_http2_preface(&stream, watch).await {
+                    Some(true) => self.rest_http2(stream, protocol, watch).await,
+                    Some(false) => self.rest_http1(stream, protocol, watch).await,
+                    None => {}
                 }
             }
         }
@@ -73,15 +74,19 @@ impl Speaker {
         let ended = {
             let io = TokioIo::new(WatchedStream::http1(&mut stream, watch));
             let service = service_fn(|request| rest::answer(&self.app, request, protocol, watch));
-            let mut connection = pin!(self.http1.serve_connection(io, service));
-            let mut told = false;
-            poll_fn(|cx| {
-                finish_once(&mut told, watch, || connection.as_mut().graceful_shutdown());
-                connection.as_mut().poll(cx)
-            })
-            .await
+            let connection = pin!(self.http1.serve_connection(io, service));
+            to_the_end(connection, watch, |connection| connection.graceful_shutdown()).await
         };
         let garbage = ended.as_ref().is_err_and(hyper::Error::is_parse);
+        if let Some(error) = ended.as_ref().err().filter(|error| error.is_parse()) {
+            // hyper has answered it by itself.
+            let status = match error.is_parse_too_large() {
+                true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                false => StatusCode::BAD_REQUEST,
+            };
+            watch.answered(status);
+            access::garbage(watch, status);
+        }
         log_end(ended.err());
         if garbage || watch.left_body_unread() {
             linger(stream, watch).await;
@@ -96,17 +101,16 @@ impl Speaker {
             // Boxed for the same reason as in `grpc`.
             Box::pin(async move { rest::answer(&app, request, protocol, &watch).await })
         });
-        let mut connection = pin!(self.http2.serve_connection(io, service));
-        let mut told = false;
-        let ended = poll_fn(|cx| {
-            finish_once(&mut told, watch, || connection.as_mut().graceful_shutdown());
-            connection.as_mut().poll(cx)
-        })
-        .await;
-        log_end(ended.err());
+        let connection = pin!(self.http2.serve_connection(io, service));
+        let ended = to_the_end(connection, watch, |connection| connection.graceful_shutdown());
+        log_end(ended.await.err());
     }
 
     async fn grpc(&self, mut stream: TcpStream, watch: &Arc<Watch>) {
+        // Until the client has opened, hyper cannot be told to finish.
+        if poll_fn(|cx| poll_peek(&stream, watch, &mut [0], cx)).await.is_none() {
+            return;
+        }
         let io = TokioIo::new(WatchedStream::http2(&mut stream, watch));
         let (grpc, streams) = (self.grpc.clone(), watch.clone());
         let service = service_fn(move |request| {
@@ -115,14 +119,9 @@ impl Speaker {
             // a pointer instead of the 5 kB that all states of a call take.
             Box::pin(async move { Ok::<_, Infallible>(grpc.answer(request, &watch).await) })
         });
-        let mut connection = pin!(self.http2.serve_connection(io, service));
-        let mut told = false;
-        let ended = poll_fn(|cx| {
-            finish_once(&mut told, watch, || connection.as_mut().graceful_shutdown());
-            connection.as_mut().poll(cx)
-        })
-        .await;
-        log_end(ended.err());
+        let connection = pin!(self.http2.serve_connection(io, service));
+        let ended = to_the_end(connection, watch, |connection| connection.graceful_shutdown());
+        log_end(ended.await.err());
     }
 }
 
@@ -138,12 +137,25 @@ async fn linger(mut stream: TcpStream, watch: &Watch) {
     }
 }
 
-/// Passes [`Order::Finish`] on to the connection, once.
-fn finish_once(told: &mut bool, watch: &Watch, finish: impl FnOnce()) {
-    if !*told && watch.order() >= Order::Finish {
-        *told = true;
-        finish();
-    }
+/// Drives a connection to its end, and passes [`Order::Finish`] on to it, once.
+///
+/// Only after it has been polled: a request that has come in by then is under way.
+async fn to_the_end<C: Future>(
+    mut connection: Pin<&mut C>,
+    watch: &Watch,
+    finish: impl Fn(Pin<&mut C>),
+) -> C::Output {
+    let mut told = false;
+    poll_fn(|cx| {
+        let polled = connection.as_mut().poll(cx);
+        if polled.is_ready() || told || watch.order() < Order::Finish {
+            return polled;
+        }
+        told = true;
+        finish(connection.as_mut());
+        connection.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// Connections end badly all the time (resets, garbage): worth a line only to who looks for it.
@@ -154,20 +166,35 @@ fn log_end(error: Option<hyper::Error>) {
 }
 
 /// Whether the client speaks HTTP/2 from the first byte on ("prior knowledge"). No method of
-/// HTTP/1 begins with the preface's `PRI`.
-async fn begins_with_http2_preface(stream: &TcpStream) -> bool {
+/// HTTP/1 begins with the preface's `PRI`. `None` when the connection has been told to end before
+/// anything came.
+async fn begins_with_http2_preface(stream: &TcpStream, watch: &Watch) -> Option<bool> {
     const PREFACE: &[u8] = b"PRI ";
     const PAUSE: Duration = Duration::from_millis(5);
     let mut seen = [0; PREFACE.len()];
     loop {
-        match stream.peek(&mut seen).await {
-            Ok(count) if count == PREFACE.len() => return seen == PREFACE,
+        match poll_fn(|cx| poll_peek(stream, watch, &mut seen, cx)).await? {
+            Ok(count) if count == PREFACE.len() => return Some(seen == PREFACE),
+            Ok(1..) if watch.is_finishing() => return None,
             Ok(count) if count > 0 && PREFACE.starts_with(&seen[..count]) => {}
-            _ => return false,
+            _ => return Some(false),
         }
         // Too few bytes to tell, and peeking again would give the same ones at once. The sweep
         // ends clients that leave it at that.
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Looks at the first bytes; `None` when there are none yet and none are to come.
+fn poll_peek(
+    stream: &TcpStream,
+    watch: &Watch,
+    seen: &mut [u8],
+    cx: &mut Context<'_>,
+) -> Poll<Option<std::io::Result<usize>>> {
+    match stream.poll_peek(cx, &mut ReadBuf::new(seen)) {
+        Poll::Pending if watch.order() >= Order::Finish => Poll::Ready(None),
+        polled => polled.map(Some),
     }
 }
 

@@ -64,6 +64,7 @@ pub struct Addresses {
 struct Accepted {
     stream: TcpStream,
     protocol: Protocol,
+    peer: Option<SocketAddr>,
     place: OwnedSemaphorePermit,
 }
 

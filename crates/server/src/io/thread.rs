@@ -1,5 +1,6 @@
 //! One IO thread: a runtime, its connections, and the sweep that ends idle ones.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -88,12 +89,12 @@ impl IoThread {
     }
 
     fn open(&self, accepted: Accepted, open: OpenConnection) {
-        let watch = self.watches.open(self.order, self.traffic.clone());
+        let watch = self.watches.open(self.order, accepted.peer, self.traffic.clone());
         let closing = Closing { watch: watch.clone(), _open: open };
         let speaker = self.speaker.clone();
         // A panic inside ends this task, and so this connection, and nothing else.
         tokio::spawn(async move {
-            let Accepted { stream, protocol, place } = accepted;
+            let Accepted { stream, protocol, place, .. } = accepted;
             let _closing = closing;
             let _place = place;
             match tokio::net::TcpStream::from_std(stream) {
@@ -129,8 +130,8 @@ impl Default for Watches {
 }
 
 impl Watches {
-    fn open(&self, order: Order, traffic: Arc<Traffic>) -> Arc<Watch> {
-        let watch = Arc::new(Watch::new(self.now.load(Relaxed), traffic));
+    fn open(&self, order: Order, peer: Option<SocketAddr>, traffic: Arc<Traffic>) -> Arc<Watch> {
+        let watch = Arc::new(Watch::new(self.now.load(Relaxed), peer, traffic));
         watch.tell(order);
         self.open.lock().push(watch.clone());
         watch

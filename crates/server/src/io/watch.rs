@@ -5,6 +5,7 @@
 //! [`TICK`] ends those that take too long over a header, over taking an answer, or over nothing
 //! at all. Noting costs a plain store: a watch is written by its IO thread only.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tonic::Code;
 
 use super::traffic::Traffic;
@@ -78,12 +80,15 @@ pub(crate) struct Watch {
     body_until: AtomicU32,
     closed: AtomicBool,
     waker: OnceLock<Waker>,
+    /// For answers that would go on: streams have tasks of their own.
+    finishing: Notify,
+    peer: Option<SocketAddr>,
     traffic: Arc<Traffic>,
 }
 
 impl Watch {
     /// A connection opened at tick `now`, which owes its first header from then on.
-    pub(super) fn new(now: u32, traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(now: u32, peer: Option<SocketAddr>, traffic: Arc<Traffic>) -> Self {
         Watch {
             now: AtomicU32::new(now),
             in_flight: AtomicU32::new(0),
@@ -98,8 +103,15 @@ impl Watch {
             body_until: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             waker: OnceLock::new(),
+            finishing: Notify::new(),
+            peer,
             traffic,
         }
+    }
+
+    /// Who is at the other end, where known.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Notes that a request begins; it ends when the guard is dropped.
@@ -119,7 +131,8 @@ impl Watch {
         self.traffic.call(code);
     }
 
-    /// Notes that a request was answered before its body was read to the end.
+    /// Notes that a request was answered before its body was read to the end, and that the rest
+    /// of it is not waited for.
     pub(crate) fn leaves_body_unread(&self) {
         self.unread.store(true, Relaxed);
     }
@@ -143,7 +156,7 @@ impl Watch {
     }
 
     /// Whether that was so of any.
-    pub(super) fn left_body_unread(&self) -> bool {
+    pub(crate) fn left_body_unread(&self) -> bool {
         self.unread.load(Relaxed)
     }
 
@@ -167,6 +180,20 @@ impl Watch {
             self.order.store(order as u8, Relaxed);
             self.finishing_since.store(self.now.load(Relaxed), Relaxed);
             self.wake();
+            self.finishing.notify_waiters();
+        }
+    }
+
+    /// Whether the connection is to end after what is under way.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.order() >= Order::Finish
+    }
+
+    /// Waits until that is so.
+    pub(crate) async fn finishing(&self) {
+        let told = self.finishing.notified();
+        if !self.is_finishing() {
+            told.await;
         }
     }
 
@@ -335,7 +362,7 @@ mod tests {
 
     /// The order at each tick of a connection to which nothing happens but what `then` does.
     fn orders(ticks: u32, then: impl Fn(&Watch, u32)) -> Vec<Order> {
-        let watch = Watch::new(1, Arc::default());
+        let watch = Watch::new(1, None, Arc::default());
         let tick = |now| {
             watch.sweep(now, &PATIENCE);
             then(&watch, now);
@@ -371,7 +398,7 @@ mod tests {
 
     #[test]
     fn requests_under_way_are_waited_for() {
-        let watch = Arc::new(Watch::new(1, Arc::default()));
+        let watch = Arc::new(Watch::new(1, None, Arc::default()));
         let under_way = watch.request();
         watch.tell(Order::Finish);
         (2..100).for_each(|now| watch.sweep(now, &PATIENCE));

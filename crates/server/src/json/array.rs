@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use modelyard_tensor::{DataType, Element, Shape, strings};
 
 use super::integer::{Misfit, Number};
-use super::scan::{JsonError, Scanner};
+use super::scan::{JsonError, Scanner, shown};
 
 /// What an array may hold at most.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ pub(crate) fn array(
             let (leaves, nesting) = collect(scanner, Strings(BytesMut::new()), bounds)?;
             Ok(Array { data: leaves.0.freeze(), nesting })
         }
-        DataType::Fp16 | DataType::Bf16 => Err(scanner.error(format!(
+        DataType::Fp16 | DataType::Bf16 => Err(scanner.misfit(format!(
             "{data_type} has no JSON form: send the tensor in binary (binary_data_size)"
         ))),
     }
@@ -163,25 +163,28 @@ impl Leaves for Strings {
 }
 
 #[cold]
-fn too_many(scanner: &Scanner<'_>, rest: &[u8]) -> JsonError {
-    scanner.error_at(rest, "there are more elements than expected")
+fn too_many<'a>(scanner: &Scanner<'a>, rest: &'a [u8]) -> JsonError {
+    scanner.at_rest(rest).misfit("there are more elements than expected")
 }
 
 #[cold]
-fn explain(scanner: &Scanner<'_>, rest: &[u8], name: &str, misfit: Misfit) -> JsonError {
-    const SHOWN: usize = 32;
+fn explain<'a>(scanner: &Scanner<'a>, rest: &'a [u8], name: &str, misfit: Misfit) -> JsonError {
+    let place = scanner.at_rest(rest);
     let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
-    let length = rest.iter().position(ends).unwrap_or(rest.len());
-    let text = rest[..length.min(SHOWN)].escape_ascii();
-    let dots = if length > SHOWN { "..." } else { "" };
-    let what = match misfit {
-        Misfit::Syntax if length == 0 => format!("expected an element of {name}"),
-        Misfit::Syntax => format!("expected an element of {name}, found '{text}{dots}'"),
-        Misfit::Range => format!("{text}{dots} is out of the range of {name}"),
-        Misfit::Fraction => format!("{text}{dots} is no integer, but {name} takes only integers"),
-        Misfit::NotFinite => format!("{text}{dots} is no element of {name}"),
+    let token = || &rest[..rest.iter().position(ends).unwrap_or(rest.len())];
+    let value = place.value();
+    let text = match &value {
+        Ok(value) => shown(value),
+        Err(_) => shown(token()),
     };
-    scanner.error_at(rest, what)
+    let what = match misfit {
+        Misfit::Syntax if text.is_empty() => format!("expected an element of {name}"),
+        Misfit::Syntax => format!("expected an element of {name}, found '{text}'"),
+        Misfit::Range => format!("{text} is out of the range of {name}"),
+        Misfit::Fraction => format!("{text} is no integer, but {name} takes only integers"),
+        Misfit::NotFinite => format!("{text} is no element of {name}"),
+    };
+    if value.is_ok() { place.misfit(what) } else { place.error(what) }
 }
 
 /// How the arrays were nested, found out while they are taken.
@@ -242,7 +245,7 @@ impl<L: Leaves> Nesting<L> {
 
     fn deeper(&mut self, scanner: &mut Scanner<'_>, level: usize) -> Result<(), JsonError> {
         if self.innermost == Some(level) {
-            return Err(scanner.error("the nested arrays are irregular: expected an element"));
+            return Err(scanner.misfit("the nested arrays are irregular: expected an element"));
         }
         scanner.take(b'[');
         self.level(scanner, level + 1)
@@ -251,7 +254,7 @@ impl<L: Leaves> Nesting<L> {
     /// Takes leaves as long as they follow one another.
     fn run(&mut self, scanner: &mut Scanner<'_>, level: usize) -> Result<usize, JsonError> {
         if *self.innermost.get_or_insert(level) != level || self.dims.len() > level + 1 {
-            return Err(scanner.error("the nested arrays are irregular: expected an array"));
+            return Err(scanner.misfit("the nested arrays are irregular: expected an array"));
         }
         let count = self.leaves.run(scanner, self.most - self.count)?;
         self.count += count;
@@ -265,7 +268,7 @@ impl<L: Leaves> Nesting<L> {
         count: usize,
     ) -> Result<(), JsonError> {
         match self.dims[level].replace(count) {
-            Some(before) if before != count => Err(scanner.error(format!(
+            Some(before) if before != count => Err(scanner.misfit(format!(
                 "the nested arrays are irregular: one has {before} elements, another {count}"
             ))),
             _ => Ok(()),
@@ -275,12 +278,7 @@ impl<L: Leaves> Nesting<L> {
 
 #[cold]
 fn explain_end(scanner: &Scanner<'_>) -> JsonError {
-    match scanner.rest.first() {
-        None => scanner.error("expected ',' or ']', but the text ends"),
-        Some(byte) => {
-            scanner.error(format!("expected ',' or ']', found '{}'", byte.escape_ascii()))
-        }
-    }
+    scanner.expected("',' or ']'")
 }
 
 #[cfg(test)]
@@ -345,7 +343,7 @@ mod tests {
         assert_eq!(error("[NaN]", DataType::Int64), "NaN is no element of INT64 at byte 1");
         assert_eq!(
             error("[\"a\"]", DataType::Fp32),
-            "expected an element of FP32, found '\\\"a\\\"' at byte 1"
+            "expected an element of FP32, found '\"a\"' at byte 1"
         );
         assert!(error("[1]", DataType::Fp16).contains("no JSON form"));
         assert_eq!(error("[2]", DataType::Bool), "2 is out of the range of BOOL at byte 1");

@@ -10,6 +10,8 @@ pub(crate) struct JsonError {
     pub(crate) at: usize,
     /// Lower-case text that says what was expected or found.
     pub(crate) what: Cow<'static, str>,
+    /// Whether it is JSON all the same, only not what is expected there.
+    pub(crate) is_json: bool,
 }
 
 impl fmt::Display for JsonError {
@@ -40,24 +42,48 @@ impl<'a> Scanner<'a> {
         self.whole - self.rest.len()
     }
 
-    /// An error at this place.
+    /// What is no JSON at this place.
     #[cold]
-    pub(crate) fn error(&self, what: impl Into<Cow<'static, str>>) -> JsonError {
-        JsonError { at: self.at(), what: what.into() }
+    pub(super) fn error(&self, what: impl Into<Cow<'static, str>>) -> JsonError {
+        JsonError { at: self.at(), what: what.into(), is_json: false }
     }
 
-    /// An error at the place where only `rest` is left.
+    /// What is JSON at this place, but does not fit.
     #[cold]
-    pub(super) fn error_at(&self, rest: &[u8], what: impl Into<Cow<'static, str>>) -> JsonError {
-        JsonError { at: self.whole - rest.len(), what: what.into() }
+    pub(crate) fn misfit(&self, what: impl Into<Cow<'static, str>>) -> JsonError {
+        JsonError { at: self.at(), what: what.into(), is_json: true }
     }
 
+    /// The cursor at the place where only `rest` is left.
+    pub(super) fn at_rest(&self, rest: &'a [u8]) -> Self {
+        Scanner { rest, ..*self }
+    }
+
+    /// Punctuation was expected here.
     #[cold]
-    fn expected(&self, what: &str) -> JsonError {
+    pub(super) fn expected(&self, what: &str) -> JsonError {
         match self.rest.first() {
             None => self.error(format!("expected {what}, but the text ends")),
-            Some(byte) => self.error(format!("expected {what}, found '{}'", byte.escape_ascii())),
+            Some(byte) => self.error(format!("expected {what}, found '{}'", shown(&[*byte]))),
         }
+    }
+
+    /// A value of some kind was expected here.
+    #[cold]
+    pub(super) fn expected_value(&self, what: &str) -> JsonError {
+        match self.value() {
+            Ok(found) => self.misfit(format!("expected {what}, found '{}'", shown(found))),
+            Err(error) if error.is_json => error,
+            Err(_) => self.expected(what),
+        }
+    }
+
+    /// The text of the value that stands here, if one does.
+    #[cold]
+    pub(super) fn value(&self) -> Result<&'a [u8], JsonError> {
+        let mut after = *self;
+        after.skip()?;
+        Ok(&self.rest[..self.rest.len() - after.rest.len()])
     }
 
     /// Skips white space and looks at the byte behind it; 0 at the end of the text.
@@ -93,7 +119,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn descend(&mut self) -> Result<(), JsonError> {
         match self.depth.checked_sub(1) {
             Some(depth) => self.depth = depth,
-            None => return Err(self.error("arrays and objects nest deeper than allowed")),
+            None => return Err(self.misfit("arrays and objects nest deeper than allowed")),
         }
         Ok(())
     }
@@ -111,12 +137,15 @@ impl<'a> Scanner<'a> {
         mut member: impl FnMut(&mut Self, &str) -> Result<(), E>,
     ) -> Result<(), E> {
         if !self.take(b'{') {
-            return Err(self.expected("'{'").into());
+            return Err(self.expected_value("'{'").into());
         }
         self.descend()?;
         if !self.take(b'}') {
             loop {
-                let key = self.string()?;
+                if !self.take(b'"') {
+                    return Err(self.expected("'\"'").into());
+                }
+                let key = self.string_behind_quote()?;
                 if !self.take(b':') {
                     return Err(self.expected("':'").into());
                 }
@@ -140,7 +169,7 @@ impl<'a> Scanner<'a> {
         mut item: impl FnMut(&mut Self) -> Result<(), E>,
     ) -> Result<(), E> {
         if !self.take(b'[') {
-            return Err(self.expected("'['").into());
+            return Err(self.expected_value("'['").into());
         }
         self.descend()?;
         if !self.take(b']') {
@@ -162,8 +191,13 @@ impl<'a> Scanner<'a> {
     /// Takes a string.
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         if !self.take(b'"') {
-            return Err(self.expected("'\"'"));
+            return Err(self.expected_value("a string"));
         }
+        self.string_behind_quote()
+    }
+
+    #[inline(always)]
+    fn string_behind_quote(&mut self) -> Result<Cow<'a, str>, JsonError> {
         let start = *self;
         let plain = self.rest.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20));
         match plain.map(|end| (end, self.rest[end])) {
@@ -255,7 +289,22 @@ impl<'a> Scanner<'a> {
         self.peek();
         let start = *self;
         super::Number::take(&mut self.rest)
-            .map_err(|_| start.expected(&format!("{what} as an unsigned integer")))
+            .map_err(|_| start.expected_value(&format!("{what} as an unsigned integer")))
+    }
+
+    /// Takes a number; `None` for one that is no integer of 64 bits.
+    pub(crate) fn integer(&mut self) -> Result<Option<i128>, JsonError> {
+        self.peek();
+        let (mut signed, mut unsigned) = (self.rest, self.rest);
+        if let Ok(number) = <i64 as super::Number>::take(&mut signed) {
+            self.rest = signed;
+            return Ok(Some(number.into()));
+        }
+        if let Ok(number) = <u64 as super::Number>::take(&mut unsigned) {
+            self.rest = unsigned;
+            return Ok(Some(number.into()));
+        }
+        self.skip().map(|()| None)
     }
 
     /// Takes `true` or `false`.
@@ -267,7 +316,7 @@ impl<'a> Scanner<'a> {
                 return Ok(value);
             }
         }
-        Err(self.expected(&format!("{what} as true or false")))
+        Err(self.expected_value(&format!("{what} as true or false")))
     }
 
     /// Takes any value and forgets it.
@@ -294,6 +343,23 @@ impl<'a> Scanner<'a> {
             Err(_) => Err(start.expected("a value")),
         }
     }
+}
+
+/// Text of a client's, cut and without control characters. Quotes stay as they are: whoever
+/// prints the message escapes them.
+pub(super) fn shown(text: &[u8]) -> String {
+    const SHOWN: usize = 32;
+    let mut shown = String::new();
+    for character in String::from_utf8_lossy(&text[..text.len().min(SHOWN)]).chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    if text.len() > SHOWN {
+        shown.push_str("...");
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -339,6 +405,19 @@ mod tests {
         assert_eq!(error.to_string(), "expected ',' or ']', found '}' at byte 11");
         let error = skip(br#"{"a": tru"#).expect_err("cut off");
         assert_eq!(error.to_string(), "expected a value, found 't' at byte 6");
+    }
+
+    #[test]
+    fn whole_tokens_are_shown() {
+        let dimension = |text: &str| {
+            let error = Scanner::new(text.as_bytes(), 1).unsigned("a dimension").unwrap_err();
+            (error.is_json, error.what.into_owned())
+        };
+        let found = |text| (true, format!("expected a dimension as an unsigned integer, {text}"));
+        assert_eq!(dimension("1.5,"), found("found '1.5'"));
+        assert_eq!(dimension("18446744073709551616]"), found("found '18446744073709551616'"));
+        assert_eq!(dimension("\"a \\\" b\"]"), found("found '\"a \\\" b\"'"));
+        assert!(!dimension("x").0);
     }
 
     #[test]

@@ -152,6 +152,10 @@ fn server(text: &mut Text, service: &Service, figures: &ServerFigures) {
         text.sample(name, &Labels::new(&[("phase", label)]), u64::from(phase == now));
     }
 
+    let name = "modelyard_ready";
+    text.family(name, Kind::Gauge, "1 while requests may be sent here, as /v2/health/ready says");
+    text.sample(name, &Labels::default(), u64::from(service.ready()));
+
     let name = "modelyard_model_ready";
     text.family(name, Kind::Gauge, "1 for each version that answers, 0 for one that does not");
     for entry in service.index() {

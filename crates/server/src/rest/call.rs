@@ -3,14 +3,13 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Response;
 use modelyard_serving::{Stage, Version};
 use modelyard_tensor::Rope;
 
 use super::App;
 use crate::error::wire;
-use crate::http::{Body, Frames, Refusal, read};
+use crate::http::{Body, Frames, Inbound, Refusal, read};
 use crate::io::Watch;
 
 /// One request: what its handler can see.
@@ -26,14 +25,11 @@ impl Call<'_> {
     pub(super) async fn receive<'v>(
         &self,
         version: &'v Version,
-        request: Request<Incoming>,
+        request: &mut Inbound,
     ) -> Result<Received<'v>, Refusal> {
         let body = match version.check_capacity() {
             Ok(()) => self.read(request).await,
-            Err(error) => {
-                self.watch.leaves_body_unread();
-                Err(error.into())
-            }
+            Err(error) => Err(error.into()),
         };
         let read_at = Instant::now();
         match body {
@@ -43,7 +39,7 @@ impl Call<'_> {
     }
 
     /// Reads a body.
-    pub(super) async fn read(&self, request: Request<Incoming>) -> Result<Body, Refusal> {
+    pub(super) async fn read(&self, request: &mut Inbound) -> Result<Body, Refusal> {
         read(request, self.app.limits(), &self.app.bodies, self.watch).await
     }
 

@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use modelyard_serving::{InferError, Service, Version};
@@ -30,7 +30,8 @@ use tracing::Instrument;
 use self::call::{Call, with_text};
 use self::routes::{Captures, Operation};
 use crate::access::{Access, REQUEST_ID};
-use crate::http::{Bodies, Coding, Frames, JSON, Refusal, accepted};
+use crate::http::{Bodies, Coding, Frames, Inbound, JSON, Refusal, accepted};
+use crate::identity::Missing;
 use crate::io::{Protocol, Traffic, Watch, figures};
 use crate::metrics;
 use crate::{Limits, ServerConfig, trace};
@@ -77,12 +78,18 @@ pub(crate) async fn answer(
 ) -> Result<Response<Frames>, Infallible> {
     let _under_way = watch.request();
     let call = Call { app, watch, arrived: Instant::now() };
-    let log = Access::begin(&request);
+    let log = Access::begin(&request, watch);
     let coding = accepted(request.headers());
     let request_id = request.headers().get(REQUEST_ID).cloned();
     let span = trace::span(&request);
-    let answered = dispatch(&call, request, protocol).instrument(span.clone()).await;
+    let mut request = Inbound::new(request);
+    let answered = dispatch(&call, &mut request, protocol).instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(Refusal::into_response);
+    let shared = request.head.version >= http::Version::HTTP_2;
+    request.leave(watch);
+    if !shared && watch.left_body_unread() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     trace::end(&span, response.status());
     if let Some(coding) = coding
         && response.body().len() >= app.limits().compress_from_bytes as u64
@@ -101,33 +108,26 @@ pub(crate) async fn answer(
 
 async fn dispatch(
     call: &Call<'_>,
-    request: Request<Incoming>,
+    request: &mut Inbound,
     protocol: Protocol,
 ) -> Result<Response<Frames>, Refusal> {
     let app = call.app;
-    let found = routes::find(request.method(), request.uri().path());
-    let (operation, captures) = found.inspect_err(|_| leave_body(call, &request))?;
+    let (operation, captures) = routes::find(&request.head.method, request.head.uri.path())?;
     if protocol == Protocol::Metrics && operation != Operation::Metrics {
-        leave_body(call, &request);
         return Err(InferError::not_found("only /metrics is answered on this port").into());
     }
     match operation {
         Operation::Infer => {
-            let version = app.resolve(&captures).inspect_err(|_| leave_body(call, &request))?;
+            let version = app.resolve(&captures)?;
             v2::infer(call, &version, request).await
         }
         Operation::Predict => {
-            let version = predict::resolve(app, &captures);
-            let version = version.inspect_err(|_| leave_body(call, &request))?;
+            let version = predict::resolve(app, &captures)?;
             predict::predict(call, &version, request).await
         }
         Operation::RepositoryIndex => v2::repository_index(call, request).await,
         Operation::RepositoryLoad | Operation::RepositoryUnload => {
-            leave_body(call, &request);
-            Err(Refusal::unimplemented(
-                "loading and unloading models on request is not offered: the models are those \
-                 that the server was started with",
-            ))
+            Err(Missing::Loading.error("loading and unloading models on request").into())
         }
         _ => about(app, operation, &captures),
     }
@@ -140,8 +140,8 @@ fn about(
     captures: &Captures<'_>,
 ) -> Result<Response<Frames>, Refusal> {
     match operation {
-        Operation::ServerLive => v2::health("live", app.service.live()),
-        Operation::ServerReady => v2::health("ready", app.service.ready()),
+        Operation::ServerLive => v2::server_live(&app.service),
+        Operation::ServerReady => v2::server_ready(&app.service),
         Operation::ServerMetadata => Ok(v2::server_metadata()),
         Operation::Models => Ok(v2::models(&app.service)),
         Operation::ModelMetadata => Ok(v2::model_metadata(&app.service, &*app.resolve(captures)?)),
@@ -169,13 +169,6 @@ fn text(body: impl Into<Frames>, content_type: HeaderValue) -> Response<Frames> 
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
-}
-
-/// Notes that a body, if there is one, is not read.
-fn leave_body(call: &Call<'_>, request: &Request<Incoming>) {
-    if !http_body::Body::is_end_stream(request.body()) {
-        call.watch.leaves_body_unread();
-    }
 }
 
 /// Undoes the percent-encoding of a segment.

@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::http::Refusal;
+use crate::identity::Missing;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,13 +124,26 @@ fn not_found(path: &str) -> Refusal {
         Some(route) if route.method == Method::GET => Refusal::method("GET, HEAD"),
         Some(route) => Refusal::method(route.method.as_str()),
         None => {
+            let missing = missing(path);
             let path: String = path.chars().take(SHOWN).collect();
+            if let Some(missing) = missing {
+                return missing.error(&path).into();
+            }
             modelyard_serving::InferError::not_found(format!(
                 "no such path '{path}', see /docs for those there are"
             ))
             .into()
         }
     }
+}
+
+/// What of Triton's a path would belong to that is not offered.
+fn missing(path: &str) -> Option<Missing> {
+    let below = path.strip_prefix("/v2/")?;
+    if below.starts_with("systemsharedmemory") || below.starts_with("cudasharedmemory") {
+        return Some(Missing::SharedMemory);
+    }
+    (below == "logging" || below.ends_with("trace/setting")).then_some(Missing::Settings)
 }
 
 /// Whether a path has this pattern; one slash more at the end is let pass.
@@ -179,6 +193,12 @@ mod tests {
             ["/", "", "/v2/models//infer", "/v3", "/v2/models/a/b/c", "//v2", "/predict/a/b"]
         {
             assert_eq!(status(Method::POST, path).status(), 404, "{path}");
+        }
+        for path in ["/v2/systemsharedmemory/region/r/register", "/v2/cudasharedmemory/status"] {
+            assert_eq!(status(Method::POST, path).status(), 501, "{path}");
+        }
+        for path in ["/v2/logging", "/v2/trace/setting", "/v2/models/a/trace/setting"] {
+            assert_eq!(status(Method::GET, path).status(), 501, "{path}");
         }
         let refused = status(Method::GET, "/v2/models/a/infer");
         assert_eq!(

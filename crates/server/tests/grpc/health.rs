@@ -1,5 +1,7 @@
 //! `grpc.health.v1` and server reflection.
 
+use std::time::Duration;
+
 use modelyard_serving::Phase;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -48,6 +50,28 @@ async fn watchers_are_told_of_changes() {
     let mut unknown = client.watch(of("none")).await.unwrap().into_inner();
     let status = unknown.message().await.unwrap().unwrap().status();
     assert_eq!(status, ServingStatus::ServiceUnknown);
+}
+
+#[tokio::test]
+async fn draining_does_not_wait_for_watchers() {
+    let mut server = TestServer::start();
+    let mut client = HealthClient::new(server.channel().await);
+    let mut watched = client.watch(of("")).await.unwrap().into_inner();
+    assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    server.service.set_phase(Phase::Draining);
+    let (finished, took) = server.stop().await;
+    assert!(finished && took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    assert_eq!(watched.message().await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn draining_does_not_wait_for_silent_connections() {
+    let mut server = TestServer::start();
+    let _silent = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    while server.metric("modelyard_connections ").await < 2 {}
+    let (finished, took) = server.stop().await;
+    assert!(finished && took < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test]

@@ -147,6 +147,7 @@ async fn calls_are_logged_and_go_on_with_the_callers_trace() {
     let access = line_with(&["\"target\":\"access\"", "logged-1"]).await;
     assert_eq!(access["fields"]["path"], "/inference.GRPCInferenceService/ModelInfer");
     assert_eq!(access["fields"]["status"], "UNAVAILABLE");
+    assert!(access["fields"]["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{access}");
 
     let closed = line_with(&["\"message\":\"close\"", traceparent]).await;
     assert_eq!(closed["target"], modelyard_server::trace::TARGET);

@@ -64,6 +64,15 @@ impl TestServer {
         line.unwrap_or_else(|| panic!("no {name} in {page}")).trim().parse().unwrap()
     }
 
+    /// Stops with 20 s of grace; tells whether all finished, and how long it took.
+    pub(crate) async fn stop(&mut self) -> (bool, Duration) {
+        let running = self.running.take().unwrap();
+        let started = std::time::Instant::now();
+        let shutdown = move || running.shutdown(Duration::from_secs(20));
+        let finished = tokio::task::spawn_blocking(shutdown).await.unwrap();
+        (finished, started.elapsed())
+    }
+
     pub(crate) async fn channel(&self) -> Channel {
         let endpoint = Endpoint::try_from(format!("http://{}", self.address())).unwrap();
         endpoint.connect().await.unwrap()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use modelyard_server::grpc::proto::ModelInferRequest;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 use tonic::codec::CompressionEncoding;
 
 use crate::server::{TestServer, check_echo, echo_request};
@@ -53,6 +54,21 @@ async fn an_error_leaves_the_stream_open() {
     check_echo(&answer.infer_response.unwrap(), "again", values(3));
     drop(sender);
     assert!(answers.message().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn draining_ends_idle_streams() {
+    let mut server = TestServer::start();
+    let (sender, receiver) = mpsc::channel(4);
+    let call = server.client().await.model_stream_infer(ReceiverStream::new(receiver)).await;
+    let mut answers = call.unwrap().into_inner();
+    sender.send(echo_request("last", values(1))).await.unwrap();
+    let answer = answers.message().await.unwrap().unwrap();
+    check_echo(&answer.infer_response.unwrap(), "last", values(1));
+    let (finished, took) = server.stop().await;
+    assert!(finished && took < Duration::from_secs(5), "{took:?}");
+    let status = answers.message().await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "the server is stopping"));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Metadata, statistics, index, metrics, documents.
 
-use modelyard_serving::Phase;
+use modelyard_serving::{Phase, VersionState};
 use serde_json::json;
 
 use crate::{Bench, Client};
@@ -17,11 +17,30 @@ fn the_server_says_what_it_is_and_how() {
     bench.service.set_phase(Phase::Draining);
     assert_eq!(bench.get("/v2/health/live").status, 200);
     let response = bench.get("/v2/health/ready");
-    response.check_error(503, &["not ready"]);
+    response.check_error(503, &["not ready", "draining"]);
     assert!(response.header("retry-after").is_some());
     assert_eq!(bench.get("/v2/models/digits/ready").status, 503);
     // Draining is said, not done: whoever comes is still answered.
     bench.check_alive();
+}
+
+#[test]
+fn strict_readiness_says_which_model_is_missing() {
+    let bench = Bench::serve(crate::models::service_with(true), |_| {});
+    let ready = || {
+        let page = bench.get("/metrics").text();
+        page.lines().any(|line| line == "modelyard_ready 1")
+    };
+    let response = bench.get("/v2/health/ready");
+    response.check_error(503, &["strict readiness", "1 version ", "'broken' 3 (UNAVAILABLE)"]);
+    // Waiting does not help.
+    assert_eq!(response.header("retry-after"), None);
+    assert!(!ready());
+    bench.service.set_version("broken", 3, VersionState::Loading);
+    assert!(bench.get("/v2/health/ready").header("retry-after").is_some());
+    let other = Bench::start();
+    let page = other.get("/metrics").text();
+    assert!(page.contains("\nmodelyard_ready 1\n"), "{page}");
 }
 
 #[test]

@@ -76,19 +76,19 @@ fn numbers_that_do_not_fit_are_refused() {
 #[test]
 fn huge_shapes_cost_nothing() {
     let bench = Bench::start();
-    for shape in [
-        json!([4_000_000_000u64, 4_000_000_000u64, 4_000_000_000u64]),
-        json!([1u64 << 40]),
-        json!([u64::MAX, 2]),
+    for (shape, status) in [
+        (json!([4_000_000_000u64, 4_000_000_000u64, 4_000_000_000u64]), 400),
+        (json!([1u64 << 40]), 413),
+        (json!([u64::MAX, 2]), 400),
     ] {
         let with_data =
             json!({ "name": "pixels", "shape": shape, "datatype": "FP32", "data": [1, 2] });
-        post(&bench, with_data).check_error(413, &["elements"]);
+        post(&bench, with_data).check_error(status, &["elements"]);
         let json = json!({ "inputs": [{
             "name": "pixels", "shape": shape, "datatype": "FP32",
             "parameters": { "binary_data_size": 8 },
         }] });
-        bench.post_binary(DIGITS, &json.to_string(), &[0; 8]).check_error(413, &["elements"]);
+        bench.post_binary(DIGITS, &json.to_string(), &[0; 8]).check_error(status, &["elements"]);
     }
     let dims = json!(vec![1; 1000]);
     post(&bench, json!({ "name": "pixels", "shape": dims, "datatype": "FP32", "data": [1] }))
@@ -107,11 +107,16 @@ fn binary_that_lies_about_its_length_is_refused() {
         .to_string()
     };
     bench.post_binary(DIGITS, &json(16), &[0; 15]).check_error(400, &["16", "15"]);
-    bench.post_binary(DIGITS, &json(16), &[0; 17]).check_error(400, &["1 bytes", "follow"]);
+    bench
+        .post_binary(DIGITS, &json(16), &[0; 17])
+        .check_error(400, &["1 byte more", "binary_data_size"]);
     bench.post_binary(DIGITS, &json(12), &[0; 12]).check_error(400, &["12", "16"]);
     bench.post_binary(DIGITS, &json(u64::MAX), &[0; 16]).check_error(400, &["only 16 bytes"]);
     bench.post_binary(DIGITS, "", &[0; 15]).check_error(400, &["15 bytes"]);
     let body = json(16);
+    let headers = [("Inference-Header-Content-Length", "+5")];
+    let response = bench.client().request("POST", DIGITS, &headers, body.as_bytes());
+    response.check_error(400, &["'+5'", "number of bytes"]);
     for length in ["999999999", "18446744073709551616", "-1", "x", "5", "1e2"] {
         let headers = [("Inference-Header-Content-Length", length)];
         let response = bench.client().request("POST", DIGITS, &headers, body.as_bytes());
@@ -125,6 +130,63 @@ fn binary_that_lies_about_its_length_is_refused() {
         response.check_error(400, &["'x'", "BYTES"]);
     }
     bench.check_alive();
+}
+
+#[test]
+fn valid_json_is_not_called_invalid() {
+    let bench = Bench::start();
+    let half = json!({ "name": "x", "shape": [1, 1], "datatype": "FP16", "data": [1] });
+    let half = bench.post("/v2/models/echo_fp16/infer", json!({ "inputs": [half] }).to_string());
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let with = |shape: &str, data: &str| {
+        let body = format!(
+            r#"{{"inputs":[{{"name":"pixels","shape":{shape},"datatype":"FP32","data":{data}}}]}}"#
+        );
+        bench.post(DIGITS, body)
+    };
+    for (refused, word) in [
+        (half, "input 'x': FP16"),
+        (with("[1,4]", &deep), "input 'pixels': arrays and objects nest"),
+        (with("[1,4]", "[1,2,3,1e39]"), "input 'pixels': 1e39 is out"),
+        (with("[1,4]", "[[1,2],[3]]"), "input 'pixels': the nested arrays are irregular"),
+        (with("[1,4]", "[1,2,3,\"4\"]"), "found '\"4\"'"),
+        (with("[1,1.5]", "[1]"), "found '1.5'"),
+        (with("[18446744073709551616]", "[1]"), "found '18446744073709551616'"),
+        (bench.post(DIGITS, r#"{"id":5}"#), "expected a string, found '5'"),
+    ] {
+        refused.check_error(400, &[word, "at byte "]);
+        assert!(!refused.text().contains("invalid JSON"), "{}", refused.text());
+    }
+    with("[1,4]", "[1,2,3,tru]").check_error(400, &["invalid JSON", "found 'tru'"]);
+    bench.post("/predict/digits", "{\"image\" 1}").check_error(400, &["invalid JSON"]);
+}
+
+#[test]
+fn what_is_not_offered_says_so_and_what_to_do() {
+    let bench = Bench::start();
+    let with = |parameters: Value, input: Value, output: Value| {
+        let body = json!({
+            "parameters": parameters,
+            "inputs": [{ "name": "pixels", "shape": [1, 4], "datatype": "FP32",
+                         "parameters": input, "data": [1, 2, 3, 4] }],
+            "outputs": [{ "name": "scores", "parameters": output }],
+        });
+        bench.post(DIGITS, body.to_string())
+    };
+    let none = || json!({});
+    let region = || json!({ "shared_memory_region": "r" });
+    with(json!({ "sequence_id": 5 }), none(), none()).check_error(501, &["sequence batching"]);
+    with(none(), region(), none()).check_error(501, &["input 'pixels'", "in the request"]);
+    with(none(), none(), region()).check_error(501, &["output 'scores'", "from the answer"]);
+    with(json!({ "triton_x": 1 }), none(), none()).check_error(400, &["'triton_x'"]);
+    with(json!({ "timeout": 1.5 }), none(), none()).check_error(400, &["'timeout'", "integer"]);
+    let harmless = json!({
+        "sequence_id": 0, "sequence_start": false, "sequence_end": false, "own": [1],
+        "triton_enable_empty_final_response": true, "priority": 2, "timeout": 60_000_000,
+    });
+    assert_eq!(with(harmless, none(), none()).status, 200);
+    bench.get("/v2/systemsharedmemory/status").check_error(501, &["instead of shared memory"]);
+    bench.post("/v2/trace/setting", "{}").check_error(501, &["configured at the start"]);
 }
 
 #[test]
@@ -157,14 +219,14 @@ fn broken_json_is_refused() {
 fn bombs_and_unknown_codings_are_refused() {
     let bench = Bench::with(|limits| limits.decompressed_bytes = 1 << 20);
     let mut bomb = Vec::new();
-    let zeros = std::io::repeat(b' ').take(100 << 20);
+    let zeros = std::io::repeat(b' ').take(8 << 20);
     flate2::read::GzEncoder::new(zeros, flate2::Compression::best())
         .read_to_end(&mut bomb)
         .unwrap();
     let post = |coding: &str, body: &[u8]| {
         bench.client().request("POST", DIGITS, &[("Content-Encoding", coding)], body)
     };
-    post("gzip", &bomb).check_error(413, &["gzip"]);
+    post("gzip", &bomb).check_error(413, &["gzip", "1048576", "limits.decompressed_bytes"]);
     post("gzip", b"not gzip").check_error(400, &["gzip"]);
     post("deflate", &bomb).check_error(400, &["deflate"]);
     let response = post("br", b"{}");
@@ -179,10 +241,13 @@ fn bodies_over_the_limit_are_refused_before_they_are_read() {
     // All of a large body is on its way: the answer must not be lost in a reset.
     let response = bench.post(DIGITS, vec![b' '; 8 << 20]);
     response.check_error(413, &["1000"]);
+    assert_eq!(response.header("connection"), Some("close"));
     let mut client = bench.client();
     client.send(format!("POST {DIGITS} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"));
     client.send(format!("800\r\n{}\r\n0\r\n\r\n", " ".repeat(2048)));
-    client.read(false).unwrap().check_error(413, &["1000"]);
+    let response = client.read(false).unwrap();
+    response.check_error(413, &["1000"]);
+    assert_eq!(response.header("connection"), Some("close"));
     bench.check_alive();
 }
 

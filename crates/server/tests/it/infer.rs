@@ -208,6 +208,19 @@ fn the_best_classes_are_named() {
     assert_eq!(json["outputs"][0], expected);
 }
 
+/// As over gRPC: where the model takes batches, each row of an output is classified for itself.
+#[test]
+fn a_row_of_one_number_has_one_class() {
+    let bench = Bench::start();
+    let body = json!({
+        "inputs": [{ "name": "x", "shape": [2], "datatype": "FP32", "data": [0.5, 2] }],
+        "outputs": [{ "name": "y", "parameters": { "classification": 1 } }],
+    });
+    let json = bench.post("/v2/models/line/infer", body.to_string()).json();
+    assert_eq!(json["outputs"][0]["shape"], json!([2, 1]), "{json}");
+    assert_eq!(json["outputs"][0]["data"], json!(["0.500000:0", "2.000000:0"]));
+}
+
 #[test]
 fn bodies_are_coded_both_ways() {
     use std::io::Read;
@@ -233,6 +246,31 @@ fn bodies_are_coded_both_ways() {
         .unwrap();
         assert!(text.contains("[1.0,2.0,3.0]"), "{text}");
     }
+}
+
+/// Deflate makes up to a thousand bytes of one: a tensor of zeros is no attack.
+#[test]
+fn a_compressed_tensor_of_zeros_is_taken() {
+    use std::io::Read;
+    let bench = Bench::start();
+    let mut coded = Vec::new();
+    let zeros = std::io::repeat(0).take(602_112);
+    flate2::read::GzEncoder::new(zeros, flate2::Compression::best())
+        .read_to_end(&mut coded)
+        .unwrap();
+    let headers = [("Content-Encoding", "gzip"), ("Inference-Header-Content-Length", "0")];
+    let path = "/v2/models/echo_uint8/infer";
+    let response = bench.client().request("POST", path, &headers, &coded);
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.parts().1.len(), 602_112);
+}
+
+#[test]
+fn a_client_that_likes_no_coding_better_gets_none() {
+    let bench = Bench::with(|limits| limits.compress_from_bytes = 1);
+    let accept = [("Accept-Encoding", "gzip;q=0.2, identity;q=1")];
+    let response = bench.client().request("GET", "/v2", &accept, b"");
+    assert_eq!(response.header("content-encoding"), None);
 }
 
 #[test]

@@ -91,6 +91,14 @@ fn headers_beyond_the_limits_are_refused() {
     assert_eq!(response.status, 431);
     let many: Vec<(&str, &str)> = (0..100).map(|_| ("a", "b")).collect();
     assert_eq!(bench.client().request("GET", "/v2", &many, b"").status, 431);
+    let two_lengths = [("Content-Length", "1"), ("Content-Length", "2")];
+    assert_eq!(bench.client().request("GET", "/v2", &two_lengths, b"").status, 400);
+    // Answered by the HTTP library, and counted all the same.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let refused = "modelyard_responses_total{protocol=\"http\",status=\"4xx\"} 3\n";
+    while !bench.get("/metrics").text().contains(refused) {
+        assert!(Instant::now() < deadline, "{}", bench.get("/metrics").text());
+    }
     bench.check_alive();
 }
 
@@ -120,6 +128,67 @@ fn all_bodies_together_are_bounded() {
     // What a body took is free again once it is answered: one after another there is room.
     (0..4).for_each(|_| post(400 << 10).check_error(400, &["found 'x'"]));
     bench.check_alive();
+}
+
+/// As load tests and proxies do it: every caller keeps its connection.
+#[test]
+fn refused_callers_keep_their_connections() {
+    const CALLERS: usize = 16;
+    let bench = Bench::start();
+    let call = || {
+        let mut client = bench.client();
+        let body = vec![0; 600_000];
+        let statuses = (0..8).map(|_| {
+            let headers = [("Inference-Header-Content-Length", "0")];
+            let response = client.request("POST", "/v2/models/busy/infer", &headers, &body);
+            assert_eq!(response.header("connection"), None);
+            response.status
+        });
+        statuses.collect::<Vec<u16>>()
+    };
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(call)).collect();
+        callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect()
+    });
+    let count = |wanted: u16| statuses.iter().filter(|&&status| status == wanted).count();
+    assert!(count(200) > 0 && count(429) > 0, "{statuses:?}");
+    assert_eq!(count(200) + count(429), statuses.len(), "{statuses:?}");
+}
+
+#[test]
+fn a_refusal_does_not_wait_for_the_body() {
+    let bench = Bench::start();
+    let mut client = bench.client();
+    for path in ["/nowhere", "/v2/models/none/infer", "/v2/repository/models/digits/load"] {
+        client.send(format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 9000\r\n\r\n"));
+        let response = client.read(false).unwrap();
+        assert!([404, 501].contains(&response.status), "{path}");
+        client.send([b'x'; 9000]);
+    }
+    // What is never read because it has no meaning does not hurt either.
+    let answer = client.request("GET", "/v2", &[("Content-Length", "9000")], &[b'x'; 9000]);
+    assert_eq!(answer.status, 200);
+    assert_eq!(client.request("GET", "/v2", &[], b"").status, 200);
+    // Who asks before it sends may leave it at that.
+    client.send("POST /nowhere HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n");
+    client.send("content-length: 9000\r\n\r\n");
+    assert_eq!(client.read(false).unwrap().header("connection"), Some("close"));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn draining_does_not_wait_for_who_says_nothing() {
+    let bench = Bench::start();
+    let mut silent = bench.client();
+    let mut hesitant = bench.client();
+    hesitant.send("P");
+    while bench.running.connections() < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let started = Instant::now();
+    assert!(bench.running.shutdown(Duration::from_secs(20)));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(silent.is_closed() && hesitant.is_closed());
 }
 
 #[test]

@@ -39,6 +39,11 @@ impl Bench {
 
     /// With limits of its own.
     pub(crate) fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        Bench::serve(models::service(), change)
+    }
+
+    /// With models of its own.
+    pub(crate) fn serve(service: Arc<Service>, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
         let free = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -50,7 +55,6 @@ impl Bench {
             default_model: None,
             limits,
         };
-        let service = models::service();
         let running = Server::start(config, service.clone()).unwrap();
         Bench { service, running }
     }

@@ -46,7 +46,12 @@ fn copy(input: &TensorView<'_>) -> Tensor {
 
 /// Every model: see the table in the function.
 pub(crate) fn service() -> Arc<Service> {
-    let service = Service::new(ServiceConfig { threads: 1, strict_readiness: false }).unwrap();
+    service_with(false)
+}
+
+/// The same, ready only when every model is.
+pub(crate) fn service_with(strict_readiness: bool) -> Arc<Service> {
+    let service = Service::new(ServiceConfig { threads: 1, strict_readiness }).unwrap();
     for data_type in DataType::ALL {
         // Gives back what it gets.
         let name = format!("echo_{}", data_type.name().to_lowercase());
@@ -73,6 +78,12 @@ pub(crate) fn service() -> Arc<Service> {
         ],
     };
     add(&service, "pair", signature, |inputs| inputs.iter().map(copy).collect());
+    // One number a row.
+    let signature = Signature {
+        inputs: vec![spec("x", DataType::Fp32, &[-1])],
+        outputs: vec![spec("y", DataType::Fp32, &[-1])],
+    };
+    add(&service, "line", signature, |inputs| vec![copy(&inputs[0])]);
     // Takes its time over a seven.
     let signature = Signature {
         inputs: vec![spec("x", DataType::Fp32, &[-1, 1])],
@@ -82,6 +93,15 @@ pub(crate) fn service() -> Arc<Service> {
         if inputs[0].values() == Some(&[7.0f32]) {
             std::thread::sleep(Duration::from_millis(300));
         }
+        vec![copy(&inputs[0])]
+    });
+    // Takes 5 ms for anything, and lets two requests wait.
+    let signature = Signature {
+        inputs: vec![spec("x", DataType::Fp32, &[1, -1])],
+        outputs: vec![spec("y", DataType::Fp32, &[1, -1])],
+    };
+    add(&service, "busy", signature, |inputs| {
+        std::thread::sleep(Duration::from_millis(5));
         vec![copy(&inputs[0])]
     });
     service.set_version("broken", 3, VersionState::Unavailable("the file is no model".into()));
@@ -98,7 +118,10 @@ fn add(service: &Service, name: &str, signature: Signature, run: Run) {
         let session = Box::new(Fake { signature: signature.clone(), run });
         Ok(Loaded { session, engine: "fake", time: Duration::ZERO, bytes: 0 })
     };
-    let config = ModelConfig::default();
+    let mut config = ModelConfig::default();
+    if name == "busy" {
+        config.queue.max_requests = 2;
+    }
     let model = name.to_owned();
     let spec = VersionSpec { model, number: 1, config, labels, load: Box::new(load) };
     let version = Arc::new(Version::load(spec).unwrap());

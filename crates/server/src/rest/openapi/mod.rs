@@ -18,7 +18,12 @@ only.
 
 Bodies may be coded with gzip or deflate (Content-Encoding); answers are coded when \
 Accept-Encoding asks for it and they are large enough. Every error is an object with the member \
-error. 429 and 503 carry Retry-After. A header x-request-id comes back as it was sent.";
+error. 429 carries Retry-After, and so does 503 where waiting may help. A header x-request-id comes \
+back as it was sent.
+
+What is no HTTP at all (a malformed or ambiguous header: 400; too long a one: 431 or 414) is \
+answered without a body, and the connection is closed. Triton's paths for shared memory, tracing \
+and logging are answered with 501.";
 
 /// The document as text.
 pub(super) fn document() -> Bytes {
@@ -190,12 +195,14 @@ fn predict() -> Description {
         tag: "predict",
         description: "An object with one member an input of the model: its name, or, for models \
                       with one input, also image (the same) or instances (always a list of \
-                      examples). The value is one example or a list of them; nested as the \
+                      examples). instances may also be a list of objects, one an example, with \
+                      one member an input. The value is one example or a list of them; nested as the \
                       model's shape is, or each example flat.\n\nFor one example, prediction is \
                       what the model gives for it; for a list of examples, a list of that. With \
                       several outputs it is an object of them by name.\n\nclass is the position \
                       of the largest element, for models whose only output is a row of two or \
-                      more floats an example; label is its name, where the model has labels.",
+                      more floats an example, or null where all are NaN; label is its name, where \
+                      the model has labels.",
         request: Some(json!({ "required": true, "content": request })),
         answer,
         errors: BODY,

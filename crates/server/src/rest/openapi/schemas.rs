@@ -111,14 +111,18 @@ fn predict() -> Value {
         { "type": ["number", "boolean", "string"] },
         reference("Data"),
     ] });
-    let class = json!({ "anyOf": [count(), { "type": "array", "items": count() }] });
+    let class = json!({ "type": ["integer", "null"], "minimum": 0 });
+    let class = json!({ "anyOf": [class, { "type": "array", "items": class }] });
     let label = json!({ "type": ["string", "null"] });
     let label = json!({ "anyOf": [label, { "type": "array", "items": label }] });
     let by_name = json!({ "type": "object", "additionalProperties": value });
+    let row = json!({ "type": "object", "additionalProperties": value });
+    let rows = json!({ "type": "array", "items": row });
     json!({
         "PredictRequest": {
             "type": "object",
             "minProperties": 1,
+            "properties": { "instances": { "anyOf": [value, rows] } },
             "additionalProperties": value,
         },
         "PredictResponse": object(1, [

@@ -108,42 +108,51 @@ fn classes(out: &mut Vec<u8>, version: &Version, form: Form, output: &Tensor) {
         (&[_, columns], DataType::Fp32 | DataType::Fp64) if columns >= 2 => columns,
         _ => return,
     };
-    let classes: smallvec::SmallVec<[usize; 8]> = match output.data_type() {
+    let classes: smallvec::SmallVec<[Option<usize>; 8]> = match output.data_type() {
         DataType::Fp32 => rows(output.data(), columns, |bytes| f32::from_le_bytes(bytes).into()),
         _ => rows(output.data(), columns, f64::from_le_bytes),
     };
     out.extend_from_slice(b",\"class\":");
-    list(out, form, &classes, json::number);
+    list(out, form, &classes, |out, class| match class {
+        Some(class) => json::number(out, class),
+        None => out.extend_from_slice(b"null"),
+    });
     if let Some(labels) = version.labels().first().and_then(Option::as_ref) {
         out.extend_from_slice(b",\"label\":");
-        list(out, form, &classes, |out, class| match labels.get(class) {
+        list(out, form, &classes, |out, class| match class.and_then(|class| labels.get(class)) {
             Some(label) => json::string(out, label),
             None => out.extend_from_slice(b"null"),
         });
     }
 }
 
-/// The position of the largest element of each row; the first of equal ones.
-fn rows<const N: usize, C: FromIterator<usize>>(
+/// The position of the largest element of each row; the first of equal ones; none where all are
+/// NaN.
+fn rows<const N: usize, C: FromIterator<Option<usize>>>(
     data: &[u8],
     columns: usize,
     value: impl Fn([u8; N]) -> f64,
 ) -> C {
     let (elements, _) = data.as_chunks::<N>();
     let largest = |row: &[[u8; N]]| {
-        let mut best = (0, f64::NEG_INFINITY);
+        let mut best: Option<(usize, f64)> = None;
         for (index, bytes) in row.iter().enumerate() {
             let value = value(*bytes);
-            if value > best.1 {
-                best = (index, value);
+            if !value.is_nan() && best.is_none_or(|(_, best)| value > best) {
+                best = Some((index, value));
             }
         }
-        best.0
+        best.map(|(index, _)| index)
     };
     elements.chunks_exact(columns).map(largest).collect()
 }
 
-fn list(out: &mut Vec<u8>, form: Form, classes: &[usize], print: impl Fn(&mut Vec<u8>, usize)) {
+fn list(
+    out: &mut Vec<u8>,
+    form: Form,
+    classes: &[Option<usize>],
+    print: impl Fn(&mut Vec<u8>, Option<usize>),
+) {
     if let (Form::Single, [only]) = (form, classes) {
         return print(out, *only);
     }
@@ -185,8 +194,12 @@ mod tests {
     #[test]
     fn the_largest_element_is_the_class() {
         let values = [0.1f32, 0.7, 0.7, f32::NAN, 0.2, 0.0, f32::NAN, f32::NAN, f32::NAN];
-        let classes: Vec<usize> =
+        let classes: Vec<Option<usize>> =
             rows(bytemuck::cast_slice(&values), 3, |bytes| f32::from_le_bytes(bytes).into());
-        assert_eq!(classes, [1, 1, 0]);
+        assert_eq!(classes, [Some(1), Some(1), None]);
+        let lowest = [f32::NAN, f32::NEG_INFINITY, f32::NEG_INFINITY];
+        let classes: Vec<Option<usize>> =
+            rows(bytemuck::cast_slice(&lowest), 3, |bytes| f32::from_le_bytes(bytes).into());
+        assert_eq!(classes, [Some(1)]);
     }
 }

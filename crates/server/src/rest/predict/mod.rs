@@ -2,25 +2,27 @@
 //!
 //! The request is an object with one member an input: the input's name, or for models with one
 //! input also `image` (the same), or `instances` (always a list of examples). Its value is one
-//! example or a list of them, nested or each flat; no datatype, no shape. The answer is
+//! example or a list of them, nested or each flat; no datatype, no shape. For any model
+//! `instances` may also be a list of objects, one an example, with one member an input
+//! (`{"instances": [{"a": ..., "b": ...}, ...]}`). The answer is
 //! `{"prediction": ..., "class": ..., "label": ...}`: for one example what the model gives for
 //! it, for a list of examples a list of that under each member.
 //!
 //! * `prediction` is the output, nested by its shape; with several outputs an object of them by
 //!   name.
 //! * `class` is the position of the largest element, for models whose only output is one row of
-//!   two or more floats an example; NaN counts as the smallest.
+//!   two or more floats an example. NaN is never the largest; `null` for a row of nothing else.
 //! * `label` is the name of that class, where the model has labels; `null` where it has none for
-//!   this class.
+//!   this class, or there is no class.
 
 mod decode;
 mod encode;
+mod rows;
 mod shape;
 
 use std::sync::Arc;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Response;
 use modelyard_serving::{InferError, InferRequest, RequestOptions, Version};
 use smallvec::SmallVec;
 
@@ -28,7 +30,7 @@ use self::decode::decode;
 use self::encode::encode;
 use super::routes::Captures;
 use super::{App, Call, with_text};
-use crate::http::{Frames, Refusal};
+use crate::http::{Frames, Inbound, Refusal};
 
 /// The version that a path means: the named model, the default one, or the only one.
 pub(super) fn resolve(app: &App, captures: &Captures<'_>) -> Result<Arc<Version>, Refusal> {
@@ -53,7 +55,7 @@ pub(super) fn resolve(app: &App, captures: &Captures<'_>) -> Result<Arc<Version>
 pub(super) async fn predict(
     call: &Call<'_>,
     version: &Arc<Version>,
-    request: Request<Incoming>,
+    request: &mut Inbound,
 ) -> Result<Response<Frames>, Refusal> {
     let received = call.receive(version, request).await?;
     let arrived = std::time::Instant::now();

@@ -74,7 +74,8 @@ fn fixed(dims: &[Dim]) -> Option<Shape> {
         .collect()
 }
 
-fn with_rows(rows: usize, example: &[usize]) -> Shape {
+/// The shape of `rows` examples.
+pub(super) fn with_rows(rows: usize, example: &[usize]) -> Shape {
     std::iter::once(rows).chain(example.iter().copied()).collect()
 }
 

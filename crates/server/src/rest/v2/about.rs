@@ -2,14 +2,15 @@
 //!
 //! Cold paths: bodies are built as documents.
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use modelyard_serving::{BatchStats, CountAndTime, InferError, Service, Version};
+use http::Response;
+use modelyard_serving::{
+    BatchStats, CountAndTime, IndexEntry, InferError, Phase, Service, Version,
+};
 use modelyard_tensor::TensorSpec;
 use serde_json::{Value, json};
 
 use crate::grpc::model_config;
-use crate::http::{Frames, JSON, Refusal};
+use crate::http::{Frames, Inbound, JSON, Refusal};
 use crate::identity;
 use crate::json::{JsonError, Scanner};
 use crate::rest::routes::Captures;
@@ -19,12 +20,48 @@ fn document(value: &Value) -> Response<Frames> {
     text(value.to_string().into_bytes(), JSON)
 }
 
-/// Yes with status 200, no with 503. Clients look at the status only; the body is KServe's.
-pub(in crate::rest) fn health(what: &str, yes: bool) -> Result<Response<Frames>, Refusal> {
-    if yes {
-        return Ok(document(&json!({ what: true })));
+/// `GET /v2/health/live`. Clients look at the status only; the body is KServe's.
+pub(in crate::rest) fn server_live(service: &Service) -> Result<Response<Frames>, Refusal> {
+    match service.live() {
+        true => Ok(document(&json!({ "live": true }))),
+        false => Err(InferError::unavailable("the server is not live").into()),
     }
-    Err(InferError::unavailable(format!("the server is not {what}")).into())
+}
+
+/// `GET /v2/health/ready`.
+pub(in crate::rest) fn server_ready(service: &Service) -> Result<Response<Frames>, Refusal> {
+    if service.ready() {
+        return Ok(document(&json!({ "ready": true })));
+    }
+    let why = match service.phase() {
+        Phase::Starting => "it is starting",
+        Phase::Ready => return Err(incomplete(&service.index())),
+        Phase::Draining => "it is draining",
+        Phase::Stopped => "it has stopped",
+    };
+    Err(InferError::unavailable(format!("the server is not ready: {why}")).into())
+}
+
+/// Strict readiness asks for every version; these are not all there.
+fn incomplete(index: &[IndexEntry]) -> Refusal {
+    const SHOWN: usize = 8;
+    let absent: Vec<&IndexEntry> = index.iter().filter(|entry| entry.state != "READY").collect();
+    let text =
+        |entry: &&IndexEntry| format!("'{}' {} ({})", entry.model, entry.version, entry.state);
+    let shown: Vec<String> = absent.iter().take(SHOWN).map(text).collect();
+    let more = absent.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let versions = if absent.len() == 1 { "version does" } else { "versions do" };
+    let refusal = Refusal::from(InferError::unavailable(format!(
+        "the server is not ready: strict readiness asks for every model, but {} {versions} not \
+         answer: {}{more}",
+        absent.len(),
+        shown.join(", ")
+    )));
+    match absent.iter().any(|entry| entry.state == "LOADING") {
+        true => refusal,
+        false => refusal.for_good(),
+    }
 }
 
 /// `GET /v2`.
@@ -149,7 +186,7 @@ fn figure(figure: CountAndTime) -> Value {
 /// `POST /v2/repository/index`. Clients post it with an empty body, or none at all.
 pub(in crate::rest) async fn repository_index(
     call: &Call<'_>,
-    request: Request<Incoming>,
+    request: &mut Inbound,
 ) -> Result<Response<Frames>, Refusal> {
     let body = call.read(request).await?;
     let depth = call.app.limits().json_depth;

@@ -9,8 +9,9 @@ use smallvec::SmallVec;
 
 use crate::Limits;
 use crate::http::Refusal;
-use crate::json::{Array, Bounds, Scanner, array};
-use crate::options;
+use crate::json::{Array, Bounds, JsonError, Scanner, array};
+use crate::options::{self, Value};
+use crate::wording::{bytes, check_elements, is_shared_memory, names, shared_memory, unknown};
 
 /// More dimensions than any model has.
 const MOST_DIMS: usize = 32;
@@ -173,18 +174,8 @@ impl Decoder<'_> {
     fn parameter(&mut self, scanner: &mut Scanner<'_>, key: &str) -> Result<(), Refusal> {
         match key {
             "binary_data_output" => self.reply.binary = scanner.boolean("binary_data_output")?,
-            "priority" => {
-                self.options.priority = options::priority(scanner.unsigned("priority")?);
-            }
-            "timeout" => {
-                let timeout = scanner.unsigned("timeout (in microseconds)")?;
-                let (deadline, arrived) = (self.options.deadline, self.options.arrived);
-                self.options.deadline = options::deadline(deadline, arrived, timeout);
-            }
-            "sequence_id" | "sequence_start" | "sequence_end" => {
-                return Err(Refusal::unimplemented(format!(
-                    "parameter '{key}': sequences are not served"
-                )));
+            key if options::is_known(key) => {
+                options::parameter(&mut self.options, key, &value(scanner)?)?;
             }
             _ => scanner.skip()?,
         }
@@ -199,7 +190,7 @@ impl Decoder<'_> {
         let signature = self.version.signature();
         let position = signature
             .input_index(&name)
-            .ok_or_else(|| unknown("input", &name, self.version, &signature.inputs))?;
+            .ok_or_else(|| unknown("input", &name, self.version.model(), &signature.inputs))?;
         if self.inputs.iter().any(|(other, _)| *other == position) {
             return Err(Refusal::invalid(format!("input '{name}' is given twice")));
         }
@@ -218,7 +209,13 @@ impl Decoder<'_> {
         scanner.object::<Refusal>(|scanner, key| {
             match key {
                 "name" => name = Some(scanner.string()?),
-                "parameters" => scanner.object(|scanner, key| wanted.parameter(scanner, key))?,
+                "parameters" => scanner.object::<Refusal>(|scanner, key| {
+                    if is_shared_memory(key) {
+                        let name = name.as_deref().unwrap_or("?");
+                        return Err(shared_memory("output", name, key).into());
+                    }
+                    wanted.parameter(scanner, key)
+                })?,
                 _ => scanner.skip()?,
             }
             Ok(())
@@ -227,7 +224,7 @@ impl Decoder<'_> {
         let signature = self.version.signature();
         wanted.output = signature
             .output_index(&name)
-            .ok_or_else(|| unknown("output", &name, self.version, &signature.outputs))?;
+            .ok_or_else(|| unknown("output", &name, self.version.model(), &signature.outputs))?;
         if outputs.iter().any(|other| other.output == wanted.output) {
             return Err(Refusal::invalid(format!("output '{name}' is asked for twice")));
         }
@@ -238,8 +235,9 @@ impl Decoder<'_> {
     fn finish(mut self) -> Result<Decoded, Refusal> {
         if !self.blobs.is_empty() {
             return Err(Refusal::invalid(format!(
-                "{} bytes follow the last input in binary",
-                self.blobs.len()
+                "the body has {} more than the inputs take: expected binary_data_size of the \
+                 inputs to add up to all that follows the JSON",
+                bytes(self.blobs.len())
             )));
         }
         let expected = &self.version.signature().inputs;
@@ -312,15 +310,20 @@ impl<'a> InputHead<'a> {
                     Refusal::invalid(format!("input {}: {error}", self.quoted_name()))
                 })?);
             }
-            "shape" => self.shape = Some(shape(scanner)?),
+            "shape" => {
+                let shape = shape(scanner);
+                let refused = |error| Refusal::of_input(self.name.as_deref(), error);
+                self.shape = Some(shape.map_err(refused)?);
+            }
             "parameters" => scanner.object::<Refusal>(|scanner, key| {
                 match key {
                     "binary_data_size" => {
                         let size = scanner.unsigned("binary_data_size")?;
                         self.binary_size = Some(usize::try_from(size).unwrap_or(usize::MAX));
                     }
-                    "shared_memory_region" => {
-                        return Err(Refusal::unimplemented("shared memory is not served"));
+                    key if is_shared_memory(key) => {
+                        let name = self.name.as_deref().unwrap_or("?");
+                        return Err(shared_memory("input", name, key).into());
                     }
                     _ => scanner.skip()?,
                 }
@@ -330,7 +333,8 @@ impl<'a> InputHead<'a> {
                 let bookmark = *scanner;
                 self.data = Some(match (self.data_type, &self.shape) {
                     (Some(data_type), Some(shape)) => {
-                        Data::Taken(elements(scanner, data_type, shape, limits)?)
+                        let name = self.name.as_deref();
+                        Data::Taken(elements(scanner, name, (data_type, shape), limits)?)
                     }
                     _ => {
                         scanner.skip()?;
@@ -356,7 +360,7 @@ impl<'a> InputHead<'a> {
         let what = || format!("input '{}'", spec.name);
         let data_type = self.data_type.ok_or_else(|| missing(&what(), "datatype"))?;
         let shape = self.shape.ok_or_else(|| missing(&what(), "shape"))?;
-        check_elements(&spec.name, &shape, limits)?;
+        check_elements(&spec.name, &shape, limits.tensor_elements)?;
         let data = match (self.data, self.binary_size) {
             (Some(_), Some(_)) => {
                 return Err(Refusal::invalid(format!(
@@ -373,7 +377,7 @@ impl<'a> InputHead<'a> {
             (None, Some(size)) => blob(spec, blobs, size)?,
             (Some(Data::Taken(array)), None) => fitting(spec, &shape, array)?,
             (Some(Data::Later(mut bookmark)), None) => {
-                let array = elements(&mut bookmark, data_type, &shape, limits)?;
+                let array = elements(&mut bookmark, Some(&spec.name), (data_type, &shape), limits)?;
                 fitting(spec, &shape, array)?
             }
         };
@@ -381,11 +385,11 @@ impl<'a> InputHead<'a> {
     }
 }
 
-fn shape(scanner: &mut Scanner<'_>) -> Result<Shape, Refusal> {
+fn shape(scanner: &mut Scanner<'_>) -> Result<Shape, JsonError> {
     let mut shape = Shape::default();
-    scanner.items::<Refusal>(|scanner| {
+    scanner.items::<JsonError>(|scanner| {
         if shape.len() == MOST_DIMS {
-            return Err(scanner.error("a shape has more dimensions than any model").into());
+            return Err(scanner.misfit("a shape has more dimensions than any model"));
         }
         let dim = scanner.unsigned("a dimension")?;
         shape.push(usize::try_from(dim).unwrap_or(usize::MAX));
@@ -394,24 +398,31 @@ fn shape(scanner: &mut Scanner<'_>) -> Result<Shape, Refusal> {
     Ok(shape)
 }
 
-fn check_elements(name: &str, shape: &Shape, limits: &Limits) -> Result<(), Refusal> {
-    match shape.elements() {
-        Some(elements) if elements <= limits.tensor_elements => Ok(()),
-        _ => Err(Refusal::too_large(format!(
-            "shape {shape} of input '{name}' has more than the {} elements allowed",
-            limits.tensor_elements
-        ))),
-    }
+/// The value of a parameter.
+fn value<'a>(scanner: &mut Scanner<'a>) -> Result<Value<'a>, JsonError> {
+    Ok(match scanner.peek() {
+        b't' | b'f' => Value::Bool(scanner.boolean("a parameter")?),
+        b'"' => Value::Text(scanner.string()?),
+        b'-' | b'0'..=b'9' => match scanner.integer()? {
+            Some(number) => Value::Integer(number),
+            None => Value::Other,
+        },
+        _ => {
+            scanner.skip()?;
+            Value::Other
+        }
+    })
 }
 
 fn elements(
     scanner: &mut Scanner<'_>,
-    data_type: DataType,
-    shape: &Shape,
+    name: Option<&str>,
+    (data_type, shape): (DataType, &Shape),
     limits: &Limits,
 ) -> Result<Array, Refusal> {
     let expected = shape.elements().unwrap_or(0);
-    Ok(array(scanner, data_type, Bounds { expected, most: limits.tensor_elements })?)
+    let bounds = Bounds { expected, most: limits.tensor_elements };
+    array(scanner, data_type, bounds).map_err(|error| Refusal::of_input(name, error))
 }
 
 /// The elements, when they are as many, and nested as, the shape says.
@@ -438,30 +449,13 @@ fn blob(spec: &TensorSpec, blobs: &mut Rope, size: usize) -> Result<Rope, Refusa
     let left = blobs.len();
     blobs.split_to(size).ok_or_else(|| {
         Refusal::invalid(format!(
-            "binary_data_size of input '{}' is {size}, but only {left} bytes of the body are left",
-            spec.name
+            "binary_data_size of input '{}' is {size}, but only {} of the body are left",
+            spec.name,
+            bytes(left)
         ))
     })
 }
 
 fn missing(what: &str, member: &str) -> Refusal {
     Refusal::invalid(format!("{what} has no '{member}'"))
-}
-
-fn unknown(kind: &str, name: &str, version: &Version, expected: &[TensorSpec]) -> Refusal {
-    const SHOWN: usize = 128;
-    let name: String = name.chars().take(SHOWN).collect();
-    let (model, expected) = (version.model(), names(expected));
-    Refusal::invalid(format!("unknown {kind} '{name}' for model '{model}', expected {expected}"))
-}
-
-/// Inputs or outputs as text, such as `'x' (FP32 [batch,784])`.
-pub(in crate::rest) fn names(specs: &[TensorSpec]) -> String {
-    const SHOWN: usize = 8;
-    let text =
-        |spec: &TensorSpec| format!("'{}' ({} {})", spec.name, spec.data_type, spec.shape_text());
-    let shown: Vec<String> = specs.iter().take(SHOWN).map(text).collect();
-    let more = specs.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", shown.join(", "))
 }

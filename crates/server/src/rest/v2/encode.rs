@@ -57,7 +57,7 @@ fn best_classes(
     count: usize,
 ) -> Result<Tensor, InferError> {
     let labels = version.labels().get(output).and_then(Option::as_deref);
-    let batched = version.max_batch_size() > 0 && tensor.shape().len() > 1;
+    let batched = version.max_batch_size() > 0;
     classify(tensor, &Classes { count, batched, labels })
 }
 

@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
+use http::Response;
 use http::header::HeaderMap;
-use http::{Request, Response};
-use hyper::body::Incoming;
 use modelyard_serving::{InferRequest, Version};
 use modelyard_tensor::Rope;
 
 use super::decode::{Decoded, decode, decode_raw};
 use super::encode::{HEADER_LENGTH, encode};
-use crate::http::{Frames, Refusal};
+use crate::http::{Frames, Inbound, Refusal};
 use crate::rest::{Call, with_text};
+use crate::wording::{bytes, shown};
 
 /// Answers an inference request.
 pub(in crate::rest) async fn infer(
     call: &Call<'_>,
     version: &Arc<Version>,
-    request: Request<Incoming>,
+    request: &mut Inbound,
 ) -> Result<Response<Frames>, Refusal> {
-    let json_length = json_length(request.headers());
+    let json_length = json_length(&request.head.headers);
     let received = call.receive(version, request).await?;
     let decoded = json_length
         .and_then(|length| decode_body(call, version, received.body.bytes.clone(), length));
@@ -46,11 +46,20 @@ fn json_length(headers: &HeaderMap) -> Result<JsonLength, Refusal> {
     let Some(value) = headers.get(HEADER_LENGTH) else {
         return Ok(JsonLength::Whole);
     };
-    match value.to_str().ok().and_then(|text| text.trim().parse().ok()) {
+    match number(value.as_bytes().trim_ascii()) {
         Some(0) => Ok(JsonLength::None),
         Some(length) => Ok(JsonLength::First(length)),
-        None => Err(Refusal::invalid("Inference-Header-Content-Length is no number of bytes")),
+        None => Err(Refusal::invalid(format!(
+            "Inference-Header-Content-Length is '{}', expected the number of bytes of JSON",
+            shown(&String::from_utf8_lossy(value.as_bytes()))
+        ))),
     }
+}
+
+/// Digits alone: the standard library's numbers may have a sign.
+fn number(text: &[u8]) -> Option<usize> {
+    let digits = std::str::from_utf8(text).ok()?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 fn decode_body(
@@ -68,7 +77,8 @@ fn decode_body(
     };
     let json = json.ok_or_else(|| {
         Refusal::invalid(format!(
-            "Inference-Header-Content-Length is more than the {whole} bytes of the body"
+            "Inference-Header-Content-Length is more than the {} of the body",
+            bytes(whole)
         ))
     })?;
     with_text(&json, |json| decode(version, json, body, limits, arrived))

@@ -13,6 +13,5 @@ mod encode;
 mod infer;
 
 pub(super) use about::*;
-pub(super) use decode::names;
 pub(super) use encode::unprintable;
 pub(super) use infer::infer;
