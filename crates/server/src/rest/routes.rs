@@ -147,26 +147,26 @@ fn missing(path: &str) -> Option<Missing> {
 }
 
 /// Whether a path has this pattern; one slash more at the end is let pass.
-fn matches<'p>(pattern: &str, path: &'p str) -> Option<Captures<'p>> {
+fn matches<'p>(mut pattern: &str, path: &'p str) -> Option<Captures<'p>> {
     let mut captures = Captures::default();
-    let mut segments = path.split('/');
-    for part in pattern.split('/') {
-        let segment = segments.next()?;
-        match part {
-            "{model}" => captures.model = Some(segment),
-            "{version}" => captures.version = Some(segment),
-            _ if part.starts_with('{') => {}
-            _ if part == segment => continue,
-            _ => return None,
-        }
+    let mut rest = path;
+    while let Some((text, behind)) = pattern.split_once('{') {
+        rest = rest.strip_prefix(text)?;
+        let (name, tail) = behind.split_once('}')?;
+        let end = rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len());
+        let segment;
+        (segment, rest) = rest.split_at(end);
         if segment.is_empty() {
             return None;
         }
+        match name {
+            "model" => captures.model = Some(segment),
+            "version" => captures.version = Some(segment),
+            _ => {}
+        }
+        pattern = tail;
     }
-    match (segments.next(), segments.next()) {
-        (None, _) | (Some(""), None) => Some(captures),
-        _ => None,
-    }
+    (rest == pattern || rest.strip_suffix('/') == Some(pattern)).then_some(captures)
 }
 
 #[cfg(test)]
