@@ -53,6 +53,21 @@ fn wrong_inputs_say_what_was_expected_and_what_found() {
 }
 
 #[test]
+fn integers_are_not_taken_for_floats_by_a_second_datatype() {
+    let bench = Bench::start();
+    let input = r#""name":"pixels","shape":[1,4],"datatype":"INT32","data":[1,2,3,4]"#;
+    for (key, again) in [
+        ("datatype", r#""FP32""#),
+        ("name", r#""pixels""#),
+        ("shape", "[1,4]"),
+        ("data", "[1,2,3,4]"),
+    ] {
+        let body = format!(r#"{{"inputs":[{{{input},"{key}":{again}}}]}}"#);
+        bench.post(DIGITS, body).check_error(400, &["'pixels'", key, "twice"]);
+    }
+}
+
+#[test]
 fn numbers_that_do_not_fit_are_refused() {
     let bench = Bench::start();
     for (datatype, data, text) in [
