@@ -361,13 +361,6 @@ mod tests {
                 check(&head, message.raw(), &request);
             }
         }
-
-        #[test]
-        fn garbage_ends(data in prop::collection::vec(any::<u8>(), 0..100), chunk in 1usize..9) {
-            if let Ok(message) = Message::split(rope(&data, chunk)) {
-                let _ = message.head();
-            }
-        }
     }
 
     #[test]
