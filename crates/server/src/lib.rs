@@ -20,6 +20,8 @@ mod classification;
 mod config;
 pub mod error;
 pub mod grpc;
+#[cfg(test)]
+mod hostile;
 mod http;
 mod identity;
 mod io;

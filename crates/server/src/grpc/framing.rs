@@ -310,11 +310,6 @@ mod tests {
             prop_assert!(error.is_none());
             prop_assert_eq!(read, messages);
         }
-
-        #[test]
-        fn hostile_bodies_end(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            read(&HeaderMap::new(), &body, 3, &room(Limits::default()));
-        }
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl Inference {
         }
     }
 
-    async fn only_message<B>(
+    /// Answers the first message of a call.
+    pub(super) async fn only_message<B>(
         &self,
         headers: &HeaderMap,
         messages: &mut Messages<B>,

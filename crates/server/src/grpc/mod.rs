@@ -36,6 +36,8 @@ mod decode;
 mod encode;
 mod framing;
 mod health;
+#[cfg(test)]
+mod hostile;
 mod infer;
 mod message;
 pub mod model_config;

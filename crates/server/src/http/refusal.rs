@@ -19,7 +19,8 @@ pub(crate) struct Refusal {
     pub(crate) code: ErrorCode,
     /// The status where it says more than the code's.
     status: Option<StatusCode>,
-    message: Cow<'static, str>,
+    /// What the client is told.
+    pub(crate) message: Cow<'static, str>,
     retry_after: Option<Duration>,
     header: Option<(HeaderName, HeaderValue)>,
 }

@@ -10,6 +10,8 @@
 
 mod call;
 mod docs;
+#[cfg(test)]
+mod hostile;
 mod openapi;
 mod predict;
 mod routes;

@@ -17,6 +17,8 @@
 
 mod decode;
 mod encode;
+#[cfg(test)]
+mod hostile;
 mod rows;
 mod shape;
 

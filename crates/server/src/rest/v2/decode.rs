@@ -4,14 +4,16 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use modelyard_serving::{Input, RequestOptions, Version};
-use modelyard_tensor::{DataType, Rope, Shape, TensorSpec};
+use modelyard_tensor::{DataType, Rope, Shape, TensorSpec, UnknownDataType};
 use smallvec::SmallVec;
 
 use crate::Limits;
 use crate::http::Refusal;
 use crate::json::{Array, Bounds, JsonError, Scanner, array};
 use crate::options::{self, Value};
-use crate::wording::{bytes, check_elements, is_shared_memory, names, shared_memory, unknown};
+use crate::wording::{
+    bytes, check_elements, is_shared_memory, names, shared_memory, shown, unknown,
+};
 
 /// More dimensions than any model has.
 const MOST_DIMS: usize = 32;
@@ -301,14 +303,15 @@ impl<'a> InputHead<'a> {
         key: &str,
         limits: &Limits,
     ) -> Result<(), Refusal> {
+        self.check_once(key)?;
         match key {
             "name" => self.name = Some(scanner.string()?),
             "datatype" => {
-                let name = scanner.string()?;
-                let data_type = name.parse();
-                self.data_type = Some(data_type.map_err(|error| {
-                    Refusal::invalid(format!("input {}: {error}", self.quoted_name()))
-                })?);
+                let data_type = scanner.string()?.parse();
+                let refused = |error: UnknownDataType| {
+                    Refusal::invalid(format!("{}: {error}", self.called()))
+                };
+                self.data_type = Some(data_type.map_err(refused)?);
             }
             "shape" => {
                 let shape = shape(scanner);
@@ -347,8 +350,24 @@ impl<'a> InputHead<'a> {
         Ok(())
     }
 
-    fn quoted_name(&self) -> String {
-        self.name.as_ref().map(|name| format!("'{name}'")).unwrap_or_default()
+    /// What came first may have been used: data read as one datatype is not of another.
+    fn check_once(&self, key: &str) -> Result<(), Refusal> {
+        let found = match key {
+            "name" => self.name.is_some(),
+            "datatype" => self.data_type.is_some(),
+            "shape" => self.shape.is_some(),
+            "data" => self.data.is_some(),
+            _ => false,
+        };
+        match found {
+            true => Err(Refusal::invalid(format!("{} has '{key}' twice", self.called()))),
+            false => Ok(()),
+        }
+    }
+
+    /// What to call it in an error message.
+    fn called(&self) -> String {
+        self.name.as_ref().map_or("an input".into(), |name| format!("input '{}'", shown(name)))
     }
 
     fn finish(

@@ -9,6 +9,7 @@ use modelyard_tensor::Rope;
 
 use super::decode::{Decoded, decode, decode_raw};
 use super::encode::{HEADER_LENGTH, encode};
+use crate::Limits;
 use crate::http::{Frames, Inbound, Refusal};
 use crate::rest::{Call, with_text};
 use crate::wording::{bytes, shown};
@@ -21,8 +22,9 @@ pub(in crate::rest) async fn infer(
 ) -> Result<Response<Frames>, Refusal> {
     let json_length = json_length(&request.head.headers);
     let received = call.receive(version, request).await?;
+    let limits = call.app.limits();
     let decoded = json_length
-        .and_then(|length| decode_body(call, version, received.body.bytes.clone(), length));
+        .and_then(|length| decode_body(version, received.body.bytes.clone(), length, limits));
     let Decoded { inputs, options, reply } = received.parsed(decoded)?;
     let outputs = reply.outputs.iter().flatten().map(|wanted| wanted.output).collect();
     let request = InferRequest { version: version.clone(), inputs, outputs, options };
@@ -32,7 +34,7 @@ pub(in crate::rest) async fn infer(
 
 /// What the header says about the JSON's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum JsonLength {
+pub(super) enum JsonLength {
     /// The body is JSON.
     Whole,
     /// The first bytes of the body are JSON, tensors follow.
@@ -42,7 +44,7 @@ enum JsonLength {
 }
 
 /// Presence of the header alone decides: clients send all kinds of content types, or none.
-fn json_length(headers: &HeaderMap) -> Result<JsonLength, Refusal> {
+pub(super) fn json_length(headers: &HeaderMap) -> Result<JsonLength, Refusal> {
     let Some(value) = headers.get(HEADER_LENGTH) else {
         return Ok(JsonLength::Whole);
     };
@@ -62,13 +64,14 @@ fn number(text: &[u8]) -> Option<usize> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-fn decode_body(
-    call: &Call<'_>,
+/// Decodes a body that has just been read.
+pub(super) fn decode_body(
     version: &Version,
     mut body: Rope,
     json_length: JsonLength,
+    limits: &Limits,
 ) -> Result<Decoded, Refusal> {
-    let (limits, arrived) = (call.app.limits(), std::time::Instant::now());
+    let arrived = std::time::Instant::now();
     let whole = body.len();
     let json = match json_length {
         JsonLength::None => return decode_raw(version, body, arrived),

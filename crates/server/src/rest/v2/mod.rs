@@ -10,6 +10,8 @@
 mod about;
 mod decode;
 mod encode;
+#[cfg(test)]
+mod hostile;
 mod infer;
 
 pub(super) use about::*;
