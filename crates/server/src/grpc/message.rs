@@ -392,10 +392,14 @@ mod tests {
     fn many_fields_in_many_chunks_are_read_in_one_go() {
         let fields = [15 << 3, 0].repeat(100_000);
         let time = |chunk| {
-            let message = rope(&fields, chunk);
-            let start = std::time::Instant::now();
-            Message::split(message).unwrap();
-            start.elapsed()
+            let once = |_| {
+                let message = rope(&fields, chunk);
+                let start = std::time::Instant::now();
+                Message::split(message).unwrap();
+                start.elapsed()
+            };
+            // The best of several: others may use the machine.
+            (0..5).map(once).min().unwrap()
         };
         let (one, many) = (time(fields.len()), time(16));
         assert!(many < 100 * one, "{many:?} in many chunks, {one:?} in one");
