@@ -53,7 +53,9 @@ pub struct Version {
     /// Absent while being loaded again.
     session: ArcSwapOption<Loaded>,
     max_batch_size: usize,
-    /// Cleared when a batch turns out not to be divisible among its requests.
+    /// Whether requests of several callers may run together. False when rows were seen to depend
+    /// on each other, whatever the configuration says; cleared when a batch turns out not to be
+    /// divisible among its requests.
     batches: AtomicBool,
     queue: Queue,
     costs: Box<[CostModel]>,
@@ -75,8 +77,9 @@ impl Version {
             (None, Some(true)) => DEFAULT_MAX_BATCH_SIZE,
             (None, _) => 0,
         };
-        if probe.rows_independent == Some(false) {
-            tracing::info!(model = spec.model, "rows depend on each other: requests run alone");
+        let mixes = probe.rows_independent == Some(false);
+        if mixes {
+            warn_of_mixed_rows(&spec);
         }
         let instances = spec.config.instances.unwrap_or(usize::MAX);
         Ok(Version {
@@ -85,7 +88,7 @@ impl Version {
             queue: Queue::new(instances, spec.config.queue.clone()),
             session: ArcSwapOption::from_pointee(loaded),
             max_batch_size,
-            batches: AtomicBool::new(max_batch_size > 1),
+            batches: AtomicBool::new(max_batch_size > 1 && !mixes),
             costs,
             stats: VersionStats::default(),
             since: SystemTime::now(),
@@ -118,7 +121,7 @@ impl Version {
         &self.spec.config
     }
 
-    /// Most rows in one batch; 0 when the model takes no batches.
+    /// Most rows in one request, and in one batch of several; 0 when the model takes no batches.
     pub fn max_batch_size(&self) -> usize {
         self.max_batch_size
     }
@@ -365,6 +368,20 @@ impl Version {
             format!("the queue of model '{}' is full with {waiting} requests", self.model()),
         )
         .retry_after(Duration::from_secs(1))
+    }
+}
+
+/// Says why requests run alone; a configured batch size is for each caller's own rows then.
+fn warn_of_mixed_rows(spec: &VersionSpec) {
+    let model = &spec.model;
+    match spec.config.batching.max_batch_size {
+        Some(max_batch_size) if max_batch_size > 1 => tracing::warn!(
+            model,
+            max_batch_size,
+            "rows depend on each other: a row came out differently beside another one, so requests \
+             of different callers run alone; max_batch_size bounds the rows of one request only"
+        ),
+        _ => tracing::info!(model, "rows depend on each other: requests run alone"),
     }
 }
 

@@ -41,6 +41,8 @@ enum Behaviour {
     Refuses666,
     /// Adds the sum of all rows to each: rows depend on each other.
     MixesRows,
+    /// Computes a hundredth more in a batch than alone.
+    Wavers,
 }
 
 fn spec(name: &str) -> TensorSpec {
@@ -77,7 +79,9 @@ impl Session for Doubler {
             Behaviour::MixesRows => add = values.iter().sum(),
             _ => {}
         }
-        let doubled: Vec<f32> = values.iter().map(|value| value * 2.0 + add).collect();
+        let factor =
+            if matches!(self.behaviour, Behaviour::Wavers) && rows > 1 { 2.02 } else { 2.0 };
+        let doubled: Vec<f32> = values.iter().map(|value| value * factor + add).collect();
         let output = Tensor::from_vec(Shape::new(inputs[0].shape), doubled).unwrap();
         Ok(outputs.iter().map(|_| output.clone()).collect())
     }
@@ -242,6 +246,35 @@ async fn requests_that_wait_share_batches_and_get_their_own_rows() {
 async fn a_model_that_mixes_rows_is_never_batched() {
     let bench = Bench::new(Behaviour::MixesRows, ModelConfig::default());
     assert_eq!(bench.service.resolve("double", None).unwrap().max_batch_size(), 0);
+}
+
+/// A configured batch size must not give callers each other's data.
+#[tokio::test]
+async fn a_model_that_mixes_rows_is_never_batched_even_when_told_to() {
+    let mut config = ModelConfig::default();
+    config.batching.max_batch_size = Some(8);
+    config.batching.max_queue_delay = Duration::from_millis(20);
+    let bench = Bench::new(Behaviour::MixesRows, config);
+    assert_eq!(bench.service.resolve("double", None).unwrap().max_batch_size(), 8);
+    let mut tasks = Vec::new();
+    for value in [1., 2., 3.] {
+        tasks.push((value, bench.send(bench.request(&[[value, 0.], [0., 0.]])).await));
+    }
+    for (value, task) in tasks {
+        // Twice its own, and the sum of its own rows alone.
+        assert_eq!(values(&task.await.unwrap().unwrap())[0], 3. * value);
+    }
+    assert_eq!(*bench.seen.batches.lock(), [2, 2, 2]);
+    let error = bench.service.infer(bench.request(&[[0., 0.]; 9])).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidArgument);
+}
+
+/// magika 1.0.3 amplifies rounding: a row alone and in a batch differ by 0.8 %, but never with
+/// what is beside it.
+#[tokio::test]
+async fn a_model_that_amplifies_rounding_is_batched() {
+    let bench = Bench::new(Behaviour::Wavers, ModelConfig::default());
+    assert_eq!(bench.service.resolve("double", None).unwrap().max_batch_size(), 128);
 }
 
 #[tokio::test]
