@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use crate::admit::{self, Admitted};
 use crate::executor::Executor;
 use crate::queue::Full;
+use crate::refusal::deadline_exceeded;
 use crate::table::RoutingTable;
 use crate::turn;
-use crate::version::deadline_exceeded;
 use crate::{
     ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Version,
     VersionState,
@@ -180,7 +180,7 @@ impl Service {
 
     /// Whether this model (this version, or any) answers requests.
     pub fn model_ready(&self, model: &str, version: Option<u64>) -> bool {
-        self.phase() == Phase::Ready && self.table.load().resolve(model, version).is_ok()
+        self.phase() == Phase::Ready && self.table.load().answers(model, version)
     }
 
     /// Every model's versions and where they stand, by name and number.

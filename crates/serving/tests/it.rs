@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use modelyard_engine::{Loaded, Parallelism, RunError, Session};
+use modelyard_engine::{LoadError, Loaded, Parallelism, RunError, Session};
 use modelyard_serving::{
     ErrorCode, InferError, InferRequest, InferResponse, Input, ModelConfig, Phase, RequestOptions,
     Service, ServiceConfig, Version, VersionSpec, VersionState,
@@ -22,6 +22,8 @@ struct Seen {
     batches: Mutex<Vec<usize>>,
     thread: Mutex<Option<ThreadId>>,
     loads: AtomicUsize,
+    /// Whether loading fails.
+    broken: AtomicBool,
 }
 
 /// Doubles floats; behaves as told.
@@ -94,11 +96,23 @@ struct Bench {
 
 impl Bench {
     fn new(behaviour: Behaviour, config: ModelConfig) -> Self {
-        let service = Service::new(ServiceConfig { threads: 1, strict_readiness: false }).unwrap();
+        Bench::with(ServiceConfig { threads: 1, strict_readiness: false }, behaviour, config)
+    }
+
+    fn strict(behaviour: Behaviour) -> Self {
+        let service = ServiceConfig { threads: 1, strict_readiness: true };
+        Bench::with(service, behaviour, ModelConfig::default())
+    }
+
+    fn with(service: ServiceConfig, behaviour: Behaviour, config: ModelConfig) -> Self {
+        let service = Service::new(service).unwrap();
         let seen = Arc::new(Seen::default());
         let shared = seen.clone();
         let load = move || {
             shared.loads.fetch_add(1, SeqCst);
+            if shared.broken.load(SeqCst) {
+                return Err(LoadError::Failed { engine: "fake", message: "no memory".into() });
+            }
             let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")] };
             let session = Doubler { signature, behaviour, seen: shared.clone() };
             Ok(Loaded {
@@ -393,6 +407,45 @@ async fn a_panicking_engine_is_contained_and_loaded_again() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(bench.seen.loads.load(SeqCst), 2);
+}
+
+/// Readiness must not lie while the session is gone, and trying must go on.
+#[tokio::test]
+async fn a_model_that_is_being_loaded_again_is_not_ready() {
+    let bench = Bench::new(Behaviour::PanicsOn666, ModelConfig::default());
+    let service = &bench.service;
+    let state = || service.index().swap_remove(0);
+    bench.seen.broken.store(true, SeqCst);
+    service.infer(bench.request(&[[666., 0.]])).await.unwrap_err();
+    assert!(!service.model_ready("double", None) && !service.model_ready("double", Some(1)));
+    assert!(["LOADING", "UNAVAILABLE"].contains(&state().state));
+    wait_until(|| state().state == "UNAVAILABLE").await;
+    assert!(state().reason.ends_with("failed to load the model: no memory"), "{}", state().reason);
+    let error = service.infer(bench.request(&[[1., 0.]])).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    bench.seen.broken.store(false, SeqCst);
+    wait_until(|| service.model_ready("double", None)).await;
+    assert_eq!((state().state, state().reason.as_str()), ("READY", ""));
+    service.infer(bench.request(&[[1., 0.]])).await.unwrap();
+}
+
+#[tokio::test]
+async fn strict_readiness_sees_a_model_that_is_being_loaded_again() {
+    let bench = Bench::strict(Behaviour::PanicsOn666);
+    assert!(bench.service.ready());
+    bench.seen.broken.store(true, SeqCst);
+    bench.service.infer(bench.request(&[[666., 0.]])).await.unwrap_err();
+    assert!(!bench.service.ready());
+    bench.seen.broken.store(false, SeqCst);
+    wait_until(|| bench.service.ready()).await;
+}
+
+async fn wait_until(condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < give_up, "it did not come about");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
