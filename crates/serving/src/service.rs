@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::admit::{self, Admitted};
 use crate::executor::Executor;
 use crate::queue::Full;
-use crate::refusal::deadline_exceeded;
+use crate::refusal::{deadline_exceeded, too_late};
 use crate::table::RoutingTable;
 use crate::turn;
 use crate::{
@@ -112,14 +112,9 @@ impl Service {
         options.deadline = options.deadline.or(default_timeout.map(|time| options.arrived + time));
         if let Some(deadline) = options.deadline {
             let wait = self.expected_wait(version, &request);
-            if Instant::now() + wait >= deadline {
-                let model = version.model();
-                return Err(InferError::new(
-                    ErrorCode::DeadlineExceeded,
-                    format!(
-                        "model '{model}' cannot answer before the deadline, expected wait {wait:?}"
-                    ),
-                ));
+            let now = Instant::now();
+            if now + wait >= deadline {
+                return Err(too_late(version.model(), wait, deadline <= now));
             }
         }
         Ok(request)
@@ -145,11 +140,7 @@ impl Service {
         let (reply, answer) = oneshot::channel();
         let (id, wake) = version.queue().push(request, reply).map_err(|full| match full {
             Full::Requests => version.overloaded(),
-            Full::Bytes => InferError::new(
-                ErrorCode::Overloaded,
-                format!("the queue of model '{}' holds as many bytes as it may", version.model()),
-            )
-            .retry_after(Duration::from_secs(1)),
+            Full::Bytes => version.overloaded_with_bytes(),
         })?;
         if wake {
             self.executor.submit(version.clone());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use modelyard_engine::{LoadError, Loaded};
+use modelyard_engine::{LoadError, Loaded, threads};
 use modelyard_tensor::Signature;
 
 use crate::admit::Admitted;
@@ -52,6 +52,8 @@ pub struct Version {
     costs: Box<[CostModel]>,
     stats: VersionStats,
     since: SystemTime,
+    /// Batches that run at once, for estimates.
+    at_once: usize,
 }
 
 impl Version {
@@ -83,6 +85,7 @@ impl Version {
             costs,
             stats: VersionStats::default(),
             since: SystemTime::now(),
+            at_once: threads::budget().min(instances).max(1),
             spec,
         })
     }
@@ -165,9 +168,23 @@ impl Version {
         self.costs[request.class].run_cost(request.rows)
     }
 
+    /// How long what waits will take, as far as known; by the dearest kind of request.
+    pub(crate) fn backlog(&self) -> Duration {
+        let row = self.costs.iter().filter_map(|cost| cost.run_cost(1)).max().unwrap_or_default();
+        row.mul_f64(self.queue.rows() as f64 / self.at_once as f64)
+    }
+
     /// Whether the request is cheaper run at once than handed over.
     pub(crate) fn runs_inline(&self, request: &Admitted) -> bool {
-        self.queue.len() == 0 && self.cost(request).is_some_and(|cost| cost < INLINE_BELOW)
+        self.queue.len() == 0
+            && !self.waits_for_rows(request)
+            && self.cost(request).is_some_and(|cost| cost < INLINE_BELOW)
+    }
+
+    /// Whether it was told to wait for company, and company can come.
+    fn waits_for_rows(&self, request: &Admitted) -> bool {
+        self.spec.config.batching.max_queue_delay > Duration::ZERO
+            && self.limit(request) > request.rows
     }
 
     /// The most rows that pay in one batch with this request, when more than its own do. Where

@@ -350,6 +350,54 @@ async fn a_deadline_that_cannot_be_met_is_refused_and_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_deadline_that_has_passed_is_said_to_have() {
+    let bench = Bench::slow(ModelConfig::default());
+    let mut request = bench.request(&[[1., 1.]]);
+    request.options.deadline = Some(request.options.arrived);
+    let error = bench.service.infer(request).await.unwrap_err();
+    assert_eq!(error.message, "the deadline had passed before model 'double' was asked");
+}
+
+#[tokio::test]
+async fn the_hint_when_to_retry_follows_what_waits() {
+    let mut config = ModelConfig::default();
+    config.queue.max_requests = 150;
+    config.batching.max_batch_size = Some(1);
+    config.instances = Some(1);
+    let bench = Bench::slow(config);
+    let mut tasks = Vec::new();
+    let error = loop {
+        let request = bench.request(&[[1., 1.]]);
+        if request.version.check_capacity().is_err() {
+            break bench.service.infer(request).await.unwrap_err();
+        }
+        tasks.push(bench.send(request).await);
+    };
+    // 150 requests of 20 ms, one at a time.
+    let hint = error.retry_after.unwrap();
+    assert!((Duration::from_secs(2)..=Duration::from_secs(60)).contains(&hint), "{hint:?}");
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A cheap model used to run at once, whatever it was told.
+#[tokio::test]
+async fn a_cheap_model_waits_for_company_when_told_to() {
+    let mut config = ModelConfig::default();
+    config.batching.max_batch_size = Some(8);
+    config.batching.max_queue_delay = Duration::from_millis(50);
+    let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
+    let bench = Bench::new(cheap, config);
+    let mut tasks = Vec::new();
+    for value in [1., 2., 3.] {
+        tasks.push(bench.send(bench.request(&[[value, 0.]])).await);
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(*bench.seen.batches.lock(), [3]);
+}
+
+#[tokio::test]
 async fn urgent_requests_overtake() {
     let mut config = ModelConfig::default();
     config.batching.max_batch_size = Some(1);
