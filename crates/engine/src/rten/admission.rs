@@ -4,6 +4,10 @@
 //! no file tells, and is part of the engine's contract instead:
 //! * Integers inside a model have 32 bits. Constants and inputs that do not fit are refused; a
 //!   product or sum that outgrows them wraps.
+//! * Relu and Clip turn NaN into a bound. Inputs that are not finite are refused, and NaN that comes
+//!   up inside is kept (`amend::nan`); an `f32` that outgrows its range inside is not noticed.
+//!   ArgMin, TopK and QuantizeLinear, for which ONNX says nothing of NaN, answer otherwise than
+//!   ONNX Runtime.
 //! * `FP64` and `FP16` inside a model are computed in `f32`.
 //! * A MatMul by a vector is refused where ranks are known. Where they are not, an output whose
 //!   rank is not the signature's fails the call.
