@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use modelyard_graph::{Constant, ElementType, Kind, Model, Node};
 
-use super::border;
+use super::{border, sizes};
 use crate::Refusal;
 
 /// The oldest operator set that rten's operators mean.
@@ -36,6 +36,7 @@ pub(super) fn refusals(model: &Model) -> Vec<Refusal> {
     let wrong = |node: &Node| Some(Refusal::new(node, reason(model, &kinds, node)?));
     refusals.extend(model.nodes().filter_map(wrong));
     refusals.extend(wide_integers(model));
+    refusals.extend(sizes::refusals(model));
     refusals
 }
 

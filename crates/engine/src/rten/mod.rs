@@ -8,6 +8,7 @@
 //! | `unsupported` | operators that it does not have |
 //! | `amend` | what it answers wrongly, made right |
 //! | `admission` | what cannot be made right |
+//! | `sizes` | outputs as large as a request says |
 
 mod admission;
 mod amend;
@@ -15,6 +16,7 @@ mod beside;
 mod border;
 mod load;
 mod session;
+mod sizes;
 mod unsupported;
 
 use std::sync::{Arc, Mutex, PoisonError};
