@@ -13,31 +13,47 @@
 //!   rank is not the signature's fails the call.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use modelyard_graph::{Constant, ElementType, Kind, Model, Node};
 
 use super::{border, sizes};
 use crate::Refusal;
 
-/// The oldest operator set that rten's operators mean.
-const OLDEST_OPSET: i64 = 7;
+/// The operator sets that rten's operators mean: the newest is what onnx 1.23 defines, whose node
+/// tests are the conformance suite.
+const OPSETS: RangeInclusive<i64> = 7..=28;
+/// The versions of the file format, likewise.
+const IR_VERSIONS: RangeInclusive<i64> = 3..=14;
 
 /// What stands against loading `model`.
 pub(super) fn refusals(model: &Model) -> Vec<Refusal> {
     let mut refusals = datatypes(model);
-    if let Some(opset) = model.opset("").filter(|&opset| opset < OLDEST_OPSET) {
-        refusals.push(Refusal {
-            operator: format!("of opset {opset}"),
-            node: "any".into(),
-            reason: format!("rten knows operators as they are since opset {OLDEST_OPSET}"),
-        });
-    }
+    refusals.extend(versions(model));
     let kinds = if model.nodes().any(needs_kinds) { model.kinds() } else { HashMap::new() };
     let wrong = |node: &Node| Some(Refusal::new(node, reason(model, &kinds, node)?));
     refusals.extend(model.nodes().filter_map(wrong));
     refusals.extend(wide_integers(model));
     refusals.extend(sizes::refusals(model));
     refusals
+}
+
+/// Versions of the format and of the operators that rten was not tested with. It would take them
+/// for those it knows.
+fn versions(model: &Model) -> impl Iterator<Item = Refusal> {
+    let known = |what: &str, found: i64, known: RangeInclusive<i64>| {
+        let (oldest, newest) = (known.start(), known.end());
+        (!known.contains(&found)).then(|| Refusal {
+            operator: "model".to_owned(),
+            node: model.graph.name.clone(),
+            reason: format!(
+                "it has {what} {found}, and rten is known to run {oldest} to {newest}; export it \
+                 for one of these, or use engine 'onnxruntime'"
+            ),
+        })
+    };
+    let opset = model.opset("").and_then(|opset| known("opset", opset, OPSETS));
+    opset.into_iter().chain(known("IR version", model.ir_version, IR_VERSIONS))
 }
 
 /// Inputs and outputs whose datatype rten cannot hold.
@@ -51,7 +67,7 @@ fn datatypes(model: &Model) -> Vec<Refusal> {
         .map(|(role, spec)| Refusal {
             operator: role.to_owned(),
             node: spec.name.clone(),
-            reason: format!("rten has no datatype {}", spec.data_type),
+            reason: format!("has datatype {}, which rten has not", spec.data_type),
         })
         .collect()
 }
@@ -223,6 +239,26 @@ mod tests {
             .node(Node::new("Constant", &[], &["c"]).with("value_int", 1i64 << 40))
             .node(Node::new("Add", &["x", "c"], &["y"]));
         check(made, &["Add_y"]);
+    }
+
+    /// rten took opset 999 silently where ONNX Runtime refuses it.
+    #[test]
+    fn versions_of_the_future_are_refused() {
+        let identity = graph("x", DataType::Fp32, 1)
+            .output("y", DataType::Fp32, &[Dim::Free])
+            .node(Node::new("Identity", &["x"], &["y"]));
+        let model = identity.model();
+        let reasons = |model: Model| -> Vec<String> {
+            refusals(&model).into_iter().map(|refusal| refusal.reason).collect()
+        };
+        for (opset, expected) in [(6, false), (7, true), (28, true), (29, false), (999, false)] {
+            let reasons = reasons(model.clone().with_opset("", opset));
+            assert_eq!(reasons.is_empty(), expected, "{opset}: {reasons:?}");
+        }
+        let mut model = model;
+        model.ir_version = 99;
+        let reasons = reasons(model);
+        assert!(reasons[0].starts_with("it has IR version 99, and rten is known to run 3 to 14"));
     }
 
     #[test]
