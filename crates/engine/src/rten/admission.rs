@@ -17,7 +17,7 @@ use std::ops::RangeInclusive;
 
 use modelyard_graph::{Constant, ElementType, Kind, Model, Node};
 
-use super::{border, sizes};
+use super::{border, integers, sizes};
 use crate::Refusal;
 
 /// The operator sets that rten's operators mean: the newest is what onnx 1.23 defines, whose node
@@ -33,7 +33,7 @@ pub(super) fn refusals(model: &Model) -> Vec<Refusal> {
     let kinds = if model.nodes().any(needs_kinds) { model.kinds() } else { HashMap::new() };
     let wrong = |node: &Node| Some(Refusal::new(node, reason(model, &kinds, node)?));
     refusals.extend(model.nodes().filter_map(wrong));
-    refusals.extend(wide_integers(model));
+    refusals.extend(integers::refusals(model));
     refusals.extend(sizes::refusals(model));
     refusals
 }
@@ -126,49 +126,6 @@ fn whole_numbers(constant: &Constant) -> Option<bool> {
     Some(values.all(|value| value.fract() == 0.0))
 }
 
-/// Constants that do not fit 32 bits. rten brings them to the nearest end, which is right for
-/// the limits of a Slice alone.
-fn wide_integers(model: &Model) -> Vec<Refusal> {
-    let graphs = model.nodes().flat_map(Node::subgraphs).chain([&model.graph]);
-    let stored = graphs.flat_map(|graph| &graph.initializers);
-    let stored = stored.filter_map(|constant| Some((constant.name.as_str(), widest(constant)?)));
-    let nodes = model.nodes().filter(|node| node.is("Constant"));
-    let made = nodes.filter_map(|node| Some((node.output(0)?, widest_attribute(node)?)));
-    stored
-        .chain(made)
-        .filter_map(|(name, value)| {
-            let user = model.nodes().find(|node| takes_whole(node, name))?;
-            let reason = format!("takes {value} of '{name}', and rten's integers have 32 bits");
-            Some(Refusal::new(user, reason))
-        })
-        .collect()
-}
-
-/// An element that does not fit 32 bits.
-fn widest(constant: &Constant) -> Option<i64> {
-    let wide = |value: &i64| !fits(*value);
-    let is_long = constant.element_type == ElementType::Int64;
-    is_long.then(|| constant.integers(usize::MAX))??.into_iter().find(wide)
-}
-
-fn widest_attribute(node: &Node) -> Option<i64> {
-    let wide = |value: &i64| !fits(*value);
-    let listed = || node.ints("value_ints")?.iter().copied().find(wide);
-    node.tensor("value").and_then(widest).or(node.int("value_int").filter(wide)).or_else(listed)
-}
-
-fn fits(value: i64) -> bool {
-    i32::try_from(value).is_ok()
-}
-
-/// Whether the node takes this value other than as limits of a Slice.
-fn takes_whole(node: &Node, name: &str) -> bool {
-    node.inputs
-        .iter()
-        .enumerate()
-        .any(|(index, input)| input == name && !(node.is("Slice") && (index == 1 || index == 2)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,31 +171,6 @@ mod tests {
         };
         check(matmul(3), &["MatMul_y"]);
         check(matmul(2), &[]);
-    }
-
-    #[test]
-    fn wide_constants_may_only_limit_slices() {
-        let slice = |end: i64| {
-            graph("x", DataType::Fp32, 1)
-                .integers("start", &[1], &[0])
-                .integers("end", &[1], &[end])
-                .output("y", DataType::Fp32, &[Dim::Free])
-                .node(Node::new("Slice", &["x", "start", "end"], &["y"]))
-        };
-        check(slice(i64::MAX), &[]);
-        let add = |value: i64| {
-            graph("x", DataType::Int64, 1)
-                .integers("c", &[1], &[value])
-                .output("y", DataType::Int64, &[Dim::Free])
-                .node(Node::new("Add", &["x", "c"], &["y"]))
-        };
-        check(add(i64::MAX), &["Add_y"]);
-        check(add(i64::from(i32::MIN)), &[]);
-        let made = graph("x", DataType::Int64, 1)
-            .output("y", DataType::Int64, &[Dim::Free])
-            .node(Node::new("Constant", &[], &["c"]).with("value_int", 1i64 << 40))
-            .node(Node::new("Add", &["x", "c"], &["y"]));
-        check(made, &["Add_y"]);
     }
 
     /// rten took opset 999 silently where ONNX Runtime refuses it.

@@ -8,12 +8,14 @@
 //! | `unsupported` | operators that it does not have |
 //! | `amend` | what it answers wrongly, made right |
 //! | `admission` | what cannot be made right |
+//! | `integers` | constants beyond 32 bits |
 //! | `sizes` | outputs as large as a request says |
 
 mod admission;
 mod amend;
 mod beside;
 mod border;
+mod integers;
 mod load;
 mod session;
 mod sizes;
