@@ -1,9 +1,10 @@
 //! The seam between serving and the engines.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use modelyard_graph::{Model, Node};
+use modelyard_graph::{Model, Node, ReadError};
 use modelyard_tensor::{Signature, Tensor, TensorView};
 
 /// A model on disk, read and verified.
@@ -89,9 +90,10 @@ pub struct Loaded {
 /// One reason why an engine does not take a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The operator, such as `Resize` or `com.microsoft.Attention`.
+    /// The operator, such as `Resize` or `com.microsoft.Attention`; or `input`, `output`,
+    /// `initializer` or `model`, when it is that.
     pub operator: String,
-    /// The node's name, or its first output where it has none.
+    /// The node's name, or its first output where it has none; the name of what else it is.
     pub node: String,
     /// What stands against it.
     pub reason: String,
@@ -108,7 +110,7 @@ impl Refusal {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// Operators stand against it.
-    #[error("engine '{engine}' cannot run {}", summary(.refusals))]
+    #[error("engine '{engine}' cannot run the model: {}", summary(.refusals))]
     Refused {
         /// The engine.
         engine: &'static str,
@@ -131,6 +133,9 @@ pub enum LoadError {
         /// Why, and what to do.
         message: String,
     },
+    /// The file could not be read again.
+    #[error("failed to read the model")]
+    Read(#[from] ReadError),
     /// There is no engine of this name.
     #[error("there is no engine '{0}', expected one of onnxruntime, rten")]
     Unknown(String),
@@ -139,19 +144,36 @@ pub enum LoadError {
     NoEngine(Vec<LoadError>),
 }
 
+impl LoadError {
+    /// The engine that did not load the model, if it was one.
+    pub fn engine(&self) -> Option<&'static str> {
+        match self {
+            LoadError::Refused { engine, .. }
+            | LoadError::Failed { engine, .. }
+            | LoadError::Unusable { engine, .. } => Some(engine),
+            LoadError::Read(_) | LoadError::Unknown(_) | LoadError::NoEngine(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal { operator, node, reason } = self;
+        match operator.as_str() {
+            "model" => f.write_str(reason),
+            "input" | "output" | "initializer" => write!(f, "{operator} '{node}' {reason}"),
+            _ => write!(f, "operator {operator} at node '{node}' ({reason})"),
+        }
+    }
+}
+
 fn listed(errors: &[LoadError]) -> String {
     errors.iter().map(LoadError::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn summary(refusals: &[Refusal]) -> String {
     const SHOWN: usize = 5;
-    let shown: Vec<String> = refusals
-        .iter()
-        .take(SHOWN)
-        .map(|refusal| {
-            format!("operator {} at node '{}' ({})", refusal.operator, refusal.node, refusal.reason)
-        })
-        .collect();
+    let shown: Vec<String> = refusals.iter().take(SHOWN).map(Refusal::to_string).collect();
     let more = refusals.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", shown.join(", "))
@@ -170,4 +192,22 @@ pub enum RunError {
     /// The engine panicked; the session must not be used again.
     #[error("the engine panicked: {0}")]
     Panicked(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_is_refused() {
+        let refusal = |operator: &str, reason: &str| {
+            let (operator, node) = (operator.to_owned(), "x".to_owned());
+            Refusal { operator, node, reason: reason.to_owned() }.to_string()
+        };
+        assert_eq!(refusal("Abs", "not there"), "operator Abs at node 'x' (not there)");
+        assert_eq!(
+            refusal("input", "has datatype BYTES, which rten has not"),
+            "input 'x' has datatype BYTES, which rten has not"
+        );
+    }
 }

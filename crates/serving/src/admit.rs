@@ -1,5 +1,6 @@
 //! Checks a request against the signature before it costs anything.
 
+use bytes::Bytes;
 use modelyard_tensor::{DataType, TensorSpec, strings};
 use smallvec::SmallVec;
 
@@ -102,7 +103,25 @@ fn check_input(model: &str, spec: &TensorSpec, input: &Input) -> Result<(), Infe
             input.shape
         )));
     }
+    if spec.data_type == DataType::Bool {
+        check_booleans(spec, input)?;
+    }
     Ok(())
+}
+
+/// Engines take a byte for a truth value only when it is 0 or 1.
+fn check_booleans(spec: &TensorSpec, input: &Input) -> Result<(), InferError> {
+    // Without an early end, so that many bytes are looked at in one step.
+    let all = |chunk: &Bytes| chunk.iter().fold(0, |bits, byte| bits | byte);
+    if input.data.chunks().iter().fold(0, |bits, chunk| bits | all(chunk)) <= 1 {
+        return Ok(());
+    }
+    let mut bytes = input.data.chunks().iter().flatten().enumerate();
+    let (index, byte) = bytes.find(|(_, byte)| **byte > 1).unwrap_or((0, &0));
+    Err(InferError::invalid(format!(
+        "element {index} of input '{}' is the byte {byte}, expected 0 or 1 for BOOL",
+        spec.name
+    )))
 }
 
 /// Rows of the request: the outermost dimension, which all inputs of a batching model share.
@@ -133,5 +152,27 @@ fn rows(version: &Version, inputs: &[Input]) -> Result<usize, InferError> {
             version.model()
         ))),
         _ => Ok(rows),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use modelyard_tensor::{Dim, Rope};
+
+    /// ONNX Runtime computes with whatever byte it is given.
+    #[test]
+    fn a_boolean_is_0_or_1() {
+        let spec =
+            TensorSpec { name: "x".into(), data_type: DataType::Bool, dims: Some(vec![Dim::Free]) };
+        let check = |pieces: &[&'static [u8]]| {
+            let mut data = Rope::default();
+            pieces.iter().for_each(|piece| data.push(Bytes::from_static(piece)));
+            let shape = [data.len()].into();
+            check_input("m", &spec, &Input { data_type: DataType::Bool, shape, data })
+        };
+        assert!(check(&[&[0, 1], &[1]]).is_ok());
+        let error = check(&[&[0, 1], &[1, 2, 255]]).unwrap_err().message;
+        assert_eq!(error, "element 3 of input 'x' is the byte 2, expected 0 or 1 for BOOL");
     }
 }

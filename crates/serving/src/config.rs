@@ -17,7 +17,8 @@ pub struct ModelConfig {
 #[derive(Clone, Debug)]
 pub struct BatchingConfig {
     /// Most rows in one batch. `None` means: as many as pay, when the model takes batches;
-    /// 0 means that the model has no batch dimension, as in Triton.
+    /// 0 means that the model has no batch dimension, as in Triton. A model whose rows were seen
+    /// to depend on each other takes requests of so many rows, but each runs alone.
     pub max_batch_size: Option<usize>,
     /// Sizes to prefer when waiting at all.
     pub preferred_batch_sizes: Vec<usize>,

@@ -12,6 +12,8 @@ mod error;
 mod executor;
 mod probe;
 mod queue;
+mod refusal;
+mod reload;
 mod request;
 mod service;
 mod stats;

@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use crate::admit::{self, Admitted};
 use crate::executor::Executor;
 use crate::queue::Full;
+use crate::refusal::{deadline_exceeded, too_late};
 use crate::table::RoutingTable;
 use crate::turn;
-use crate::version::deadline_exceeded;
 use crate::{
     ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Version,
     VersionState,
@@ -112,14 +112,9 @@ impl Service {
         options.deadline = options.deadline.or(default_timeout.map(|time| options.arrived + time));
         if let Some(deadline) = options.deadline {
             let wait = self.expected_wait(version, &request);
-            if Instant::now() + wait >= deadline {
-                let model = version.model();
-                return Err(InferError::new(
-                    ErrorCode::DeadlineExceeded,
-                    format!(
-                        "model '{model}' cannot answer before the deadline, expected wait {wait:?}"
-                    ),
-                ));
+            let now = Instant::now();
+            if now + wait >= deadline {
+                return Err(too_late(version.model(), wait, deadline <= now));
             }
         }
         Ok(request)
@@ -145,11 +140,7 @@ impl Service {
         let (reply, answer) = oneshot::channel();
         let (id, wake) = version.queue().push(request, reply).map_err(|full| match full {
             Full::Requests => version.overloaded(),
-            Full::Bytes => InferError::new(
-                ErrorCode::Overloaded,
-                format!("the queue of model '{}' holds as many bytes as it may", version.model()),
-            )
-            .retry_after(Duration::from_secs(1)),
+            Full::Bytes => version.overloaded_with_bytes(),
         })?;
         if wake {
             self.executor.submit(version.clone());
@@ -180,7 +171,7 @@ impl Service {
 
     /// Whether this model (this version, or any) answers requests.
     pub fn model_ready(&self, model: &str, version: Option<u64>) -> bool {
-        self.phase() == Phase::Ready && self.table.load().resolve(model, version).is_ok()
+        self.phase() == Phase::Ready && self.table.load().answers(model, version)
     }
 
     /// Every model's versions and where they stand, by name and number.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::reload::Standing;
 use crate::{InferError, Version};
 
 /// Where a version stands.
@@ -10,7 +11,7 @@ use crate::{InferError, Version};
 pub enum VersionState {
     /// Being loaded.
     Loading,
-    /// Answers requests.
+    /// Answers requests, except while its session is being loaded again after a panic.
     Ready(Arc<Version>),
     /// Does not answer; the text says why.
     Unavailable(String),
@@ -65,6 +66,11 @@ impl RoutingTable {
         }
     }
 
+    /// Whether that version answers now.
+    pub(crate) fn answers(&self, model: &str, number: Option<u64>) -> bool {
+        self.resolve(model, number).is_ok_and(|version| version.standing() == Standing::Up)
+    }
+
     /// The same table with one version's state replaced.
     pub(crate) fn with(&self, model: &str, number: u64, state: VersionState) -> Self {
         let mut table = self.clone();
@@ -80,7 +86,7 @@ impl RoutingTable {
             model: model.clone(),
             version: *number,
             state: state.name(),
-            reason: state.reason(),
+            reason: state.reason().unwrap_or_default(),
         };
         self.models
             .iter()
@@ -100,7 +106,7 @@ impl RoutingTable {
 
     /// Whether every version of every model answers.
     pub(crate) fn all_ready(&self) -> bool {
-        let versions = |model: &Model| model.versions.values().all(|s| s.version().is_some());
+        let versions = |model: &Model| model.versions.values().all(VersionState::answers);
         self.models.values().all(versions)
     }
 }
@@ -130,18 +136,31 @@ impl VersionState {
         }
     }
 
+    /// Whether it is loaded and its engine has not panicked since.
+    fn answers(&self) -> bool {
+        self.version().is_some_and(|version| version.standing() == Standing::Up)
+    }
+
     fn name(&self) -> &'static str {
-        match self {
-            VersionState::Loading => "LOADING",
-            VersionState::Ready(_) => "READY",
-            VersionState::Unavailable(_) => "UNAVAILABLE",
+        match self.standing() {
+            Standing::Loading => "LOADING",
+            Standing::Up => "READY",
+            Standing::Failed(_) => "UNAVAILABLE",
         }
     }
 
-    fn reason(&self) -> String {
+    fn reason(&self) -> Option<String> {
+        match self.standing() {
+            Standing::Failed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    fn standing(&self) -> Standing {
         match self {
-            VersionState::Unavailable(reason) => reason.clone(),
-            _ => String::new(),
+            VersionState::Loading => Standing::Loading,
+            VersionState::Ready(version) => version.standing(),
+            VersionState::Unavailable(reason) => Standing::Failed(reason.clone()),
         }
     }
 

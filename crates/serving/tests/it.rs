@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use modelyard_engine::{Loaded, Parallelism, RunError, Session};
+use modelyard_engine::{LoadError, Loaded, Parallelism, RunError, Session};
 use modelyard_serving::{
     ErrorCode, InferError, InferRequest, InferResponse, Input, ModelConfig, Phase, RequestOptions,
     Service, ServiceConfig, Version, VersionSpec, VersionState,
@@ -22,6 +22,8 @@ struct Seen {
     batches: Mutex<Vec<usize>>,
     thread: Mutex<Option<ThreadId>>,
     loads: AtomicUsize,
+    /// Whether loading fails.
+    broken: AtomicBool,
 }
 
 /// Doubles floats; behaves as told.
@@ -41,6 +43,8 @@ enum Behaviour {
     Refuses666,
     /// Adds the sum of all rows to each: rows depend on each other.
     MixesRows,
+    /// Computes a hundredth more in a batch than alone.
+    Wavers,
 }
 
 fn spec(name: &str) -> TensorSpec {
@@ -77,7 +81,9 @@ impl Session for Doubler {
             Behaviour::MixesRows => add = values.iter().sum(),
             _ => {}
         }
-        let doubled: Vec<f32> = values.iter().map(|value| value * 2.0 + add).collect();
+        let factor =
+            if matches!(self.behaviour, Behaviour::Wavers) && rows > 1 { 2.02 } else { 2.0 };
+        let doubled: Vec<f32> = values.iter().map(|value| value * factor + add).collect();
         let output = Tensor::from_vec(Shape::new(inputs[0].shape), doubled).unwrap();
         Ok(outputs.iter().map(|_| output.clone()).collect())
     }
@@ -90,11 +96,23 @@ struct Bench {
 
 impl Bench {
     fn new(behaviour: Behaviour, config: ModelConfig) -> Self {
-        let service = Service::new(ServiceConfig { threads: 1, strict_readiness: false }).unwrap();
+        Bench::with(ServiceConfig { threads: 1, strict_readiness: false }, behaviour, config)
+    }
+
+    fn strict(behaviour: Behaviour) -> Self {
+        let service = ServiceConfig { threads: 1, strict_readiness: true };
+        Bench::with(service, behaviour, ModelConfig::default())
+    }
+
+    fn with(service: ServiceConfig, behaviour: Behaviour, config: ModelConfig) -> Self {
+        let service = Service::new(service).unwrap();
         let seen = Arc::new(Seen::default());
         let shared = seen.clone();
         let load = move || {
             shared.loads.fetch_add(1, SeqCst);
+            if shared.broken.load(SeqCst) {
+                return Err(LoadError::Failed { engine: "fake", message: "no memory".into() });
+            }
             let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")] };
             let session = Doubler { signature, behaviour, seen: shared.clone() };
             Ok(Loaded {
@@ -244,6 +262,35 @@ async fn a_model_that_mixes_rows_is_never_batched() {
     assert_eq!(bench.service.resolve("double", None).unwrap().max_batch_size(), 0);
 }
 
+/// A configured batch size must not give callers each other's data.
+#[tokio::test]
+async fn a_model_that_mixes_rows_is_never_batched_even_when_told_to() {
+    let mut config = ModelConfig::default();
+    config.batching.max_batch_size = Some(8);
+    config.batching.max_queue_delay = Duration::from_millis(20);
+    let bench = Bench::new(Behaviour::MixesRows, config);
+    assert_eq!(bench.service.resolve("double", None).unwrap().max_batch_size(), 8);
+    let mut tasks = Vec::new();
+    for value in [1., 2., 3.] {
+        tasks.push((value, bench.send(bench.request(&[[value, 0.], [0., 0.]])).await));
+    }
+    for (value, task) in tasks {
+        // Twice its own, and the sum of its own rows alone.
+        assert_eq!(values(&task.await.unwrap().unwrap())[0], 3. * value);
+    }
+    assert_eq!(*bench.seen.batches.lock(), [2, 2, 2]);
+    let error = bench.service.infer(bench.request(&[[0., 0.]; 9])).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidArgument);
+}
+
+/// magika 1.0.3 amplifies rounding: a row alone and in a batch differ by 0.8 %, but never with
+/// what is beside it.
+#[tokio::test]
+async fn a_model_that_amplifies_rounding_is_batched() {
+    let bench = Bench::new(Behaviour::Wavers, ModelConfig::default());
+    assert_eq!(bench.service.resolve("double", None).unwrap().max_batch_size(), 128);
+}
+
 #[tokio::test]
 async fn a_full_queue_refuses_at_once_and_says_when_to_retry() {
     let mut config = ModelConfig::default();
@@ -300,6 +347,54 @@ async fn a_deadline_that_cannot_be_met_is_refused_and_costs_nothing() {
     }
     let rows: usize = bench.seen.batches.lock().iter().sum();
     assert_eq!(rows, 3, "the late request was not run");
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_is_said_to_have() {
+    let bench = Bench::slow(ModelConfig::default());
+    let mut request = bench.request(&[[1., 1.]]);
+    request.options.deadline = Some(request.options.arrived);
+    let error = bench.service.infer(request).await.unwrap_err();
+    assert_eq!(error.message, "the deadline had passed before model 'double' was asked");
+}
+
+#[tokio::test]
+async fn the_hint_when_to_retry_follows_what_waits() {
+    let mut config = ModelConfig::default();
+    config.queue.max_requests = 150;
+    config.batching.max_batch_size = Some(1);
+    config.instances = Some(1);
+    let bench = Bench::slow(config);
+    let mut tasks = Vec::new();
+    let error = loop {
+        let request = bench.request(&[[1., 1.]]);
+        if request.version.check_capacity().is_err() {
+            break bench.service.infer(request).await.unwrap_err();
+        }
+        tasks.push(bench.send(request).await);
+    };
+    // 150 requests of 20 ms, one at a time.
+    let hint = error.retry_after.unwrap();
+    assert!((Duration::from_secs(2)..=Duration::from_secs(60)).contains(&hint), "{hint:?}");
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A cheap model used to run at once, whatever it was told.
+#[tokio::test]
+async fn a_cheap_model_waits_for_company_when_told_to() {
+    let mut config = ModelConfig::default();
+    config.batching.max_batch_size = Some(8);
+    config.batching.max_queue_delay = Duration::from_millis(50);
+    let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
+    let bench = Bench::new(cheap, config);
+    let mut tasks = Vec::new();
+    for value in [1., 2., 3.] {
+        tasks.push(bench.send(bench.request(&[[value, 0.]])).await);
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(*bench.seen.batches.lock(), [3]);
 }
 
 #[tokio::test]
@@ -360,6 +455,45 @@ async fn a_panicking_engine_is_contained_and_loaded_again() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(bench.seen.loads.load(SeqCst), 2);
+}
+
+/// Readiness must not lie while the session is gone, and trying must go on.
+#[tokio::test]
+async fn a_model_that_is_being_loaded_again_is_not_ready() {
+    let bench = Bench::new(Behaviour::PanicsOn666, ModelConfig::default());
+    let service = &bench.service;
+    let state = || service.index().swap_remove(0);
+    bench.seen.broken.store(true, SeqCst);
+    service.infer(bench.request(&[[666., 0.]])).await.unwrap_err();
+    assert!(!service.model_ready("double", None) && !service.model_ready("double", Some(1)));
+    assert!(["LOADING", "UNAVAILABLE"].contains(&state().state));
+    wait_until(|| state().state == "UNAVAILABLE").await;
+    assert!(state().reason.ends_with("failed to load the model: no memory"), "{}", state().reason);
+    let error = service.infer(bench.request(&[[1., 0.]])).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    bench.seen.broken.store(false, SeqCst);
+    wait_until(|| service.model_ready("double", None)).await;
+    assert_eq!((state().state, state().reason.as_str()), ("READY", ""));
+    service.infer(bench.request(&[[1., 0.]])).await.unwrap();
+}
+
+#[tokio::test]
+async fn strict_readiness_sees_a_model_that_is_being_loaded_again() {
+    let bench = Bench::strict(Behaviour::PanicsOn666);
+    assert!(bench.service.ready());
+    bench.seen.broken.store(true, SeqCst);
+    bench.service.infer(bench.request(&[[666., 0.]])).await.unwrap_err();
+    assert!(!bench.service.ready());
+    bench.seen.broken.store(false, SeqCst);
+    wait_until(|| bench.service.ready()).await;
+}
+
+async fn wait_until(condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < give_up, "it did not come about");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]

@@ -91,6 +91,21 @@ impl Tensor {
         })
     }
 
+    /// The elements of a tensor of floats, whatever their width; `None` for other datatypes.
+    pub fn to_f64s(&self) -> Option<Vec<f64>> {
+        match self.data_type {
+            DataType::Fp16 => self.widened(half::f16::to_f64),
+            DataType::Bf16 => self.widened(half::bf16::to_f64),
+            DataType::Fp32 => self.widened(<f64 as From<f32>>::from),
+            DataType::Fp64 => self.widened(|value: f64| value),
+            _ => None,
+        }
+    }
+
+    fn widened<T: Element>(&self, widen: impl Fn(T) -> f64) -> Option<Vec<f64>> {
+        Some(self.values::<T>().ok()?.iter().map(|&value| widen(value)).collect())
+    }
+
     /// The same bytes under another shape with as many elements.
     pub fn reshaped(self, shape: Shape) -> Result<Self, TensorError> {
         Tensor::new(self.data_type, shape, self.data)
@@ -179,6 +194,14 @@ mod tests {
         assert_eq!(middle.values::<f32>().unwrap().as_ref(), [2., 3.]);
         assert_eq!(middle.data().as_ptr(), tensor.data()[8..].as_ptr());
         assert!(tensor.rows(2, 2).is_none());
+    }
+
+    #[test]
+    fn floats_of_every_width_are_widened() {
+        let halves = Tensor::from_vec([1].into(), vec![half::f16::from_f32(1.5)]).unwrap();
+        assert_eq!(halves.to_f64s(), Some(vec![1.5]));
+        let longs = Tensor::from_vec([1].into(), vec![1i64]).unwrap();
+        assert_eq!(longs.to_f64s(), None);
     }
 
     #[test]

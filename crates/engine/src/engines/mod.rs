@@ -107,17 +107,14 @@ impl Engines {
         let mut errors = Vec::new();
         for name in Self::NAMES {
             match self.named(name).and_then(|engine| engine.load(file, options)) {
-                Ok(loaded) => return Ok(loaded),
+                Ok(loaded) => {
+                    warn_of_skipped(file, &errors, loaded.engine);
+                    return Ok(loaded);
+                }
                 Err(error @ LoadError::Unusable { .. }) if self.points_at(name) => {
                     return Err(error);
                 }
-                Err(error) => {
-                    if matches!(&error, LoadError::Unusable { message, .. } if message != locate::NOT_FOUND)
-                    {
-                        tracing::warn!("passed over: {error}");
-                    }
-                    errors.push(error);
-                }
+                Err(error) => errors.push(error),
             }
         }
         Err(LoadError::NoEngine(errors))
@@ -204,6 +201,16 @@ impl Engines {
         let best = candidates.first().ok_or(locate::NOT_FOUND)?;
         OnnxRuntime::open(&best.path)
             .map_err(|error| format!("{} ({}): {error}", best.path.display(), best.origin))
+    }
+}
+
+/// Says which better engines did not take the model, and why: that another one answers for them
+/// should surprise nobody. Those that are not installed go without saying.
+fn warn_of_skipped(file: &ModelFile, errors: &[LoadError], taken: &str) {
+    let told = |error: &&LoadError| !matches!(error, LoadError::Unusable { message, .. } if message == locate::NOT_FOUND);
+    for error in errors.iter().filter(told) {
+        let (model, skipped) = (file.path.display(), error.engine().unwrap_or_default());
+        tracing::warn!(%model, skipped, taken, reason = %error, "a better engine was passed over");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shared library: found, loaded once, its environment made.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
@@ -55,7 +56,7 @@ impl Library {
         // SAFETY: the user chose this file as their ONNX Runtime; loading a shared library runs
         // its initializers, which is what they asked for.
         let handle = unsafe { libloading::Library::new(path) }
-            .map_err(|error| format!("cannot load {shown} as a shared library: {error}"))?;
+            .map_err(|error| format!("cannot load {shown} as a shared library: {}", why(&error)))?;
         // Never unloaded, see the type.
         let handle = std::mem::ManuallyDrop::new(handle);
         type GetApiBase = unsafe extern "C" fn() -> *const OrtApiBase;
@@ -172,6 +173,14 @@ fn check_version(version: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// An error with what caused it: `dlopen failed` alone does not say what is missing.
+fn why(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
 /// Receives the library's log lines.
 ///
 /// Failed calls come back as statuses and are reported by whoever made them, so its errors are
@@ -203,6 +212,16 @@ unsafe extern "system" fn log(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_loader_said_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("libonnxruntime.so");
+        std::fs::write(&path, b"\x7fELF but cut off").unwrap();
+        let error = Library::open(&path).err().unwrap();
+        // glibc's words: `file too short`.
+        assert!(error.contains("libonnxruntime.so") && error.contains("short"), "{error}");
+    }
 
     #[test]
     fn versions_are_judged_before_the_api_is_asked() {

@@ -4,35 +4,56 @@
 //! no file tells, and is part of the engine's contract instead:
 //! * Integers inside a model have 32 bits. Constants and inputs that do not fit are refused; a
 //!   product or sum that outgrows them wraps.
+//! * Relu and Clip turn NaN into a bound. Inputs that are not finite are refused, and NaN that comes
+//!   up inside is kept (`amend::nan`); an `f32` that outgrows its range inside is not noticed.
+//!   ArgMin, TopK and QuantizeLinear, for which ONNX says nothing of NaN, answer otherwise than
+//!   ONNX Runtime.
 //! * `FP64` and `FP16` inside a model are computed in `f32`.
 //! * A MatMul by a vector is refused where ranks are known. Where they are not, an output whose
 //!   rank is not the signature's fails the call.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use modelyard_graph::{Constant, ElementType, Kind, Model, Node};
 
-use super::border;
+use super::{border, integers, sizes};
 use crate::Refusal;
 
-/// The oldest operator set that rten's operators mean.
-const OLDEST_OPSET: i64 = 7;
+/// The operator sets that rten's operators mean: the newest is what onnx 1.23 defines, whose node
+/// tests are the conformance suite.
+const OPSETS: RangeInclusive<i64> = 7..=28;
+/// The versions of the file format, likewise.
+const IR_VERSIONS: RangeInclusive<i64> = 3..=14;
 
 /// What stands against loading `model`.
 pub(super) fn refusals(model: &Model) -> Vec<Refusal> {
     let mut refusals = datatypes(model);
-    if let Some(opset) = model.opset("").filter(|&opset| opset < OLDEST_OPSET) {
-        refusals.push(Refusal {
-            operator: format!("of opset {opset}"),
-            node: "any".into(),
-            reason: format!("rten knows operators as they are since opset {OLDEST_OPSET}"),
-        });
-    }
+    refusals.extend(versions(model));
     let kinds = if model.nodes().any(needs_kinds) { model.kinds() } else { HashMap::new() };
     let wrong = |node: &Node| Some(Refusal::new(node, reason(model, &kinds, node)?));
     refusals.extend(model.nodes().filter_map(wrong));
-    refusals.extend(wide_integers(model));
+    refusals.extend(integers::refusals(model));
+    refusals.extend(sizes::refusals(model));
     refusals
+}
+
+/// Versions of the format and of the operators that rten was not tested with. It would take them
+/// for those it knows.
+fn versions(model: &Model) -> impl Iterator<Item = Refusal> {
+    let known = |what: &str, found: i64, known: RangeInclusive<i64>| {
+        let (oldest, newest) = (known.start(), known.end());
+        (!known.contains(&found)).then(|| Refusal {
+            operator: "model".to_owned(),
+            node: model.graph.name.clone(),
+            reason: format!(
+                "it has {what} {found}, and rten is known to run {oldest} to {newest}; export it \
+                 for one of these, or use engine 'onnxruntime'"
+            ),
+        })
+    };
+    let opset = model.opset("").and_then(|opset| known("opset", opset, OPSETS));
+    opset.into_iter().chain(known("IR version", model.ir_version, IR_VERSIONS))
 }
 
 /// Inputs and outputs whose datatype rten cannot hold.
@@ -46,7 +67,7 @@ fn datatypes(model: &Model) -> Vec<Refusal> {
         .map(|(role, spec)| Refusal {
             operator: role.to_owned(),
             node: spec.name.clone(),
-            reason: format!("rten has no datatype {}", spec.data_type),
+            reason: format!("has datatype {}, which rten has not", spec.data_type),
         })
         .collect()
 }
@@ -105,49 +126,6 @@ fn whole_numbers(constant: &Constant) -> Option<bool> {
     Some(values.all(|value| value.fract() == 0.0))
 }
 
-/// Constants that do not fit 32 bits. rten brings them to the nearest end, which is right for
-/// the limits of a Slice alone.
-fn wide_integers(model: &Model) -> Vec<Refusal> {
-    let graphs = model.nodes().flat_map(Node::subgraphs).chain([&model.graph]);
-    let stored = graphs.flat_map(|graph| &graph.initializers);
-    let stored = stored.filter_map(|constant| Some((constant.name.as_str(), widest(constant)?)));
-    let nodes = model.nodes().filter(|node| node.is("Constant"));
-    let made = nodes.filter_map(|node| Some((node.output(0)?, widest_attribute(node)?)));
-    stored
-        .chain(made)
-        .filter_map(|(name, value)| {
-            let user = model.nodes().find(|node| takes_whole(node, name))?;
-            let reason = format!("takes {value} of '{name}', and rten's integers have 32 bits");
-            Some(Refusal::new(user, reason))
-        })
-        .collect()
-}
-
-/// An element that does not fit 32 bits.
-fn widest(constant: &Constant) -> Option<i64> {
-    let wide = |value: &i64| !fits(*value);
-    let is_long = constant.element_type == ElementType::Int64;
-    is_long.then(|| constant.integers(usize::MAX))??.into_iter().find(wide)
-}
-
-fn widest_attribute(node: &Node) -> Option<i64> {
-    let wide = |value: &i64| !fits(*value);
-    let listed = || node.ints("value_ints")?.iter().copied().find(wide);
-    node.tensor("value").and_then(widest).or(node.int("value_int").filter(wide)).or_else(listed)
-}
-
-fn fits(value: i64) -> bool {
-    i32::try_from(value).is_ok()
-}
-
-/// Whether the node takes this value other than as limits of a Slice.
-fn takes_whole(node: &Node, name: &str) -> bool {
-    node.inputs
-        .iter()
-        .enumerate()
-        .any(|(index, input)| input == name && !(node.is("Slice") && (index == 1 || index == 2)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,29 +173,24 @@ mod tests {
         check(matmul(2), &[]);
     }
 
+    /// rten took opset 999 silently where ONNX Runtime refuses it.
     #[test]
-    fn wide_constants_may_only_limit_slices() {
-        let slice = |end: i64| {
-            graph("x", DataType::Fp32, 1)
-                .integers("start", &[1], &[0])
-                .integers("end", &[1], &[end])
-                .output("y", DataType::Fp32, &[Dim::Free])
-                .node(Node::new("Slice", &["x", "start", "end"], &["y"]))
+    fn versions_of_the_future_are_refused() {
+        let identity = graph("x", DataType::Fp32, 1)
+            .output("y", DataType::Fp32, &[Dim::Free])
+            .node(Node::new("Identity", &["x"], &["y"]));
+        let model = identity.model();
+        let reasons = |model: Model| -> Vec<String> {
+            refusals(&model).into_iter().map(|refusal| refusal.reason).collect()
         };
-        check(slice(i64::MAX), &[]);
-        let add = |value: i64| {
-            graph("x", DataType::Int64, 1)
-                .integers("c", &[1], &[value])
-                .output("y", DataType::Int64, &[Dim::Free])
-                .node(Node::new("Add", &["x", "c"], &["y"]))
-        };
-        check(add(i64::MAX), &["Add_y"]);
-        check(add(i64::from(i32::MIN)), &[]);
-        let made = graph("x", DataType::Int64, 1)
-            .output("y", DataType::Int64, &[Dim::Free])
-            .node(Node::new("Constant", &[], &["c"]).with("value_int", 1i64 << 40))
-            .node(Node::new("Add", &["x", "c"], &["y"]));
-        check(made, &["Add_y"]);
+        for (opset, expected) in [(6, false), (7, true), (28, true), (29, false), (999, false)] {
+            let reasons = reasons(model.clone().with_opset("", opset));
+            assert_eq!(reasons.is_empty(), expected, "{opset}: {reasons:?}");
+        }
+        let mut model = model;
+        model.ir_version = 99;
+        let reasons = reasons(model);
+        assert!(reasons[0].starts_with("it has IR version 99, and rten is known to run 3 to 14"));
     }
 
     #[test]

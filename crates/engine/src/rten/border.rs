@@ -65,6 +65,36 @@ pub(super) fn input<'a>(
     }
 }
 
+/// Refuses what is no number: `node` would make something plausible of it. See `amend::nan`.
+pub(super) fn check_finite(
+    spec: &TensorSpec,
+    value: &ValueOrView<'_>,
+    node: &str,
+) -> Result<(), RunError> {
+    let ValueView::FloatTensor(tensor) = value.as_view() else { return Ok(()) };
+    let values = tensor.to_contiguous();
+    let values = values.data();
+    if all_finite(values) {
+        return Ok(());
+    }
+    let found = values.iter().enumerate().find(|(_, value)| !value.is_finite());
+    let (index, value) = found.unwrap_or((0, &f32::NAN));
+    Err(RunError::Inputs(format!(
+        "element {index} of input '{}' is {value}, and engine 'rten' would lose NaN in {node}; \
+         send finite numbers, or use engine 'onnxruntime'",
+        spec.name
+    )))
+}
+
+/// In integers and without an early end, so that many values are looked at in one step: one more
+/// in an exponent of all ones, which NaN and infinities have, carries into the sign.
+fn all_finite(values: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7F80_0000;
+    const LOWEST: u32 = 0x0080_0000;
+    let carried = |value: &f32| (value.to_bits() & EXPONENT).wrapping_add(LOWEST);
+    values.iter().fold(0, |bits, value| bits | carried(value)) >> 31 == 0
+}
+
 /// The seam promises aligned bytes; an empty slice may yet point anywhere.
 fn borrowed<'a, T: Pod>(view: &TensorView<'a>) -> Result<ValueOrView<'a>, RunError>
 where
@@ -237,6 +267,14 @@ mod tests {
         }
         let tensor = Tensor::from_vec([2].into(), vec![f64::NEG_INFINITY, 1e38]).unwrap();
         assert!(round_trip(&tensor).is_ok());
+    }
+
+    #[test]
+    fn finite_is_what_is_a_number() {
+        assert!(all_finite(&[]) && all_finite(&[0.0, -0.0, f32::MIN, f32::MAX, 1e-45]));
+        for value in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(!all_finite(&[0.0, value, 1.0]), "{value}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use modelyard_graph::Model;
 use rten::{LoadErrorKind, ModelOptions, NodeId, ThreadPool};
 
 use super::NAME;
+use super::amend::Amended;
 use super::beside::Beside;
 use super::session::{RtenSession, panic_message};
 use super::unsupported;
@@ -18,19 +19,20 @@ use crate::{LoadError, ModelFile, Refusal};
 /// `amended` is what rten shall see instead of the file.
 pub(super) fn load(
     model_file: &ModelFile,
-    amended: Option<Model>,
+    amended: Amended,
     all: Arc<ThreadPool>,
 ) -> Result<RtenSession, LoadError> {
     let failed = |message| LoadError::Failed { engine: NAME, message };
     let signature = model_file.model.signature().map_err(|error| failed(error.to_string()))?;
-    let model = catch_unwind(std::panic::AssertUnwindSafe(|| open(model_file, amended)))
+    let model = catch_unwind(std::panic::AssertUnwindSafe(|| open(model_file, amended.model)))
         .unwrap_or_else(|panic| Err(failed(format!("panicked: {}", panic_message(&*panic)))))?;
     let id = |name: &str| -> Result<NodeId, LoadError> {
         model.find_node(name).ok_or_else(|| failed(format!("it lost '{name}' while loading")))
     };
     let inputs = signature.inputs.iter().map(|spec| id(&spec.name)).collect::<Result<_, _>>()?;
     let outputs = signature.outputs.iter().map(|spec| id(&spec.name)).collect::<Result<_, _>>()?;
-    Ok(RtenSession { signature: signature.clone(), inputs, outputs, all, model })
+    let loses_nan = amended.loses_nan;
+    Ok(RtenSession { signature: signature.clone(), inputs, outputs, loses_nan, all, model })
 }
 
 fn open(model_file: &ModelFile, amended: Option<Model>) -> Result<rten::Model, LoadError> {

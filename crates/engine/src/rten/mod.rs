@@ -8,13 +8,17 @@
 //! | `unsupported` | operators that it does not have |
 //! | `amend` | what it answers wrongly, made right |
 //! | `admission` | what cannot be made right |
+//! | `integers` | constants beyond 32 bits |
+//! | `sizes` | outputs as large as a request says |
 
 mod admission;
 mod amend;
 mod beside;
 mod border;
+mod integers;
 mod load;
 mod session;
+mod sizes;
 mod unsupported;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,12 +78,12 @@ impl Engine for Rten {
         let (start, before) = (Instant::now(), resident_bytes());
         // What rten does not have, its loader tells.
         let mut refusals = admission::refusals(&file.model);
-        let amended = amend::amend(&file.model);
-        refusals.extend(amended.refusals);
+        let mut amended = amend::amend(&file.model);
+        refusals.append(&mut amended.refusals);
         if !refusals.is_empty() {
             return Err(LoadError::Refused { engine: NAME, refusals });
         }
-        let session = load::load(file, amended.model, self.pool(options.threads.max(1)))?;
+        let session = load::load(file, amended, self.pool(options.threads.max(1)))?;
         Ok(Loaded {
             session: Box::new(session),
             engine: NAME,

@@ -17,6 +17,8 @@ pub(super) struct RtenSession {
     pub(super) signature: Signature,
     pub(super) inputs: Vec<NodeId>,
     pub(super) outputs: Vec<NodeId>,
+    /// A node that would lose NaN: inputs have to be finite then.
+    pub(super) loses_nan: Option<String>,
     /// All threads of the budget, shared by all models.
     pub(super) all: Arc<ThreadPool>,
 }
@@ -37,7 +39,13 @@ impl Session for RtenSession {
             .iter()
             .zip(&self.signature.inputs)
             .zip(inputs)
-            .map(|((&id, spec), view)| Ok((id, border::input(spec, view)?)))
+            .map(|((&id, spec), view)| {
+                let value = border::input(spec, view)?;
+                if let Some(node) = &self.loses_nan {
+                    border::check_finite(spec, &value, node)?;
+                }
+                Ok((id, value))
+            })
             .collect::<Result<Vec<_>, RunError>>()?;
         let ids: SmallVec<[NodeId; 8]> = outputs.iter().map(|&index| self.outputs[index]).collect();
         let pool = match parallelism {

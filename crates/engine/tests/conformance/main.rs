@@ -13,6 +13,7 @@
 
 mod archive;
 mod compare;
+mod special;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -45,6 +46,18 @@ fn onnxruntime_answers_right_or_not_at_all() {
         return;
     };
     check(&OnnxRuntime::open(Path::new(&library)).unwrap());
+}
+
+#[test]
+fn rten_keeps_what_is_no_number() {
+    special::check(&Rten::default());
+}
+
+#[test]
+fn onnxruntime_keeps_what_is_no_number() {
+    if let Some(library) = std::env::var_os("MODELYARD_TEST_ONNXRUNTIME") {
+        special::check(&OnnxRuntime::open(Path::new(&library)).unwrap());
+    }
 }
 
 fn check(engine: &dyn Engine) {

@@ -17,11 +17,14 @@ pub(crate) struct Fact {
     pub(crate) values: Option<Vec<f64>>,
     /// Whether it is the same in every run.
     pub(crate) constant: bool,
+    /// Whether its shape follows from inputs and constants by rules alone, and is no claim of
+    /// the file.
+    pub(crate) certain: bool,
 }
 
 impl Fact {
     pub(crate) fn new(element_type: ElementType, dims: &[usize]) -> Fact {
-        Fact { element_type, dims: dims.to_vec(), values: None, constant: false }
+        Fact { element_type, dims: dims.to_vec(), values: None, constant: false, certain: false }
     }
 
     pub(crate) fn of_constant(constant: &Constant) -> Fact {
@@ -29,7 +32,8 @@ impl Fact {
         let values = integers
             .map(|values| values.into_iter().map(|value| value as f64).collect())
             .or_else(|| floats(constant));
-        Fact { values, constant: true, ..Fact::new(constant.element_type, &constant.dims) }
+        let certain = true;
+        Fact { values, constant: true, certain, ..Fact::new(constant.element_type, &constant.dims) }
     }
 
     /// A small list of integers, as shapes are.

@@ -13,9 +13,11 @@
 //! | `normalization`, `reduction` | what adds up |
 //! | `reshape`, `selection`, `resize`, `generation` | what moves or makes elements |
 //! | `recurrent`, `attention` | LSTM, GRU, RNN; fused attention |
+//! | `conflict` | shapes that can never go together |
 //! | `control` | If, Loop, Scan, and functions of the model |
 
 mod attention;
+mod conflict;
 mod control;
 mod convolution;
 mod elementwise;
@@ -36,6 +38,7 @@ mod window;
 
 use std::collections::{BTreeMap, HashMap};
 
+pub(crate) use conflict::conflicts;
 use fact::{Answer, Fact, Op, Rule};
 use modelyard_tensor::Dim;
 
@@ -151,6 +154,7 @@ struct Walk<'a> {
     visits: usize,
     depth: usize,
     estimate: Estimate,
+    conflicts: conflict::Conflicts,
     /// Kinds by name; `None` where a name stands for different ones.
     kinds: HashMap<String, Option<Kind>>,
 }
@@ -168,6 +172,7 @@ impl<'a> Walk<'a> {
             visits: 0,
             depth: 0,
             estimate: Estimate::default(),
+            conflicts: conflict::Conflicts::new(),
             kinds: HashMap::new(),
         }
     }
@@ -254,6 +259,13 @@ impl<'a> Walk<'a> {
             && node.inputs.iter().zip(&inputs).all(|(name, fact)| {
                 name.is_empty() || fact.as_ref().is_some_and(|fact| fact.constant)
             });
+        let certain = function.is_none() && node.subgraphs().next().is_none() && {
+            let mut stated = node.inputs.iter().zip(&inputs).filter(|(name, _)| !name.is_empty());
+            stated.all(|(_, fact)| fact.as_ref().is_some_and(|fact| fact.certain))
+        };
+        if certain && self.depth == 1 {
+            self.look_for_conflict(node, &operator, &inputs);
+        }
         let answer = match (function, operator.as_str()) {
             (Some(function), _) => self.call(function, node, inputs),
             (None, "If" | "Loop" | "Scan") => self.control(node, inputs),
@@ -264,12 +276,14 @@ impl<'a> Walk<'a> {
         walked.outputs.resize(node.outputs.len(), None);
         let mut missing = false;
         for (name, fact) in node.outputs.iter().zip(&mut walked.outputs) {
+            let ruled = certain && fact.is_some();
             if fact.is_none() {
                 *fact = declared.get(name.as_str()).and_then(|found| self.declared(found));
                 missing |= fact.is_none() && self.is_dense(declared.get(name.as_str()));
             }
             if let Some(fact) = fact.as_mut() {
                 fact.constant = constant;
+                fact.certain = ruled;
             }
         }
         if constant {
@@ -286,13 +300,21 @@ impl<'a> Walk<'a> {
     }
 
     fn ruled(&mut self, node: &Node, operator: &str, inputs: &[Option<Fact>]) -> Option<Walked> {
-        let op = Op {
+        let Answer { outputs, flops } = rule(operator)?(&self.op(node, inputs))?;
+        Some(Walked { outputs, flops, peak_bytes: 0 })
+    }
+
+    fn look_for_conflict(&mut self, node: &Node, operator: &str, inputs: &[Option<Fact>]) {
+        let conflict = conflict::at(&self.op(node, inputs), operator);
+        self.conflicts.extend(conflict.map(|message| (node.to_string(), message)));
+    }
+
+    fn op<'n>(&self, node: &'n Node, inputs: &'n [Option<Fact>]) -> Op<'n> {
+        Op {
             node,
             inputs: inputs.iter().map(Option::as_ref).collect(),
             opset: self.model.opset(&node.domain).unwrap_or(1),
-        };
-        let Answer { outputs, flops } = rule(operator)?(&op)?;
-        Some(Walked { outputs, flops, peak_bytes: 0 })
+        }
     }
 
     fn fact(&self, name: &str) -> Option<&Fact> {
@@ -301,10 +323,11 @@ impl<'a> Walk<'a> {
 
     /// An input of the model, by the caller's word first.
     fn input(&self, input: &Value) -> Option<Fact> {
-        match (input.value_type.as_tensor(), self.sizes.inputs.get(&input.name)) {
+        let fact = match (input.value_type.as_tensor(), self.sizes.inputs.get(&input.name)) {
             (Some((element_type, _)), Some(dims)) => Some(Fact::new(element_type, dims)),
             _ => self.declared(&input.value_type),
-        }
+        };
+        fact.map(|fact| Fact { certain: true, ..fact })
     }
 
     /// What the file says of a value, with sizes for its symbols.

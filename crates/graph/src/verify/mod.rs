@@ -8,6 +8,8 @@
 //! | `order` | finds the cycle where nodes wait for each other |
 //! | `tensors` | shapes, sizes, and that constants are as long as their shape says |
 //! | `attributes` | attributes are named once and of the kind that ONNX means |
+//!
+//! Then `infer` looks for shapes that can never go together.
 
 mod attributes;
 mod names;
@@ -50,6 +52,11 @@ pub(crate) fn problems(model: &Model, limits: &Limits) -> Vec<Problem> {
         names::function(function, &place, &mut report);
     }
     recursion(model, &mut report);
+    // Shapes are followed only through what is sound.
+    if report.problems.is_empty() {
+        report.problems = crate::infer::conflicts(model);
+        report.problems.truncate(MOST_PROBLEMS);
+    }
     report.problems
 }
 

@@ -152,3 +152,35 @@ fn nesting_is_bounded() {
     }
     refused(Model::unverified(graph), &["levels"]);
 }
+
+/// rten took a model whose product could never be computed, where ONNX Runtime refuses it.
+#[test]
+fn shapes_that_can_never_go_together_are_refused() {
+    let matmul = |columns: Dim, rows: usize| {
+        GraphBuilder::new("product")
+            .input("x", DataType::Fp32, &[Dim::Symbol("n".into()), columns])
+            .output("y", DataType::Fp32, &[Dim::Free, Dim::Free])
+            .floats("w", &[rows, 2], &vec![0.0; rows * 2])
+            .node(Node::new("MatMul", &["x", "w"], &["y"]))
+            .model()
+    };
+    refused(matmul(Dim::Fixed(3), 4), &["node 'MatMul_y' (MatMul)", "found 3 and 4"]);
+    assert!(matmul(Dim::Fixed(4), 4).check().is_ok());
+    // May be 4 when it comes to it, though it is none of the sizes that are tried.
+    assert!(matmul(Dim::Free, 4).check().is_ok());
+    assert!(matmul(Dim::Symbol("n".into()), 4).check().is_ok());
+}
+
+#[test]
+fn a_claim_of_the_file_is_no_certain_shape() {
+    let claimed = GraphBuilder::new("claimed")
+        .input("x", DataType::Fp32, &[Dim::Fixed(2)])
+        .output("y", DataType::Fp32, &[Dim::Free])
+        .output("between", DataType::Fp32, &[Dim::Fixed(3)])
+        .floats("w", &[2], &[0.0; 2])
+        .node(Node::new("Unheard", &["x"], &["between"]).in_domain("own"))
+        .node(Node::new("Add", &["between", "w"], &["y"]))
+        .model()
+        .with_opset("own", 1);
+    assert!(claimed.check().is_ok());
+}

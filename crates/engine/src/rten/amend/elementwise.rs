@@ -4,7 +4,7 @@ use modelyard_graph::{ElementType, Node};
 
 use super::{Amender, Answer, Instead};
 
-/// `sign(x) = (x > 0) - (x < 0)`; rten answers 1 for 0.
+/// `sign(x) = (x > 0) - (x < 0)`, and NaN stays NaN; rten answers 1 for 0.
 pub(super) fn sign(amender: &mut Amender, node: &Node) -> Answer {
     let (Some(input), Some(output)) = (node.input(0), node.output(0)) else { return Ok(None) };
     let kind = amender.kind(input).ok_or("answers 1 for 0, and the datatype is not known")?;
@@ -17,7 +17,13 @@ pub(super) fn sign(amender: &mut Amender, node: &Node) -> Answer {
     let below = instead.make("Less", &[input, &zero]);
     let above = instead.make_with("Cast", &[&above], &to);
     let below = instead.make_with("Cast", &[&below], &to);
-    instead.last("Sub", &[&above, &below], &[], output);
+    if !float {
+        instead.last("Sub", &[&above, &below], &[], output);
+        return Ok(Some(instead.nodes));
+    }
+    let sign = instead.make("Sub", &[&above, &below]);
+    let none = instead.make("IsNaN", &[input]);
+    instead.last("Where", &[&none, input, &sign], &[], output);
     Ok(Some(instead.nodes))
 }
 

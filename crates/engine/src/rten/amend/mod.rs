@@ -8,18 +8,20 @@
 //! | module | operators |
 //! |---|---|
 //! | `select` | ArgMax, ArgMin: rten answers the last of several equals, not the first |
-//! | `elementwise` | Sign (of 0 it is 1), Cast to BOOL (keeps the number) |
+//! | `elementwise` | Sign (of 0 it is 1, of NaN a number), Cast to BOOL (keeps the number) |
+//! | `nan` | Relu, Clip (NaN becomes a bound), where NaN comes up inside the model |
 //! | `quantize` | QuantizeLinear, DynamicQuantizeLinear: rten multiplies by `1 / scale` |
 //! | `softmax` | Softmax and LogSoftmax before opset 13, which flatten |
 
 mod elementwise;
+mod nan;
 mod quantize;
 mod select;
 mod softmax;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use modelyard_graph::{AttributeValue, Constant, ElementType, Graph, Kind, Model, Node};
 
@@ -32,6 +34,9 @@ pub(super) struct Amended {
     pub(super) model: Option<Model>,
     /// Nodes that are wrong and cannot be made right.
     pub(super) refusals: Vec<Refusal>,
+    /// A node that would lose NaN, in a model that makes none of finite inputs: those are to be
+    /// checked.
+    pub(super) loses_nan: Option<String>,
 }
 
 /// Rewrites `model`.
@@ -43,7 +48,11 @@ pub(super) fn amend(model: &Model) -> Amended {
     let mut amender = Amender::of(model);
     let mut amended = model.clone();
     amender.graph(&mut amended.graph);
-    Amended { model: (amender.replaced > 0).then_some(amended), refusals: amender.refusals }
+    Amended {
+        model: (amender.replaced > 0).then_some(amended),
+        refusals: amender.refusals,
+        loses_nan: amender.loses_nan,
+    }
 }
 
 /// Answers what stands for a node; nothing when it is right as it is; or why it stays wrong.
@@ -55,6 +64,8 @@ fn rule(op_type: &str) -> Option<Rule> {
         "ArgMax" | "ArgMin" => Some(select::arg),
         "Sign" => Some(elementwise::sign),
         "Cast" => Some(elementwise::cast),
+        "Relu" => Some(nan::relu),
+        "Clip" => Some(nan::clip),
         "QuantizeLinear" => Some(quantize::linear),
         "DynamicQuantizeLinear" => Some(quantize::dynamic),
         "Softmax" | "LogSoftmax" => Some(softmax::softmax),
@@ -68,6 +79,11 @@ struct Amender {
     opset: i64,
     /// Dimensions of the initializers.
     dims: HashMap<String, Vec<usize>>,
+    /// Constants that are the number 0.
+    zeros: HashSet<String>,
+    /// Whether NaN may come up inside the model whatever it is given.
+    makes_nan: bool,
+    loses_nan: Option<String>,
     made: usize,
     replaced: usize,
     refusals: Vec<Refusal>,
@@ -84,6 +100,9 @@ impl Amender {
             dims: initializers
                 .map(|constant| (constant.name.clone(), constant.dims.clone()))
                 .collect(),
+            zeros: nan::zeros(model),
+            makes_nan: nan::comes_up(model),
+            loses_nan: None,
             made: 0,
             replaced: 0,
             refusals: Vec::new(),
@@ -118,6 +137,11 @@ impl Amender {
         self.kinds.get(name).copied()
     }
 
+    /// Whether this is the number 0 in every run.
+    fn is_zero(&self, name: &str) -> bool {
+        self.zeros.contains(name)
+    }
+
     /// A name that no model has.
     fn fresh(&mut self) -> String {
         self.made += 1;
@@ -127,6 +151,9 @@ impl Amender {
     /// A constant of floats.
     fn floats(&mut self, dims: &[usize], values: &[f32]) -> String {
         let name = self.fresh();
+        if *values == [0.0] {
+            self.zeros.insert(name.clone());
+        }
         self.constants.push(Constant::floats(&name, dims, values));
         name
     }

@@ -5,7 +5,7 @@ use modelyard_tensor::{DataType, Dim, Element, Shape, Tensor};
 
 use super::amend;
 use crate::rten::Rten;
-use crate::{Engine, LoadOptions, ModelFile, Parallelism};
+use crate::{Engine, LoadOptions, Loaded, ModelFile, Parallelism};
 
 fn free(rank: usize) -> Vec<Dim> {
     vec![Dim::Free; rank]
@@ -21,12 +21,15 @@ fn model(node: Node, from: (DataType, usize), to: (DataType, usize)) -> Model {
 }
 
 fn run(model: Model, input: &Tensor) -> Tensor {
+    load(model).session.run(&[input.view()], &[0], Parallelism::One).unwrap().remove(0)
+}
+
+fn load(model: Model) -> Loaded {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
     std::fs::write(&path, model.encode()).unwrap();
     let file = ModelFile { path, model };
-    let loaded = Rten::default().load(&file, &LoadOptions { threads: 1 }).unwrap();
-    loaded.session.run(&[input.view()], &[0], Parallelism::One).unwrap().remove(0)
+    Rten::default().load(&file, &LoadOptions { threads: 1 }).unwrap()
 }
 
 fn tensor<T: Element>(shape: &[usize], values: &[T]) -> Tensor {
@@ -116,6 +119,39 @@ fn quantization_divides() {
     let exact = input.map(|value| (value / scale).round_ties_even().clamp(0.0, 255.0) as u8);
     let answer = run(model, &tensor(&[4], &input));
     assert_eq!(answer.values::<u8>().unwrap().as_ref(), exact);
+}
+
+/// One pixel that is no number gave plausible probabilities.
+#[test]
+fn nan_is_refused_where_it_would_be_lost_and_cannot_come_up_inside() {
+    let relu = model(Node::new("Relu", &["x"], &["y"]), (DataType::Fp32, 1), (DataType::Fp32, 1));
+    assert!(amend(&relu).model.is_none(), "nothing is slower for it");
+    let loaded = load(relu);
+    let run = |values: &[f32]| {
+        let input = tensor(&[values.len()], values);
+        loaded.session.run(&[input.view()], &[0], Parallelism::One).map(|mut found| found.remove(0))
+    };
+    assert_eq!(run(&[-1.0, 2.0]).unwrap().values::<f32>().unwrap().as_ref(), [0.0, 2.0]);
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let error = run(&[0.0, value]).unwrap_err().to_string();
+        assert!(error.contains("element 1 of input 'x' is") && error.contains("Relu_y"), "{error}");
+    }
+}
+
+#[test]
+fn nan_that_comes_up_inside_is_kept() {
+    let chain = GraphBuilder::new("chain")
+        .input("x", DataType::Fp32, &free(1))
+        .output("y", DataType::Fp32, &free(1))
+        .floats("low", &[], &[0.0])
+        .floats("high", &[], &[6.0])
+        .node(Node::new("Sqrt", &["x"], &["root"]))
+        .node(Node::new("Relu", &["root"], &["bounded"]))
+        .node(Node::new("Clip", &["bounded", "low", "high"], &["y"]));
+    let answer = run(chain.model().check().unwrap(), &tensor(&[3], &[-1.0f32, 4.0, 64.0]));
+    let values = answer.values::<f32>().unwrap();
+    assert!(values[0].is_nan());
+    assert_eq!(values[1..], [2.0, 6.0]);
 }
 
 #[test]
