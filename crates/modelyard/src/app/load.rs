@@ -130,10 +130,7 @@ impl Reader {
         if let Some(file) = first {
             return Ok(file);
         }
-        let model = file::read_file(&self.path, &self.limits).map_err(|error| {
-            let message = format!("failed to read the model again: {error}");
-            LoadError::Failed { engine: "auto", message }
-        })?;
+        let model = file::read_file(&self.path, &self.limits)?;
         Ok(ModelFile { path: self.path.clone(), model })
     }
 }
