@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// Seconds of each measurement
     #[arg(long, default_value = "4")]
     pub(crate) seconds: f64,
+    /// Requests of the suite memory, over each protocol
+    #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(10_000..))]
+    pub(crate) requests: u64,
     /// The binary to measure [default: built now, from this workspace]
     #[arg(long)]
     modelyard: Option<PathBuf>,
