@@ -147,6 +147,12 @@ fn stat(pid: &str, field: usize) -> Option<u64> {
     Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
 }
 
+/// CPU time, in microseconds, of all child processes that have ended.
+pub(crate) fn children_cpu_us() -> f64 {
+    let ticks = stat("self", 16).unwrap_or(0) as f64;
+    ticks / rustix::param::clock_ticks_per_second() as f64 * 1e6
+}
+
 fn status_kb(pid: u32, key: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with(key))?;
