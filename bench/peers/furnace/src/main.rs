@@ -85,8 +85,8 @@ fn main() {
         config.max_concurrent_requests = 1024;
         config.max_body_bytes = 64 << 20;
     });
-    // It runs the model on blocking threads: more of them than sessions would only wait, which
-    // costs it a third of its speed at 64 callers.
+    // It runs the model on blocking threads: more of them than sessions would only wait for one
+    // another, which shows at 64 callers.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.max_blocking_threads(threads).enable_all().build();
     let runtime = runtime.expect("threads start");
