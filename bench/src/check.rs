@@ -52,10 +52,9 @@ pub(crate) fn predict(address: &str, question: &Question) -> anyhow::Result<Vec<
     ensure!(answer.status == 200, "status {}: {text}", answer.status);
     let json: Value = serde_json::from_str(text.trim())
         .with_context(|| format!("the answer is not JSON: {text:.200}"))?;
-    let data = match &json["outputs"][0]["data"] {
-        Value::Null => &json["prediction"],
-        data => data,
-    };
+    // v2, /predict, and furnace-server's own /predict.
+    let places = [&json["outputs"][0]["data"], &json["prediction"], &json["output"]];
+    let data = places.into_iter().find(|data| !data.is_null()).unwrap_or(&Value::Null);
     let mut numbers = Vec::new();
     flatten(data, &mut numbers);
     ensure!(!numbers.is_empty(), "the answer has no prediction: {text:.200}");

@@ -49,10 +49,21 @@ pub(crate) fn compare(
     contenders: &[Contender],
     loads: &[Load],
 ) -> anyhow::Result<Comparison> {
+    compare_beside(env, contenders, loads, || Ok(()))
+}
+
+/// The same; `beside` measures something else in each round, before the contenders.
+pub(crate) fn compare_beside(
+    env: &Env,
+    contenders: &[Contender],
+    loads: &[Load],
+    mut beside: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Comparison> {
     let mut figures = vec![vec![Vec::new(); loads.len()]; contenders.len()];
     let mut memory_mb = vec![(0.0, 0.0); contenders.len()];
     let mut expected = None;
     for round in 0..env.options.rounds {
+        beside()?;
         for (number, contender) in contenders.iter().enumerate() {
             let context = || format!("{}, round {}", contender.name, round + 1);
             eprintln!("{}", context());

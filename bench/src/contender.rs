@@ -9,6 +9,9 @@ use crate::check;
 use crate::env::Env;
 use crate::process::{self, Server, command, free_port};
 
+/// Worker processes of FastAPI.
+const WORKERS: &str = "2";
+
 /// A server to measure and what to send it.
 pub(crate) struct Contender {
     /// Its name in tables.
@@ -29,8 +32,8 @@ pub(crate) enum Start {
     /// Modelyard with this model under the name `model`, and further flags; with ONNX Runtime
     /// unless they say otherwise.
     Ours { model: PathBuf, flags: Vec<String> },
-    /// A folder of `bench/peers` with this model and these variables.
-    Peer { name: &'static str, model: PathBuf, variables: Vec<(&'static str, String)> },
+    /// A folder of `bench/peers` with this model and so many threads of its engine.
+    Peer { name: &'static str, model: PathBuf, threads: usize },
     /// The empty server with these arguments.
     Empty { arguments: Vec<String> },
 }
@@ -76,7 +79,7 @@ impl Contender {
     pub(crate) fn start(&self, env: &Env) -> anyhow::Result<Server> {
         let started = match &self.start {
             Start::Ours { model, flags } => ours(env, model, flags, self.cores),
-            Start::Peer { name, model, variables } => peer(env, name, model, variables, self.cores),
+            Start::Peer { name, model, threads } => peer(env, name, model, *threads, self.cores),
             Start::Empty { arguments } => empty(env, arguments, self.cores),
         };
         started.with_context(|| format!("failed to start {}", self.name))
@@ -116,7 +119,7 @@ fn peer(
     env: &Env,
     name: &str,
     model: &std::path::Path,
-    variables: &[(&'static str, String)],
+    threads: usize,
     cores: Option<&str>,
 ) -> anyhow::Result<Server> {
     let folder = env.peer(name)?;
@@ -124,11 +127,12 @@ fn peer(
     let mut run = command(folder.join("run.sh"), cores);
     run.env("MODEL", model).env("ORT_DYLIB_PATH", &env.library);
     run.env("PORT", port.to_string()).env("GRPC_PORT", grpc_port.to_string());
-    run.envs(variables.iter().map(|(key, value)| (key, value)));
+    run.env("THREADS", threads.to_string()).env("WORKERS", WORKERS);
     run.stdout(Stdio::null()).stderr(log(env, name)?);
     let (http, grpc) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{grpc_port}"));
     let mut server = Server::start(run, http.clone(), grpc)?;
     server.wait_for(|| process::listens(&http).then_some(()))?;
+    server.come_to_rest()?;
     Ok(server)
 }
 

@@ -39,9 +39,9 @@ impl Digit {
         self.pixels.iter().map(number).collect::<Vec<_>>().join(", ")
     }
 
-    /// The body of the tutorial's `/predict`.
-    pub(crate) fn predict_body(&self) -> String {
-        format!("{{\"image\": [{}]}}", self.numbers())
+    /// The body of a `/predict` that looks for the pixels under this name.
+    pub(crate) fn predict_body(&self, key: &str) -> String {
+        format!("{{\"{key}\": [{}]}}", self.numbers())
     }
 
     /// The body of a v2 request for a model with this input.
@@ -53,9 +53,9 @@ impl Digit {
         )
     }
 
-    /// `POST /predict`.
-    pub(crate) fn predict_question(&self) -> Question {
-        let body = self.predict_body().into_bytes();
+    /// `POST /predict`, with the pixels under this name.
+    pub(crate) fn predict_question(&self, key: &str) -> Question {
+        let body = self.predict_body(key).into_bytes();
         Question { path: "/predict".into(), body, class: Some(self.class) }
     }
 

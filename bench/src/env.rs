@@ -5,6 +5,10 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+/// What decides, in a peer's folder, what is installed.
+const PEER_SOURCES: [&str; 5] =
+    ["install.sh", "requirements.txt", "package-lock.json", "Cargo.lock", "src/main.rs"];
+
 /// Options of every suite.
 #[derive(clap::Args, Clone)]
 pub(crate) struct Options {
@@ -14,6 +18,9 @@ pub(crate) struct Options {
     /// Seconds of each measurement
     #[arg(long, default_value = "4")]
     pub(crate) seconds: f64,
+    /// Requests of the suite memory, over each protocol
+    #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(10_000..))]
+    pub(crate) requests: u64,
     /// The binary to measure [default: built now, from this workspace]
     #[arg(long)]
     modelyard: Option<PathBuf>,
@@ -86,18 +93,16 @@ impl Env {
         Ok(path)
     }
 
-    /// The folder of a peer, installed now if need be.
+    /// The folder of a peer, installed now unless it was since its files last changed.
     pub(crate) fn peer(&self, name: &str) -> anyhow::Result<PathBuf> {
         let folder = self.root.join("bench/peers").join(name);
-        let marker = folder.join(match name {
-            "fastify" => "node_modules/.package-lock.json",
-            "furnace" => "target/release/furnace-peer",
-            "perf_analyzer" => "perf_analyzer",
-            _ => ".venv/bin/python",
-        });
-        if !marker.exists() {
+        let installed = folder.join(".installed");
+        let changed = |path: &str| std::fs::metadata(folder.join(path)).and_then(|m| m.modified());
+        let sources = PEER_SOURCES.iter().filter_map(|path| changed(path).ok());
+        if changed(".installed").ok() < sources.max() {
             eprintln!("installing {name}");
             run(&mut Command::new(folder.join("install.sh")))?;
+            std::fs::write(installed, "")?;
         }
         Ok(folder)
     }

@@ -9,6 +9,8 @@ use anyhow::{Context, bail};
 
 /// How long a server may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// A server has come to rest when it does nothing for so long.
+const REST: Duration = Duration::from_millis(500);
 
 /// A running server. Killed, with the processes it started, when dropped.
 pub(crate) struct Server {
@@ -20,10 +22,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the command in a process group of its own.
+    /// Starts the command, in our process group: what stops us on a terminal stops it too.
     pub(crate) fn start(mut command: Command, http: String, grpc: String) -> anyhow::Result<Self> {
-        use std::os::unix::process::CommandExt;
-        command.process_group(0).stdin(Stdio::null());
+        command.stdin(Stdio::null());
         let child = command.spawn().with_context(|| format!("failed to start {command:?}"))?;
         Ok(Server { child, http, grpc })
     }
@@ -43,6 +44,29 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Waits until it and all it started do nothing any more: where several workers listen on one
+    /// port, some may still load the model when the first one answers.
+    pub(crate) fn come_to_rest(&mut self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let mut before = self.ticks();
+        loop {
+            std::thread::sleep(REST);
+            let now = self.ticks();
+            if now <= before + 1 {
+                return Ok(());
+            }
+            if begin.elapsed() > START_TIMEOUT {
+                bail!("the server had not come to rest after {START_TIMEOUT:?}");
+            }
+            before = now;
+        }
+    }
+
+    /// CPU time of the server and all it started, in clock ticks.
+    fn ticks(&self) -> u64 {
+        tree(self.pid()).into_iter().filter_map(cpu_ticks).sum()
     }
 
     /// Its process.
@@ -108,6 +132,25 @@ fn tree(pid: u32) -> Vec<u32> {
         next += 1;
     }
     found
+}
+
+/// User and system time of a process.
+fn cpu_ticks(pid: u32) -> Option<u64> {
+    stat(&pid.to_string(), 14)
+}
+
+/// The sum of this field of proc(5) and the next.
+fn stat(pid: &str, field: usize) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Field 2, the command, may hold spaces.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(field - 3);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+/// CPU time, in microseconds, of all child processes that have ended.
+pub(crate) fn children_cpu_us() -> f64 {
+    let ticks = stat("self", 16).unwrap_or(0) as f64;
+    ticks / rustix::param::clock_ticks_per_second() as f64 * 1e6
 }
 
 fn status_kb(pid: u32, key: &str) -> Option<f64> {

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import onnxruntime as ort
 from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 
 app = FastAPI()
 options = ort.SessionOptions()
@@ -19,4 +20,4 @@ shape = [d if isinstance(d, int) else 1 for d in input_.shape]
 async def predict(request: Request):
     image = np.array((await request.json())["image"], dtype=np.float32).reshape(shape)
     prediction = session.run(None, {input_.name: image})[0][0]
-    return {"prediction": prediction.tolist(), "class": int(prediction.argmax())}
+    return JSONResponse({"prediction": prediction.tolist(), "class": int(prediction.argmax())})

@@ -1,2 +1,3 @@
 #!/usr/bin/env bash
-cd "$(dirname "$0")" && exec node app.js
+# Its ONNX Runtime reports its use unless told not to.
+cd "$(dirname "$0")" && ORT_DISABLE_TELEMETRY=1 exec node app.js

@@ -2,4 +2,4 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 python3 -m venv .venv
-.venv/bin/pip install --quiet --disable-pip-version-check flask==3.1.3 numpy==2.2.6 onnxruntime==1.28.0
+.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt

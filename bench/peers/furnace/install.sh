@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "$0")"
-CARGO_BUILD_BUILD_DIR="${CARGO_BUILD_BUILD_DIR:+$CARGO_BUILD_BUILD_DIR/furnace-peer}" cargo build --release --quiet --target-dir target
+# `run.sh` looks for the program here, wherever the caller's own builds go.
+env -u CARGO_BUILD_BUILD_DIR cargo build --release --locked --quiet --target-dir target

@@ -1,2 +1,2 @@
 #!/usr/bin/env bash
-cd "$(dirname "$0")" && exec target/release/furnace-peer
+cd "$(dirname "$0")" && ORT_DISABLE_TELEMETRY=1 exec target/release/furnace-peer

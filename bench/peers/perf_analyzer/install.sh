@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
-# perf_analyzer lies in an old manylinux1 wheel; it needs libb64 from Debian and the CUDA runtime.
+# perf_analyzer lies in an old wheel of NVIDIA's Python client; it needs a CUDA library and one of
+# Debian's to start, though it uses neither.
 set -euo pipefail
 cd "$(dirname "$0")"
+rm -rf tmp lib
 mkdir -p tmp lib
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
-  --platform manylinux1_x86_64 -d tmp tritonclient==2.41.0
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
-  -d tmp nvidia-cuda-runtime-cu12==12.6.77
-(cd tmp && apt-get download --quiet libb64-0d >/dev/null && dpkg -x libb64-0d*.deb deb)
-unzip -ojq tmp/tritonclient-*.whl '*/bin/perf_analyzer' -d .
-unzip -ojq tmp/nvidia_cuda_runtime_cu12-*.whl '*/libcudart.so*' -d lib
-cp -L tmp/deb/usr/lib/*/libb64.so.0d lib/
+chmod 755 tmp
+(
+    cd tmp
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+        --platform manylinux1_x86_64 --platform manylinux2014_x86_64 \
+        tritonclient==2.41.0 nvidia-cuda-runtime-cu12==12.9.79
+    for wheel in *.whl; do python3 -m zipfile -e "$wheel" unpacked; done
+    apt-get download -qq libb64-0d 2>/dev/null || {
+        apt-get update -qq
+        apt-get download -qq libb64-0d
+    }
+    dpkg -x libb64-0d*.deb unpacked
+) 2> >(grep -v 'unsandboxed as root' >&2)
+cp "$(find tmp/unpacked -path '*/bin/perf_analyzer')" .
+cp tmp/unpacked/nvidia/cuda_runtime/lib/libcudart.so.12 tmp/unpacked/usr/lib/*/libb64.so.0d lib/
 chmod +x perf_analyzer
 rm -rf tmp

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,9 +33,9 @@ pub(crate) fn run(env: &Env) -> anyhow::Result<Report> {
             outcome.answered.to_string(),
             outcome.failed.to_string(),
             format!("{:.2} s", outcome.end.as_secs_f64()),
-            outcome.exit.clone(),
+            outcome.exit.to_string(),
         ]);
-        ensure!(outcome.exit.contains('0'), "the server ended with {}", outcome.exit);
+        ensure!(outcome.exit.success(), "the server ended with {}", outcome.exit);
     }
     report.table(table);
     report.target("failed requests", failed as f64, failed == 0);
@@ -45,7 +46,7 @@ struct Outcome {
     answered: u64,
     failed: u64,
     end: Duration,
-    exit: String,
+    exit: ExitStatus,
 }
 
 fn stop_once(env: &Env) -> anyhow::Result<Outcome> {
@@ -87,8 +88,8 @@ fn stop_once(env: &Env) -> anyhow::Result<Outcome> {
         std::thread::sleep(Duration::from_secs(1));
         let begin = Instant::now();
         server.terminate();
-        let status = server.wait()?;
-        Ok((begin.elapsed(), status.to_string()))
+        let exit = server.wait()?;
+        Ok((begin.elapsed(), exit))
     })?;
     Ok(Outcome { answered: answered.into_inner(), failed: failed.into_inner(), end, exit })
 }

@@ -121,7 +121,7 @@ fn answer(env: &Env, path: &str, body: &[u8]) -> anyhow::Result<check::Answer> {
 }
 
 fn predict(env: &Env, digit: &Digit) -> anyhow::Result<Protocol> {
-    let body = digit.predict_body();
+    let body = digit.predict_body("image");
     let input = scratch_file(env, "predict.json", body.as_bytes())?;
     let answer = answer(env, "/predict", body.as_bytes())?;
     let json: Value = serde_json::from_slice(&answer.body).context("the answer to /predict")?;

@@ -7,16 +7,16 @@ use crate::load;
 use crate::process::Server;
 use crate::report::{Report, Table};
 
-/// Requests before the first and the second look.
-const LOOKS: [u64; 2] = [10_000, 1_000_000];
+/// Requests before the first look.
+const FIRST_LOOK: u64 = 10_000;
 
 /// Sends batches of 1 to 32 digits in random order, over HTTP and over gRPC.
 pub(crate) fn run(env: &Env) -> anyhow::Result<Report> {
     let mut report = Report::new("memory", env);
-    let mut table = Table::new(
-        "Resident memory, MB",
-        &["protocol", "after 10,000", "after 1,000,000", "ratio"],
-    );
+    let looks = [FIRST_LOOK, env.options.requests];
+    let [first, last] = looks.map(|look| format!("after {look} requests"));
+    let heading = ["protocol", &first, &last, "ratio"];
+    let mut table = Table::new("Resident memory, MB", &heading);
     let talks = [
         ("v2 REST binary", Talk::Http(words("-m model"))),
         ("v2 gRPC", Talk::Grpc(words("-m model"))),
@@ -27,7 +27,7 @@ pub(crate) fn run(env: &Env) -> anyhow::Result<Report> {
         let server = ours.start(env)?;
         let mut sent = 0;
         let mut resident = Vec::new();
-        for look in LOOKS {
+        for look in looks {
             while sent < look {
                 let missing = look - sent;
                 let seconds = if missing > 50_000 { 5.0 } else { 0.2 };

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex};
 
 use furnace::{HostTensor, IoSpec, Model, Server, TensorModel, Values};
+use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::Tensor;
 
@@ -13,8 +14,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Ort {
     sessions: Mutex<Vec<Session>>,
     returned: Condvar,
-    input: (String, Vec<usize>),
-    output: (String, Vec<usize>),
+    input: Vec<usize>,
+    output: Vec<usize>,
 }
 
 impl TensorModel for Ort {
@@ -27,11 +28,12 @@ impl TensorModel for Ort {
     }
 
     fn inputs(&self) -> Vec<IoSpec> {
-        vec![IoSpec::fp32(&self.input.0, &self.input.1)]
+        // Of a model with one tensor in and one out it takes no other names than these.
+        vec![IoSpec::fp32("input", &self.input)]
     }
 
     fn outputs(&self) -> Vec<IoSpec> {
-        vec![IoSpec::fp32(&self.output.0, &self.output.1)]
+        vec![IoSpec::fp32("output", &self.output)]
     }
 
     fn run(&self, mut inputs: Vec<HostTensor>) -> furnace::Result<Vec<HostTensor>> {
@@ -54,8 +56,8 @@ impl TensorModel for Ort {
     }
 }
 
-fn session(path: &str) -> Session {
-    Session::builder()
+fn session(environment: &Environment, path: &str) -> Session {
+    Session::builder(environment)
         .and_then(|builder| Ok(builder.with_intra_threads(1)?))
         .and_then(|mut builder| builder.commit_from_file(path))
         .expect("the model loads")
@@ -66,23 +68,27 @@ fn variable(name: &str) -> String {
 }
 
 fn main() {
-    ort::init_from(variable("ORT_DYLIB_PATH")).expect("the library loads").commit();
+    let environment = ort::init_from(variable("ORT_DYLIB_PATH")).expect("the library loads");
+    let environment = environment.build().expect("it initializes");
     let path = variable("MODEL");
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let sessions: Vec<Session> = (0..threads).map(|_| session(&path)).collect();
-    let describe = |outlet: &ort::value::Outlet| {
+    let sessions: Vec<Session> = (0..threads).map(|_| session(&environment, &path)).collect();
+    let row = |outlet: &ort::value::Outlet| {
         let shape = outlet.dtype().tensor_shape().expect("a tensor");
-        let dims = shape.iter().skip(1).map(|dim| *dim as usize).collect();
-        (outlet.name().to_owned(), dims)
+        shape.iter().skip(1).map(|dim| *dim as usize).collect()
     };
-    let input = describe(&sessions[0].inputs()[0]);
-    let output = describe(&sessions[0].outputs()[0]);
+    let input = row(&sessions[0].inputs()[0]);
+    let output = row(&sessions[0].outputs()[0]);
     let model = Ort { sessions: Mutex::new(sessions), returned: Condvar::new(), input, output };
     let server = Server::new().port(variable("PORT").parse().expect("a port")).configure(|config| {
         config.grpc_port = std::env::var("GRPC_PORT").ok().and_then(|port| port.parse().ok());
         config.max_concurrent_requests = 1024;
         config.max_body_bytes = 64 << 20;
     });
-    let runtime = tokio::runtime::Runtime::new().expect("threads start");
+    // It runs the model on blocking threads: more of them than sessions would only wait for one
+    // another, which shows at 64 callers.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.max_blocking_threads(threads).enable_all().build();
+    let runtime = runtime.expect("threads start");
     runtime.block_on(server.model(Model::custom(model)).serve()).expect("it serves");
 }

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use anyhow::bail;
 use bytes::{BufMut, Bytes, BytesMut};
+use modelyard_server::grpc::proto::ModelInferRequest;
+use modelyard_server::grpc::proto::model_infer_request::InferInputTensor;
 use modelyard_tensor::{DataType, Tensor, strings};
 
 use super::grpc;
 use super::inputs::Example;
-use super::proto::{InferInputTensor, ModelInferRequest};
 
 /// An HTTP body and what its head must say about it.
 pub(crate) struct Body {
@@ -110,6 +111,7 @@ pub(crate) fn grpc(model: &str, version: &str, example: &Example) -> Bytes {
         name: name.clone(),
         datatype: tensor.data_type().name().into(),
         shape: tensor.shape().iter().map(|size| *size as i64).collect(),
+        ..Default::default()
     };
     grpc::framed(&ModelInferRequest {
         model_name: model.into(),
@@ -120,6 +122,7 @@ pub(crate) fn grpc(model: &str, version: &str, example: &Example) -> Bytes {
             .iter()
             .map(|(_, tensor)| tensor.data().clone())
             .collect(),
+        ..Default::default()
     })
 }
 

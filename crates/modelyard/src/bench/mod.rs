@@ -31,7 +31,6 @@ mod inputs;
 mod local;
 mod measure;
 mod prepare;
-mod proto;
 mod random;
 mod recorder;
 mod report;

@@ -5,6 +5,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use anyhow::{Context, anyhow, bail, ensure};
 use bytes::Bytes;
 use http::Uri;
+use modelyard_server::grpc::proto::{
+    ModelMetadataRequest, ModelMetadataResponse, RepositoryIndexRequest, RepositoryIndexResponse,
+};
 use modelyard_tensor::{Dim, TensorSpec};
 use prost::Message;
 use serde::Deserialize;
@@ -12,9 +15,6 @@ use serde::Deserialize;
 use super::caller::Failure;
 use super::grpc::{self, Channel};
 use super::http::Connection;
-use super::proto::{
-    ModelMetadataRequest, ModelMetadataResponse, RepositoryIndexRequest, RepositoryIndexResponse,
-};
 
 /// Longest metadata that is read.
 const METADATA_BYTES_MAX: usize = 16 << 20;
@@ -158,7 +158,8 @@ pub(crate) async fn describe_grpc(
     let model = match model {
         Some(model) => model.to_owned(),
         None => {
-            let request = grpc::framed(&RepositoryIndexRequest { ready: true });
+            let request = RepositoryIndexRequest { ready: true, ..Default::default() };
+            let request = grpc::framed(&request);
             let index: RepositoryIndexResponse =
                 call(&channel, server, "RepositoryIndex", request).await.context(NO_MODEL)?;
             the_only(index.models.into_iter().map(|model| model.name).collect())?
