@@ -13,9 +13,12 @@ const ENOUGH: u32 = 4;
 /// After so many runs of a size, the next larger ones are tried again: load changes costs.
 const FORGET_AFTER: u32 = 2048;
 /// A larger batch must cost at most this share a row to count as a gain.
-const GAIN: f32 = 0.95;
-/// Weight of a new observation.
+const GAIN: f32 = 0.9;
+/// Least weight of a new observation.
 const WEIGHT: f32 = 0.15;
+/// Rows that cost more, in nanoseconds, get one try at a larger batch, cheaper ones two: a try
+/// takes memory and delays those in it.
+const COSTLY_ROW_NS: f32 = 1e6;
 
 /// The cost of one model for requests of one size class. Lock-free; lost updates do no harm.
 #[derive(Default)]
@@ -30,13 +33,17 @@ impl CostModel {
     pub(crate) fn record(&self, rows: usize, time: Duration) {
         let class = class_of(rows);
         let observed = (time.as_nanos() as f32 / rows.max(1) as f32).max(1.0);
-        let next = match self.row(class) {
-            // One preempted run must not make a size look expensive for long.
-            Some(known) => known + WEIGHT * (observed.min(known * 3.0) - known),
-            None => observed,
+        let samples = self.samples[class].load(Relaxed).saturating_add(1);
+        let next = match (self.row(class), samples) {
+            (Some(known), 3..) => {
+                let weight = WEIGHT.max(1.0 / (samples - 1) as f32);
+                // One preempted run must not make a size look expensive for long.
+                known + weight * (observed.min(known * 3.0) - known)
+            }
+            // The first run of a size sets things up: it counts only until the second.
+            _ => observed,
         };
         self.row_ns[class].store(next.to_bits(), Relaxed);
-        let samples = self.samples[class].load(Relaxed) + 1;
         self.samples[class].store(samples, Relaxed);
         if samples.is_multiple_of(FORGET_AFTER) {
             for larger in self.samples.iter().skip(class + 1).take(2) {
@@ -58,11 +65,12 @@ impl CostModel {
     /// next doubling as long as the figures do not yet say that it fails to pay.
     pub(crate) fn batch_limit(&self, max: usize) -> usize {
         let Some(mut lowest) = self.row(0).filter(|_| self.believed(0)) else { return 1 };
+        let tries = if lowest > COSTLY_ROW_NS { 1 } else { 2 };
         let mut best = 1;
         let mut without_gain = 0;
         for class in 1..SIZES {
             let size = 1 << class;
-            if size / 2 >= max || without_gain == 2 {
+            if size / 2 >= max || without_gain == tries {
                 break;
             }
             let size = size.min(max);

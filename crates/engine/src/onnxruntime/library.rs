@@ -8,10 +8,11 @@ use std::ptr::{self, NonNull};
 
 use ort_sys::{
     OrtAllocator, OrtAllocatorType, OrtApi, OrtApiBase, OrtEnv, OrtLoggingLevel, OrtMemType,
-    OrtMemoryInfo,
+    OrtMemoryInfo, OrtRunOptions,
 };
 use parking_lot::Mutex;
 
+use super::arena::{self, Trim};
 use super::telemetry;
 
 /// The API version that we use; each library has those of all older ones too.
@@ -24,6 +25,8 @@ pub(super) struct Library {
     env: NonNull<OrtEnv>,
     memory_info: NonNull<OrtMemoryInfo>,
     allocator: NonNull<OrtAllocator>,
+    /// Present once the library is complete.
+    trim: Option<Trim>,
     path: PathBuf,
     version: String,
 }
@@ -88,6 +91,7 @@ impl Library {
             env: NonNull::dangling(),
             memory_info: NonNull::dangling(),
             allocator: NonNull::dangling(),
+            trim: None,
             path,
             version,
         };
@@ -116,10 +120,12 @@ impl Library {
             let mut allocator = ptr::null_mut();
             let status = (api.GetAllocatorWithDefaultOptions)(&mut allocator);
             library.check(status).map_err(|failure| failure.message)?;
+            arena::share(&library, env, info).map_err(|failure| failure.message)?;
             library.env = NonNull::new(env).ok_or("no environment")?;
             library.memory_info = NonNull::new(info).ok_or("no memory info")?;
             library.allocator = NonNull::new(allocator).ok_or("no allocator")?;
         }
+        library.trim = Some(Trim::new(&library).map_err(|failure| failure.message)?);
         Ok(library)
     }
 
@@ -141,6 +147,11 @@ impl Library {
     /// The library's own allocator, for strings.
     pub(super) fn allocator(&self) -> *mut OrtAllocator {
         self.allocator.as_ptr()
+    }
+
+    /// The options of this thread's next run.
+    pub(super) fn run_options(&self) -> *const OrtRunOptions {
+        self.trim.as_ref().map_or(ptr::null(), Trim::now_and_then)
     }
 
     pub(super) fn version(&self) -> &str {

@@ -14,6 +14,7 @@
 #![expect(unsafe_code, reason = "the border to a C library")]
 
 mod admission;
+mod arena;
 mod library;
 mod options;
 mod refusal;

@@ -15,12 +15,14 @@ use super::status::Failure;
 /// Settings of the library by name.
 ///
 /// * Threads spin for work only while a call runs: nothing spins idle.
-/// * Weights are allocated one by one, not out of an arena that grows in powers of two.
-const ENTRIES: [(&CStr, &CStr); 4] = [
+/// * Weights are allocated one by one, not out of the arena that runs work in; that is one for all
+///   sessions (`arena`).
+const ENTRIES: [(&CStr, &CStr); 5] = [
     (c"session.intra_op.allow_spinning", c"1"),
     (c"session.inter_op.allow_spinning", c"0"),
     (c"session.force_spinning_stop", c"1"),
     (c"session.use_device_allocator_for_initializers", c"1"),
+    (c"session.use_env_allocators", c"1"),
 ];
 
 /// Session options of the library.

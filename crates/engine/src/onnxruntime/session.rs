@@ -181,7 +181,7 @@ impl Shared {
         let status = unsafe {
             (library.api().Run)(
                 session.raw.as_ptr(),
-                ptr::null(),
+                library.run_options(),
                 input_names.as_ptr(),
                 value_ptrs.as_ptr(),
                 value_ptrs.len().min(input_names.len()),

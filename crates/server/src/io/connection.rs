@@ -199,9 +199,13 @@ fn poll_peek(
 }
 
 fn http1_builder(limits: &Limits) -> http1::Builder {
+    // A body is kept in the pieces it was read in, and hyper would make them as large as 400 kB,
+    // the last ones mostly empty.
+    const READ_BYTES: usize = 64 << 10;
     let mut builder = http1::Builder::new();
     builder
         .half_close(true)
+        .max_buf_size(READ_BYTES.max(limits.header_bytes))
         // Holds answers back while part of the next request, or garbage, is in the buffer.
         .pipeline_flush(false)
         .max_headers(limits.header_count)

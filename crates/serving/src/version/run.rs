@@ -16,6 +16,9 @@ use crate::{InferError, InferResponse, Timing, reload};
 
 /// Only dearer runs are spread over several threads: below, waking them costs more than it gains.
 const SPREAD_ABOVE: Duration = Duration::from_micros(500);
+/// What dearer runs cost is measured in CPU time, which does not count interruptions; cheaper ones
+/// are not worth asking the kernel for it.
+const CPU_TIME_ABOVE: Duration = Duration::from_micros(200);
 
 impl Version {
     /// Runs the request on the calling thread.
@@ -99,13 +102,16 @@ impl Version {
             let outputs = Err(BatchError::Run(RunError::Panicked(message)));
             return BatchOutcome { outputs, times: Default::default() };
         };
+        let costly = self.cost(requests[0]).is_some_and(|cost| cost > CPU_TIME_ABOVE);
+        let begun = costly.then(thread_cpu_time);
         let outcome = batch::run(loaded.session.as_ref(), &self.signature, requests, parallelism);
         let rows = requests.iter().map(|request| request.rows).sum();
         match &outcome.outputs {
             Ok(_) => {
                 self.stats.record_batch(rows, outcome.times);
                 if parallelism == Parallelism::One {
-                    let time = outcome.times.input + outcome.times.infer;
+                    let elapsed = outcome.times.input + outcome.times.infer;
+                    let time = begun.map_or(elapsed, |begun| thread_cpu_time() - begun);
                     self.costs[requests[0].class].record(rows, time);
                 }
             }
@@ -151,4 +157,10 @@ impl Version {
             })
             .collect()
     }
+}
+
+/// CPU time of this thread so far.
+fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
