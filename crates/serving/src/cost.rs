@@ -12,12 +12,15 @@ const SIZES: usize = 11;
 const ENOUGH: u32 = 4;
 /// After so many runs of a size, the next larger ones are tried again: load changes costs.
 const FORGET_AFTER: u32 = 2048;
-/// A larger batch must cost at most this share a row to count as a gain.
+/// A larger batch must cost at most this share a row to count as a gain; a costly one less, since
+/// it also takes memory and delays those in it.
 const GAIN: f32 = 0.9;
+const COSTLY_GAIN: f32 = 0.85;
 /// Least weight of a new observation.
 const WEIGHT: f32 = 0.15;
-/// Rows that cost more, in nanoseconds, get one try at a larger batch, cheaper ones two: a try
-/// takes memory and delays those in it.
+/// One in so many batches is half as large as pays best, to keep what that is compared with fresh.
+const COMPARE_EVERY: u32 = 32;
+/// Rows that cost more, in nanoseconds, get one try at a larger batch, cheaper ones two.
 const COSTLY_ROW_NS: f32 = 1e6;
 
 /// The cost of one model for requests of one size class. Lock-free; lost updates do no harm.
@@ -65,7 +68,7 @@ impl CostModel {
     /// next doubling as long as the figures do not yet say that it fails to pay.
     pub(crate) fn batch_limit(&self, max: usize) -> usize {
         let Some(mut lowest) = self.row(0).filter(|_| self.believed(0)) else { return 1 };
-        let tries = if lowest > COSTLY_ROW_NS { 1 } else { 2 };
+        let (tries, gain) = if lowest > COSTLY_ROW_NS { (1, COSTLY_GAIN) } else { (2, GAIN) };
         let mut best = 1;
         let mut without_gain = 0;
         for class in 1..SIZES {
@@ -76,7 +79,7 @@ impl CostModel {
             let size = size.min(max);
             match self.row(class) {
                 Some(row) if self.believed(class) => {
-                    if row < lowest * GAIN {
+                    if row < lowest * gain {
                         (best, lowest, without_gain) = (size, row, 0);
                     } else {
                         without_gain += 1;
@@ -85,7 +88,15 @@ impl CostModel {
                 _ => return size,
             }
         }
-        best
+        if self.is_to_compare(best) { best / 2 } else { best }
+    }
+
+    /// Whether the next batch should have half of `best` rows. Under load no smaller ones come by
+    /// themselves, and a figure from quieter times would make the larger size look cheap for ever.
+    fn is_to_compare(&self, best: usize) -> bool {
+        let class = class_of(best);
+        let runs = |class: usize| self.samples[class].load(Relaxed);
+        best > 1 && (runs(class) + runs(class - 1)).is_multiple_of(COMPARE_EVERY)
     }
 
     fn row(&self, class: usize) -> Option<f32> {
@@ -108,6 +119,12 @@ pub(crate) fn size_class(bytes_per_row: usize) -> usize {
     (bytes_per_row.max(1).ilog2() as usize).min(SIZE_CLASSES - 1)
 }
 
+/// CPU time of this thread so far.
+pub(crate) fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// Number of size classes: the last takes rows of 4 GiB and more.
 pub(crate) const SIZE_CLASSES: usize = 33;
 
@@ -115,14 +132,32 @@ pub(crate) const SIZE_CLASSES: usize = 33;
 mod tests {
     use super::*;
 
-    fn learned(cost_us: impl Fn(usize) -> f64, max: usize) -> (CostModel, usize) {
-        let model = CostModel::default();
-        for _ in 0..200 {
+    fn run(model: &CostModel, runs: usize, cost_us: impl Fn(usize) -> f64, max: usize) -> usize {
+        for _ in 0..runs {
             let rows = model.batch_limit(max);
             model.record(rows, Duration::from_nanos((cost_us(rows) * 1e3) as u64));
         }
-        let limit = model.batch_limit(max);
+        // One in so many is for comparison only.
+        model.batch_limit(max).max({
+            let rows = model.batch_limit(max);
+            model.record(rows, Duration::from_nanos((cost_us(rows) * 1e3) as u64));
+            model.batch_limit(max)
+        })
+    }
+
+    fn learned(cost_us: impl Fn(usize) -> f64, max: usize) -> (CostModel, usize) {
+        let model = CostModel::default();
+        let limit = run(&model, 200, cost_us, max);
         (model, limit)
+    }
+
+    #[test]
+    fn a_size_that_looked_cheap_beside_an_old_figure_is_left_again() {
+        let model = CostModel::default();
+        // Single rows were dear while the model was new; batches never were cheaper.
+        (0..8).for_each(|_| model.record(1, Duration::from_millis(15)));
+        let limit = run(&model, 400, |rows| 10_000.0 * rows as f64, 128);
+        assert_eq!(limit, 1);
     }
 
     #[test]

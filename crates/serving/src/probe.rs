@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use modelyard_engine::{Parallelism, RunError, Session};
 use modelyard_tensor::{AlignedBuffer, DataType, Dim, Shape, Signature, Tensor, TensorView};
 
-use crate::cost::{CostModel, size_class};
+use crate::cost::{CostModel, size_class, thread_cpu_time};
 
 /// Sizes tried for free dimensions until the model takes one.
 const FREE_SIZES: [usize; 5] = [16, 1, 32, 224, 640];
@@ -68,9 +68,9 @@ fn measure(session: &dyn Session, example: &Example, costs: &[CostModel]) -> Res
     let class = size_class(example.bytes());
     let begin = Instant::now();
     for _ in 0..MEASURE_RUNS {
-        let started = Instant::now();
+        let started = thread_cpu_time();
         example.run(session, Parallelism::One)?;
-        costs[class].record(1, started.elapsed());
+        costs[class].record(1, thread_cpu_time() - started);
         if begin.elapsed() > MEASURE_FOR {
             break;
         }

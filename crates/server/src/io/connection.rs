@@ -201,7 +201,7 @@ fn poll_peek(
 fn http1_builder(limits: &Limits) -> http1::Builder {
     // A body is kept in the pieces it was read in, and hyper would make them as large as 400 kB,
     // the last ones mostly empty.
-    const READ_BYTES: usize = 64 << 10;
+    const READ_BYTES: usize = 32 << 10;
     let mut builder = http1::Builder::new();
     builder
         .half_close(true)

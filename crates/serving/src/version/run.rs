@@ -9,6 +9,7 @@ use modelyard_engine::{Parallelism, RunError};
 use super::Version;
 use crate::admit::Admitted;
 use crate::batch::{self, BatchError, BatchOutcome};
+use crate::cost::thread_cpu_time;
 use crate::executor::Next;
 use crate::queue::Pending;
 use crate::refusal::deadline_exceeded;
@@ -157,10 +158,4 @@ impl Version {
             })
             .collect()
     }
-}
-
-/// CPU time of this thread so far.
-fn thread_cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
