@@ -20,9 +20,9 @@ use crate::queue::{Pending, Reply};
 use crate::{InferError, InferResponse, Version};
 
 /// After so many turns in a row in which nobody joined, the thread seems to serve one caller.
-const LONE_TURNS: u32 = 8;
+const LONE_TURNS: u32 = 64;
 /// Then only one request in so many still lets others go first, to notice when more come.
-const LOOK_EVERY: u32 = 16;
+const LOOK_EVERY: u32 = 4;
 
 thread_local! {
     /// The groups that gather on this thread.
