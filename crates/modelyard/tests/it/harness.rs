@@ -44,9 +44,11 @@ impl Folder {
     }
 }
 
-/// The binary, in `folder`, unaware of the environment of whoever runs the tests.
+/// The binary, in `folder`, unaware of the environment of whoever runs the tests: of their
+/// variables, and of SIGHUP being ignored where they run under nohup.
 pub(crate) fn modelyard(arguments: &[&str], folder: &Folder) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_modelyard"));
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP").arg(env!("CARGO_BIN_EXE_modelyard"));
     for (name, _) in std::env::vars_os() {
         let ours = name.to_str().is_some_and(|name| name.starts_with("MODELYARD_"));
         if ours || name == "ORT_DYLIB_PATH" {
@@ -59,6 +61,18 @@ pub(crate) fn modelyard(arguments: &[&str], folder: &Folder) -> Command {
         .env("MODELYARD_DATA_DIR", folder.path("data"))
         .stdin(Stdio::null());
     command
+}
+
+/// Waits for the end of a process, but not for ever.
+pub(crate) fn end(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = child.try_wait().unwrap();
+        if status.is_some() || Instant::now() > deadline {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Runs a command to its end: exit code, stdout, stderr.
@@ -162,14 +176,7 @@ impl Server {
 
     /// Waits for the end.
     pub(crate) fn end(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the server does not end: {}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        end(&mut self.child).unwrap_or_else(|| panic!("the server does not end: {}", self.log()))
     }
 
     /// SIGTERM, and the exit status.

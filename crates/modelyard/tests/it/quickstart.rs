@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Folder, modelyard, run};
+use crate::harness::{Folder, end, modelyard, run};
 
 /// Free ports, so that tests do not stand in each other's way.
 const FREE: [&str; 6] = [
@@ -57,7 +57,10 @@ fn a_closed_terminal_and_a_hurry_leave_nothing_behind() {
             assert!(Command::new("kill").arg(signal).arg(&pid).status().unwrap().success());
             std::thread::sleep(Duration::from_millis(1200));
         }
-        assert_eq!(child.wait().unwrap().code(), Some(code));
+        let ended = end(&mut child);
+        // Where it has not, nothing else would.
+        child.kill().unwrap();
+        assert_eq!(ended.and_then(|status| status.code()), Some(code));
         assert_eq!(std::fs::read_dir(folder.path("")).unwrap().count(), 0, "{signals:?}");
     }
 }
