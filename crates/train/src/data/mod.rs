@@ -1,0 +1,66 @@
+//! Examples to learn from, and how they come in batches.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `mod` | [`Examples`], the seam to where examples are; [`Batch`] |
+//! | `memory` | [`InMemory`]: examples that are in memory |
+//! | `batches` | [`Batches`]: shuffled, cut, and loaded ahead on another thread |
+
+mod batches;
+mod memory;
+
+pub use batches::{Batches, Order};
+pub use memory::{InMemory, Part};
+
+use crate::array::Array;
+
+/// Where examples are: in memory, or in files that are read when their turn comes.
+pub trait Examples: Send + Sync {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// The examples of these numbers, each below [`Examples::len`], in this order.
+    fn load(&self, numbers: &[usize]) -> Result<Batch, DataError>;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Some examples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// By name of the model's input: an array whose first dimension counts the examples.
+    pub inputs: Vec<(String, Array)>,
+    /// What the model should answer.
+    pub targets: Targets,
+}
+
+/// What a model should answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// The number of a class, one an example.
+    Classes(Vec<usize>),
+    /// Floats, of the shape of the model's output.
+    Values(Array),
+    /// Nothing is known: examples for distillation.
+    Unknown,
+}
+
+impl Batch {
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.inputs.first().and_then(|(_, array)| array.shape().first().copied()).unwrap_or(0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Why examples could not be loaded: what, and the reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DataError(pub String);

@@ -1,0 +1,32 @@
+//! Training of ONNX graphs: differentiation, losses, optimizers, layers, the loop.
+//!
+//! Any graph whose operators are in `ops` can be evaluated in training mode and differentiated by
+//! any of its initializers. No I/O, no clock: files, terminals and time belong to the caller.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`Array`] | what flows between nodes |
+//! | `operator`, `ops` | the seam of an operator; one file an operator, forward and backward |
+//! | [`Program`], [`Plan`] | a compiled graph; what a run of it evaluates and differentiates |
+//! | [`data`] | examples and batches |
+//! | `math` | matrix products, broadcasting, vector loops |
+//! | `buffers`, `workers` | memory and threads of a step |
+
+mod array;
+mod buffers;
+pub mod data;
+mod error;
+mod math;
+mod operator;
+mod ops;
+mod program;
+mod site;
+#[cfg(test)]
+mod testing;
+mod workers;
+
+pub use array::{Array, Data};
+pub use buffers::Buffers;
+pub use error::{CompileError, OpError, RunError};
+pub use program::{Mode, Pass, Plan, Program, Run, Weights};
+pub use workers::Workers;

@@ -1,0 +1,6 @@
+//! Numbers: what operators share.
+
+pub(crate) mod broadcast;
+pub(crate) mod matmul;
+pub(crate) mod random;
+pub(crate) mod vector;
