@@ -8,7 +8,10 @@
 //! | [`Array`] | what flows between nodes |
 //! | `operator`, `ops` | the seam of an operator; one file an operator, forward and backward |
 //! | [`Program`], [`Plan`] | a compiled graph; what a run of it evaluates and differentiates |
+//! | [`loss`], [`optimizer`] | what is minimized, and how |
+//! | [`layers`] | models from a short description |
 //! | [`data`] | examples and batches |
+//! | [`trainer`] | the loop, checkpoints |
 //! | `math` | matrix products, broadcasting, vector loops |
 //! | `buffers`, `workers` | memory and threads of a step |
 
@@ -16,13 +19,17 @@ mod array;
 mod buffers;
 pub mod data;
 mod error;
+pub mod layers;
+pub mod loss;
 mod math;
 mod operator;
 mod ops;
+pub mod optimizer;
 mod program;
 mod site;
 #[cfg(test)]
 mod testing;
+pub mod trainer;
 mod workers;
 
 pub use array::{Array, Data};
