@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`Array`] | what flows between nodes |
+//! | `element` | what operators do alike with floats, integers and booleans |
 //! | `operator`, `ops` | the seam of an operator; one file an operator, forward and backward |
 //! | [`Program`], [`Plan`] | a compiled graph; what a run of it evaluates and differentiates |
 //! | [`data`] | examples and batches |
@@ -15,6 +16,7 @@
 mod array;
 mod buffers;
 pub mod data;
+mod element;
 mod error;
 mod math;
 mod operator;
