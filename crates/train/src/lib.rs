@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`Array`] | what flows between nodes |
+//! | `element` | what operators do alike with floats, integers and booleans |
 //! | `operator`, `ops` | the seam of an operator; one file an operator, forward and backward |
 //! | [`Program`], [`Plan`] | a compiled graph; what a run of it evaluates and differentiates |
 //! | [`loss`], [`optimizer`] | what is minimized, and how |
@@ -18,6 +19,7 @@
 mod array;
 mod buffers;
 pub mod data;
+mod element;
 mod error;
 pub mod layers;
 pub mod loss;

@@ -68,6 +68,11 @@ impl Reads {
         Reads { inputs: self.inputs, outputs: self.outputs | bit(number) }
     }
 
+    /// All of both.
+    pub(crate) const fn and(self, other: Reads) -> Reads {
+        Reads { inputs: self.inputs | other.inputs, outputs: self.outputs | other.outputs }
+    }
+
     /// Whether this input is read.
     pub(crate) const fn input(self, number: usize) -> bool {
         self.inputs & bit(number) != 0
@@ -97,6 +102,22 @@ pub(crate) struct Scope<'a> {
     pub(crate) seed: u64,
     /// By input: whether what is trained flows into it.
     pub(crate) trained: &'a [bool],
+    /// Most bytes that the values of a step may take.
+    pub(crate) memory_limit_bytes: usize,
+}
+
+impl Scope<'_> {
+    /// Number of elements of an array that is to be made. Shapes that a model states or computes
+    /// can be of any size: refuses those that outgrow the bound on memory before it is taken.
+    pub(crate) fn elements(&self, shape: &Shape) -> Result<usize, OpError> {
+        let most = self.memory_limit_bytes.min(isize::MAX as usize) / 8;
+        shape.elements().filter(|&elements| elements <= most).ok_or_else(|| {
+            OpError::new(format!(
+                "an array of shape {shape} outgrows the limit of {} bytes",
+                self.memory_limit_bytes
+            ))
+        })
+    }
 }
 
 /// The inputs of a node; `None` where an optional one is left out.

@@ -3,6 +3,7 @@
 use modelyard_graph::{GraphBuilder, Node};
 
 use modelyard_tensor::Shape;
+use proptest::prelude::*;
 
 use crate::array::Array;
 use crate::buffers::Buffers;
@@ -49,6 +50,12 @@ impl Case {
         self
     }
 
+    /// Another domain than ONNX's own.
+    pub(crate) fn domain(mut self, domain: &str) -> Case {
+        self.node.domain = domain.into();
+        self
+    }
+
     /// Runs as a step of training.
     pub(crate) fn training(mut self) -> Case {
         self.mode = Mode::Train { seed: 7 };
@@ -89,6 +96,36 @@ impl Case {
     /// The outputs.
     pub(crate) fn run(&self) -> Vec<Array> {
         self.try_run().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The only output, which must be these floats.
+    pub(crate) fn gives(&self, dims: &[usize], expected: &[f32]) {
+        let output = self.run().remove(0);
+        assert_eq!(output.shape().dims(), dims, "shape");
+        let found = output.as_floats().unwrap();
+        let near = |(found, expected): (&f32, &f32)| {
+            found == expected || (found - expected).abs() <= 1e-5 * expected.abs().max(1.0)
+        };
+        assert!(found.iter().zip(expected).all(near), "found {found:?}, expected {expected:?}");
+        assert_eq!(found.len(), expected.len());
+    }
+
+    /// The only output, which must be these integers.
+    pub(crate) fn gives_ints(&self, dims: &[usize], expected: &[i64]) {
+        let output = self.run().remove(0);
+        assert_eq!((output.shape().dims(), output.as_ints().unwrap()), (dims, expected));
+    }
+
+    /// The only output, which must be these booleans.
+    pub(crate) fn gives_bools(&self, dims: &[usize], expected: &[bool]) {
+        let output = self.run().remove(0);
+        assert_eq!((output.shape().dims(), output.as_bools().unwrap()), (dims, expected));
+    }
+
+    /// Checks that it is refused for this reason.
+    pub(crate) fn is_refused(&self, reason: &str) {
+        let error = self.try_run().expect_err("expected a refusal");
+        assert!(error.contains(reason), "found: {error}");
     }
 
     /// The outputs, or why there are none.
@@ -148,9 +185,9 @@ impl Case {
     pub(crate) fn program(&self) -> Program {
         let mut node = self.node.clone();
         let mut builder = GraphBuilder::new("case");
-        for (number, (array, _)) in self.inputs.iter().enumerate() {
+        for (number, (array, trained)) in self.inputs.iter().enumerate() {
             let name = format!("input{number}");
-            if matches!(array.shape().dims(), [0]) {
+            if !trained && is_left_out(array) {
                 node.inputs.push(String::new());
                 continue;
             }
@@ -219,6 +256,12 @@ impl Case {
     }
 }
 
+/// Whether [`Case::without`] put it there.
+fn is_left_out(array: &Array) -> bool {
+    matches!(array.data(), crate::Data::Floats(values) if values.is_empty())
+        && array.shape().dims() == [0]
+}
+
 /// Weights of the outputs in the sum that is differentiated: all different, none zero.
 fn output_weight(index: usize) -> f32 {
     0.3 + ((index * 7 + 3) % 11) as f32 * 0.17 - if index % 3 == 0 { 1.1 } else { 0.0 }
@@ -248,4 +291,22 @@ pub(crate) fn distinct(seed: u64, len: usize) -> Vec<f32> {
         (0..len).map(|index| (index as f32 - len as f32 / 2.0) * 0.1).collect();
     fastrand::Rng::with_seed(seed).shuffle(&mut values);
     values
+}
+
+/// Pairs of shapes that broadcast, sizes of 1 and missing axes among them.
+pub(crate) fn broadcasting() -> impl Strategy<Value = (Vec<usize>, Vec<usize>)> {
+    prop::collection::vec((1usize..4, 0..4u8), 0..4).prop_map(|axes| {
+        let size = |repeated: u8| {
+            move |&(size, kind): &(usize, u8)| if kind == repeated { 1 } else { size }
+        };
+        let one: Vec<usize> = axes.iter().map(size(0)).collect();
+        let two: Vec<usize> = axes.iter().map(size(1)).collect();
+        let skipped = two.iter().take_while(|&&size| size == 1).count() / 2;
+        (one, two[skipped..].to_vec())
+    })
+}
+
+/// Number of elements of a shape.
+pub(crate) fn count(dims: &[usize]) -> usize {
+    dims.iter().product()
 }

@@ -2,5 +2,7 @@
 
 pub(crate) mod broadcast;
 pub(crate) mod matmul;
+pub(crate) mod picks;
 pub(crate) mod random;
 pub(crate) mod vector;
+pub(crate) mod view;

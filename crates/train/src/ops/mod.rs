@@ -7,12 +7,36 @@
 
 mod add;
 mod binary;
+mod clip;
+mod div;
+mod elu;
+mod erf;
+mod exponential;
+mod extrema;
+mod gelu;
 mod gemm;
+mod hard;
 mod identity;
+mod leaky;
 mod matmul;
+mod mish;
+mod modulo;
+mod mul;
+mod pow;
+mod prelu;
 mod relu;
 mod reshape;
+mod root;
+mod rounding;
+mod sigmoid;
+mod sign;
+mod soft;
 mod softmax;
+mod sub;
+mod swish;
+mod tanh;
+mod total;
+mod trigonometric;
 mod unary;
 
 use modelyard_graph::Node;
@@ -26,14 +50,56 @@ pub(crate) type Build = fn(&Site<'_>) -> Result<Box<dyn Operator>, OpError>;
 
 /// Operators by domain and name.
 const OPERATORS: &[(&str, &str, Build)] = &[
+    ("", "Abs", sign::build_abs),
     ("", "Add", add::build),
+    ("", "Ceil", rounding::build_ceil),
+    ("", "Celu", elu::build_celu),
+    ("", "Clip", clip::build),
+    ("", "Cos", trigonometric::build_cos),
+    ("", "Div", div::build),
+    ("", "Elu", elu::build),
+    ("", "Erf", erf::build),
+    ("", "Exp", exponential::build_exp),
+    ("", "Floor", rounding::build_floor),
+    ("", "Gelu", gelu::build),
     ("", "Gemm", gemm::build),
+    ("", "HardSigmoid", hard::build_sigmoid),
+    ("", "HardSwish", hard::build_swish),
     ("", "Identity", identity::build),
+    ("", "LeakyRelu", leaky::build),
+    ("", "Log", exponential::build_log),
     ("", "LogSoftmax", softmax::build_log),
     ("", "MatMul", matmul::build),
+    ("", "Max", extrema::build_max),
+    ("", "Mean", total::build_mean),
+    ("", "Min", extrema::build_min),
+    ("", "Mish", mish::build),
+    ("", "Mod", modulo::build),
+    ("", "Mul", mul::build),
+    ("", "Neg", sign::build_neg),
+    ("", "PRelu", prelu::build),
+    ("", "Pow", pow::build),
+    ("", "Reciprocal", root::build_reciprocal),
     ("", "Relu", relu::build),
     ("", "Reshape", reshape::build),
+    ("", "Round", rounding::build_round),
+    ("", "Selu", elu::build_selu),
+    ("", "Sigmoid", sigmoid::build),
+    ("", "Sign", sign::build_sign),
+    ("", "Sin", trigonometric::build_sin),
     ("", "Softmax", softmax::build),
+    ("", "Softplus", soft::build_softplus),
+    ("", "Softsign", soft::build_softsign),
+    ("", "Sqrt", root::build_sqrt),
+    ("", "Sub", sub::build),
+    ("", "Sum", total::build_sum),
+    ("", "Swish", swish::build),
+    ("", "Tanh", tanh::build),
+    ("", "ThresholdedRelu", leaky::build_thresholded),
+    ("com.microsoft", "BiasGelu", gelu::build_biased),
+    ("com.microsoft", "FastGelu", gelu::build_fast),
+    ("com.microsoft", "Gelu", gelu::build),
+    ("com.microsoft", "QuickGelu", swish::build_quick_gelu),
 ];
 
 /// How to build the operator of this node; `None` where training does not know it.
