@@ -7,6 +7,9 @@
 
 mod add;
 mod binary;
+mod conv;
+mod conv_transpose;
+mod convolution;
 mod gemm;
 mod identity;
 mod matmul;
@@ -14,6 +17,7 @@ mod relu;
 mod reshape;
 mod softmax;
 mod unary;
+mod window;
 
 use modelyard_graph::Node;
 
@@ -27,6 +31,8 @@ pub(crate) type Build = fn(&Site<'_>) -> Result<Box<dyn Operator>, OpError>;
 /// Operators by domain and name.
 const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Add", add::build),
+    ("", "Conv", conv::build),
+    ("", "ConvTranspose", conv_transpose::build),
     ("", "Gemm", gemm::build),
     ("", "Identity", identity::build),
     ("", "LogSoftmax", softmax::build_log),

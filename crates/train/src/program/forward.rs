@@ -232,5 +232,6 @@ pub(super) fn scope<'a>(
         training,
         seed: crate::math::random::mix(seed, number as u64),
         trained,
+        memory_limit_bytes: run.memory_limit_bytes,
     }
 }
