@@ -181,6 +181,21 @@ impl Case {
         pass.backward(seeds, &mut run).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// The gradient by an output of `len` elements that [`Case::gradients`] starts from.
+    pub(crate) fn seeds(len: usize) -> Vec<f32> {
+        (0..len).map(output_weight).collect()
+    }
+
+    /// Why the node cannot be built.
+    pub(crate) fn plan_error(&self) -> String {
+        let outputs = self.output_names();
+        let targets: Vec<&str> = outputs.iter().map(String::as_str).collect();
+        match self.program().plan(&targets, &[]) {
+            Ok(_) => panic!("{} was built, expected an error", self.node.op_type),
+            Err(error) => error.to_string(),
+        }
+    }
+
     /// The node as a program whose inputs are all weights.
     pub(crate) fn program(&self) -> Program {
         let mut node = self.node.clone();

@@ -78,7 +78,7 @@ impl View {
         gradient: Array,
         to: &Shape,
     ) -> Result<Array, OpError> {
-        if gradient.len() == to.iter().product() && self.is_plain() {
+        if gradient.len() == to.iter().product::<usize>() && self.is_plain() {
             return Ok(gradient.reshaped(to.clone()));
         }
         let mut sum = buffers.zeros(to.iter().product());

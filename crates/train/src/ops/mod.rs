@@ -8,6 +8,9 @@
 mod add;
 mod binary;
 mod clip;
+mod conv;
+mod conv_transpose;
+mod convolution;
 mod div;
 mod elu;
 mod erf;
@@ -38,6 +41,7 @@ mod tanh;
 mod total;
 mod trigonometric;
 mod unary;
+mod window;
 
 use modelyard_graph::Node;
 
@@ -62,6 +66,8 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Exp", exponential::build_exp),
     ("", "Floor", rounding::build_floor),
     ("", "Gelu", gelu::build),
+    ("", "Conv", conv::build),
+    ("", "ConvTranspose", conv_transpose::build),
     ("", "Gemm", gemm::build),
     ("", "HardSigmoid", hard::build_sigmoid),
     ("", "HardSwish", hard::build_swish),
