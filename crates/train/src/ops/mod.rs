@@ -6,12 +6,20 @@
 //! `tests/fixtures/operators.py`, which asks PyTorch.
 
 mod add;
+mod batch_normalization;
 mod binary;
+mod dropout;
 mod gemm;
+mod group_normalization;
 mod identity;
+mod layer_normalization;
+mod lp_normalization;
+mod lrn;
 mod matmul;
 mod relu;
 mod reshape;
+mod row_norm;
+mod skip_layer_normalization;
 mod softmax;
 mod unary;
 
@@ -27,13 +35,28 @@ pub(crate) type Build = fn(&Site<'_>) -> Result<Box<dyn Operator>, OpError>;
 /// Operators by domain and name.
 const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Add", add::build),
+    ("", "BatchNormalization", batch_normalization::build),
+    ("", "Dropout", dropout::build),
     ("", "Gemm", gemm::build),
+    ("", "GroupNormalization", group_normalization::build),
     ("", "Identity", identity::build),
+    ("", "InstanceNormalization", group_normalization::build_instance),
+    ("", "LRN", lrn::build),
+    ("", "LayerNormalization", layer_normalization::build),
     ("", "LogSoftmax", softmax::build_log),
+    ("", "LpNormalization", lp_normalization::build),
     ("", "MatMul", matmul::build),
+    ("", "RMSNormalization", layer_normalization::build_rms),
     ("", "Relu", relu::build),
     ("", "Reshape", reshape::build),
+    ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
     ("", "Softmax", softmax::build),
+    ("com.microsoft", "SkipLayerNormalization", skip_layer_normalization::build),
+    (
+        "com.microsoft",
+        "SkipSimplifiedLayerNormalization",
+        skip_layer_normalization::build_simplified,
+    ),
 ];
 
 /// How to build the operator of this node; `None` where training does not know it.
