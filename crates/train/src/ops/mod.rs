@@ -16,6 +16,7 @@ mod layer_normalization;
 mod lp_normalization;
 mod lrn;
 mod matmul;
+mod recurrent;
 mod relu;
 mod reshape;
 mod row_norm;
@@ -37,16 +38,19 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Add", add::build),
     ("", "BatchNormalization", batch_normalization::build),
     ("", "Dropout", dropout::build),
+    ("", "GRU", recurrent::build_gru),
     ("", "Gemm", gemm::build),
     ("", "GroupNormalization", group_normalization::build),
     ("", "Identity", identity::build),
     ("", "InstanceNormalization", group_normalization::build_instance),
     ("", "LRN", lrn::build),
+    ("", "LSTM", recurrent::build_lstm),
     ("", "LayerNormalization", layer_normalization::build),
     ("", "LogSoftmax", softmax::build_log),
     ("", "LpNormalization", lp_normalization::build),
     ("", "MatMul", matmul::build),
     ("", "RMSNormalization", layer_normalization::build_rms),
+    ("", "RNN", recurrent::build_rnn),
     ("", "Relu", relu::build),
     ("", "Reshape", reshape::build),
     ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
