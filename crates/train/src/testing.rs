@@ -17,7 +17,8 @@ pub(crate) struct Case {
     mode: Mode,
     tolerance: f32,
     inputs: Vec<(Array, bool)>,
-    outputs: usize,
+    /// By output: whether it is asked for.
+    outputs: Vec<bool>,
 }
 
 impl Case {
@@ -30,7 +31,7 @@ impl Case {
             mode: Mode::Evaluate,
             tolerance: 1e-2,
             inputs: Vec::new(),
-            outputs: 1,
+            outputs: vec![true],
         }
     }
 
@@ -41,6 +42,12 @@ impl Case {
         value: impl Into<modelyard_graph::AttributeValue>,
     ) -> Case {
         self.node = self.node.with(name, value);
+        self
+    }
+
+    /// An operator of another domain than ONNX's own.
+    pub(crate) fn domain(mut self, domain: &str) -> Case {
+        self.node = self.node.in_domain(domain);
         self
     }
 
@@ -70,8 +77,13 @@ impl Case {
     }
 
     /// How many outputs the node has; 1 where not said.
-    pub(crate) fn outputs(mut self, outputs: usize) -> Case {
-        self.outputs = outputs;
+    pub(crate) fn outputs(self, outputs: usize) -> Case {
+        self.named_outputs(&vec![true; outputs])
+    }
+
+    /// By output: whether the node names it, or leaves it out.
+    pub(crate) fn named_outputs(mut self, outputs: &[bool]) -> Case {
+        self.outputs = outputs.to_vec();
         self
     }
 
@@ -132,6 +144,19 @@ impl Case {
     pub(crate) fn try_run(&self) -> Result<Vec<Array>, String> {
         let program = self.program();
         self.evaluate(&program, &program.weights().clone())
+    }
+
+    /// New values that a run gives to inputs that are state, by number of the input. All inputs
+    /// must be there.
+    pub(crate) fn updates(&self) -> Vec<(usize, Array)> {
+        let program = self.program();
+        let names = self.trained_names();
+        let trained: Vec<&str> = names.iter().map(String::as_str).collect();
+        let plan = program.plan(&["output0"], &trained).unwrap_or_else(|error| panic!("{error}"));
+        let (mut buffers, workers) = (Buffers::default(), Workers::new(1).unwrap());
+        let mut run = run(&mut buffers, &workers, self.mode);
+        let pass = program.forward(&plan, program.weights(), Vec::new(), &mut run);
+        pass.unwrap_or_else(|error| panic!("{error}")).take_updates()
     }
 
     /// Checks every gradient against a central finite difference of a weighted sum of all
@@ -219,7 +244,10 @@ impl Case {
                 }
             };
         }
-        node.outputs = self.output_names();
+        let outputs = self.outputs.iter().enumerate();
+        node.outputs = outputs
+            .map(|(number, named)| if *named { format!("output{number}") } else { String::new() })
+            .collect();
         // Not verified: cases state no shapes.
         let model =
             builder.node(node).model().with_opset("", self.opset).with_opset("com.microsoft", 1);
@@ -227,7 +255,8 @@ impl Case {
     }
 
     fn output_names(&self) -> Vec<String> {
-        (0..self.outputs).map(|number| format!("output{number}")).collect()
+        let outputs = self.outputs.iter().enumerate().filter(|(_, named)| **named);
+        outputs.map(|(number, _)| format!("output{number}")).collect()
     }
 
     fn trained_names(&self) -> Vec<String> {

@@ -6,33 +6,47 @@
 //! `tests/fixtures/operators.py`, which asks PyTorch.
 
 mod add;
+mod batch_normalization;
 mod binary;
 mod clip;
 mod conv;
 mod conv_transpose;
 mod convolution;
 mod div;
+mod dropout;
 mod elu;
 mod erf;
 mod exponential;
 mod extrema;
 mod gelu;
 mod gemm;
+mod gemm;
+mod group_normalization;
 mod hard;
 mod identity;
+mod identity;
+mod layer_normalization;
 mod leaky;
+mod lp_normalization;
+mod lrn;
+mod matmul;
 mod matmul;
 mod mish;
 mod modulo;
 mod mul;
 mod pow;
 mod prelu;
+mod recurrent;
 mod relu;
+mod relu;
+mod reshape;
 mod reshape;
 mod root;
 mod rounding;
+mod row_norm;
 mod sigmoid;
 mod sign;
+mod skip_layer_normalization;
 mod soft;
 mod softmax;
 mod sub;
@@ -74,7 +88,18 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Identity", identity::build),
     ("", "LeakyRelu", leaky::build),
     ("", "Log", exponential::build_log),
+    ("", "BatchNormalization", batch_normalization::build),
+    ("", "Dropout", dropout::build),
+    ("", "GRU", recurrent::build_gru),
+    ("", "Gemm", gemm::build),
+    ("", "GroupNormalization", group_normalization::build),
+    ("", "Identity", identity::build),
+    ("", "InstanceNormalization", group_normalization::build_instance),
+    ("", "LRN", lrn::build),
+    ("", "LSTM", recurrent::build_lstm),
+    ("", "LayerNormalization", layer_normalization::build),
     ("", "LogSoftmax", softmax::build_log),
+    ("", "LpNormalization", lp_normalization::build),
     ("", "MatMul", matmul::build),
     ("", "Max", extrema::build_max),
     ("", "Mean", total::build_mean),
@@ -106,6 +131,18 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("com.microsoft", "FastGelu", gelu::build_fast),
     ("com.microsoft", "Gelu", gelu::build),
     ("com.microsoft", "QuickGelu", swish::build_quick_gelu),
+    ("", "RMSNormalization", layer_normalization::build_rms),
+    ("", "RNN", recurrent::build_rnn),
+    ("", "Relu", relu::build),
+    ("", "Reshape", reshape::build),
+    ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
+    ("", "Softmax", softmax::build),
+    ("com.microsoft", "SkipLayerNormalization", skip_layer_normalization::build),
+    (
+        "com.microsoft",
+        "SkipSimplifiedLayerNormalization",
+        skip_layer_normalization::build_simplified,
+    ),
 ];
 
 /// How to build the operator of this node; `None` where training does not know it.
