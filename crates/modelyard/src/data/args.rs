@@ -7,7 +7,6 @@ use crate::exit::{Exit, ExitWith};
 
 /// Which data, and how to read it.
 #[derive(clap::Args, Clone, Debug)]
-#[command(next_help_heading = "Data")]
 pub(crate) struct DataArgs {
     /// The data: a folder with the files of MNIST or with pictures in folders by class, or a CSV,
     /// TSV, Parquet, .npy, .npz or JSON lines file

@@ -78,8 +78,7 @@ fn sources(data: &[Input], model: &[TensorSpec]) -> anyhow::Result<Vec<(usize, O
     {
         return Ok(found.into_iter().map(|position| (position, None)).collect());
     }
-    if let ([input], [_]) = (data, model) {
-        let _ = input;
+    if let ([_], [_]) = (data, model) {
         return Ok(vec![(0, None)]);
     }
     if let [Input { kind: InputKind::Table(columns), .. }] = data {

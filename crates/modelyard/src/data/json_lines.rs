@@ -10,12 +10,12 @@ use serde_json::{Map, Value};
 use super::arrays::{Column, Found, data_set};
 use super::bad::{Bad, quoted};
 use super::targets::Raw;
-use super::{DataSet, InputKind, Options, TARGET_NAMES, TaskKind};
+use super::{DataSet, FEW_CLASSES, InputKind, Options, TARGET_NAMES, TaskKind};
 
 /// Most numbers of all lines: 1 GiB of them.
 const NUMBERS_MAX: usize = 1 << 28;
-/// Up to so many different whole numbers are classes.
-const FEW: usize = 100;
+/// Most bytes of a line: parsed JSON takes many times its text.
+const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// What every line has: decided by the first.
 struct Form {
@@ -72,6 +72,9 @@ pub(super) fn read(content: &[u8], options: &Options) -> anyhow::Result<DataSet>
 
 /// The example of a line; an error says what is wrong with it.
 fn example(line: &[u8], form: &mut Option<Form>, options: &Options) -> anyhow::Result<Example> {
+    if line.len() > LINE_BYTES_MAX {
+        bail!("it is longer than {LINE_BYTES_MAX} bytes");
+    }
     let value = serde_json::from_slice(line).context("not valid JSON")?;
     let Value::Object(object) = value else { bail!("expected an object") };
     if let Some(form) = form {
@@ -250,7 +253,7 @@ fn of_numbers(numbers: &[f64], task: Option<TaskKind>) -> Raw {
     let mut distinct: Vec<u64> = numbers.iter().map(|number| number.to_bits()).collect();
     distinct.sort_unstable();
     distinct.dedup();
-    match whole && (task == Some(TaskKind::Classification) || distinct.len() <= FEW) {
+    match whole && (task == Some(TaskKind::Classification) || distinct.len() <= FEW_CLASSES) {
         true => Raw::Integers(numbers.iter().map(|&number| number as i64).collect()),
         false => Raw::Values(1, numbers.iter().map(|&number| number as f32).collect()),
     }

@@ -49,6 +49,7 @@ pub(crate) struct DataSet {
     /// What is to be answered.
     pub(crate) task: Task,
     /// The class of each example of `train`, where there are classes: known without loading.
+    #[allow(dead_code, reason = "training splits by it")]
     pub(crate) classes: Option<Vec<usize>>,
     /// What was left out: place and reason.
     pub(crate) skipped: Vec<(String, String)>,
@@ -121,6 +122,8 @@ pub(crate) struct Options {
     pub(crate) skip_bad: bool,
 }
 
+/// Up to so many different whole numbers in a table or JSON are classes.
+const FEW_CLASSES: usize = 100;
 /// Names of targets in tables, JSON and archives, by preference.
 const TARGET_NAMES: [&str; 4] = ["label", "target", "class", "y"];
 

@@ -12,8 +12,10 @@ const CELL_MIN: f64 = 4.0;
 /// Room above the matrix, and at the other sides.
 const TOP: f64 = 84.0;
 const MARGIN: f64 = 24.0;
-/// Widths of a digit of a count and of a letter of a label, by the size of the font.
+/// Width of a digit of a count and of a letter of a label, by the size of the font.
 const GLYPH: f64 = 0.62;
+/// Width of a letter of the title.
+const TITLE_GLYPH: f64 = 10.5;
 /// Most letters of a label.
 const LETTERS: usize = 18;
 /// Size of the font of labels, and the least distance between two.
@@ -39,7 +41,8 @@ pub(crate) fn draw(title: &str, found: &Classification) -> String {
     let layout = Layout::of(found);
     let side = layout.cell * layout.classes as f64;
     // Narrow matrices still have their heading above them.
-    let width = (layout.left + side + MARGIN).max(460.0);
+    let heading = 2.0 * MARGIN + TITLE_GLYPH * title.chars().count() as f64;
+    let width = (layout.left + side + MARGIN).max(460.0).max(heading);
     let height = TOP + side + layout.below + MARGIN;
     let mut svg = chart::begin(width.ceil(), height.ceil());
     let below = format!(
@@ -95,13 +98,14 @@ fn cells(svg: &mut String, found: &Classification, layout: &Layout) {
             let share = count as f64 / whole as f64;
             let (x, y) = (layout.x(answer), layout.y(truth));
             let name = |class: usize| chart::escape(&found.classes[class].label);
-            // Even one example of thousands leaves a trace.
+            // The root lets what is rarely confused stand out, even one example of thousands.
+            let opacity = 0.06 + 0.94 * share.sqrt();
             let _ = write!(
                 svg,
                 "<rect class=\"f1\" fill-opacity=\"{:.3}\" x=\"{x:.1}\" y=\"{y:.1}\" \
                  width=\"{cell:.1}\" height=\"{cell:.1}\"><title>{} answered as {}: {count} of \
                  {whole}</title></rect>",
-                0.06 + 0.94 * share,
+                opacity,
                 name(truth),
                 name(answer),
             );
@@ -110,7 +114,7 @@ fn cells(svg: &mut String, found: &Classification, layout: &Layout) {
                     svg,
                     "<text class=\"{}\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" \
                      style=\"font-size:{font:.1}px\">{count}</text>",
-                    if share > 0.45 { "on" } else { "off" },
+                    if opacity > 0.6 { "on" } else { "off" },
                     x + cell / 2.0,
                     y + cell / 2.0 + font * 0.36,
                 );

@@ -14,6 +14,9 @@ const FILES_MAX: usize = 10_000_000;
 const TRAIN: [&str; 2] = ["train", "training"];
 const TEST: [&str; 6] = ["test", "testing", "val", "valid", "validation", "eval"];
 
+/// How the names of pictures end.
+const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "pgm", "ppm", "pnm"];
+
 /// One file.
 #[derive(Debug, PartialEq)]
 pub(super) struct Entry {
@@ -26,17 +29,25 @@ pub(super) struct Entry {
 pub(super) struct Found {
     pub(super) train: Vec<Entry>,
     pub(super) test: Vec<Entry>,
-    /// Names of the classes.
+    /// Names of the classes; none where pictures have no classes.
     pub(super) labels: Vec<String>,
 }
 
 /// Finds the files below `root`. A folder within a class is noted as bad.
 pub(super) fn scan(root: &Path, bad: &mut Bad) -> anyhow::Result<Found> {
-    let part = |names: &[&str]| names.iter().map(|name| root.join(name)).find(|path| path.is_dir());
-    let train = part(&TRAIN);
-    let test = train.as_ref().and_then(|_| part(&TEST));
-    let train_classes = class_folders(train.as_deref().unwrap_or(root))?;
+    // A part holds folders; `train` with pictures in it is a class of vehicles.
+    let is_part = |path: &PathBuf| class_folders(path).is_ok_and(|folders| !folders.is_empty());
+    let part = |names: &[&str]| names.iter().map(|name| root.join(name)).find(is_part);
+    let (train, test) = match (part(&TRAIN), part(&TEST)) {
+        (Some(train), test) => (train, test),
+        (None, Some(test)) => (test, None),
+        (None, None) => (root.to_owned(), None),
+    };
+    let train_classes = class_folders(&train)?;
     let test_classes = test.as_deref().map_or(Ok(Vec::new()), class_folders)?;
+    if train_classes.is_empty() {
+        return Ok(Found { train: loose(root)?, test: Vec::new(), labels: Vec::new() });
+    }
     let names = train_classes.iter().chain(&test_classes).map(|(name, _)| name);
     let labels = targets::sorted(names)?;
     let mut left = FILES_MAX;
@@ -45,6 +56,19 @@ pub(super) fn scan(root: &Path, bad: &mut Bad) -> anyhow::Result<Found> {
         test: files(test_classes, &labels, &mut left, bad)?,
         labels,
     })
+}
+
+/// The pictures, by the ends of their names, in a folder without classes.
+fn loose(folder: &Path) -> anyhow::Result<Vec<Entry>> {
+    let pictures = entries(folder)?.into_iter().filter(|path| {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        EXTENSIONS.contains(&extension.as_str())
+    });
+    let pictures: Vec<Entry> = pictures.map(|path| Entry { path, class: 0 }).collect();
+    if pictures.len() > FILES_MAX {
+        bail!("there are more than {FILES_MAX} files");
+    }
+    Ok(pictures)
 }
 
 /// The folders in a folder, with their names. Files beside them, such as a licence, are passed

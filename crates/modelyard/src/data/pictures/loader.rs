@@ -26,6 +26,11 @@ impl Form {
         [self.channels, self.height, self.width].into()
     }
 
+    /// Numbers in one example.
+    pub(super) fn len(self) -> usize {
+        self.channels * self.height * self.width
+    }
+
     /// The pixels of a file, channel after channel.
     pub(super) fn decode(self, path: &Path) -> anyhow::Result<Vec<u8>> {
         let side = |side: usize| u32::try_from(side).context("the picture is too large");
@@ -51,6 +56,8 @@ pub(super) struct Picture {
 pub(super) struct Pictures {
     pub(super) form: Form,
     pub(super) pictures: Vec<Picture>,
+    /// Whether their classes mean anything.
+    pub(super) labelled: bool,
 }
 
 impl Pictures {
@@ -89,7 +96,10 @@ impl Examples for Pictures {
         let classes = numbers.iter().map(|&number| self.pictures[number].class);
         Ok(Batch {
             inputs: vec![("image".to_owned(), images)],
-            targets: Targets::Classes(classes.collect()),
+            targets: match self.labelled {
+                true => Targets::Classes(classes.collect()),
+                false => Targets::Unknown,
+            },
         })
     }
 }
@@ -104,7 +114,7 @@ mod tests {
         let files = Files::new().file("x.pgm", b"P5 2 1 255 \x00\xff");
         let form = Form { channels: 1, height: 1, width: 2 };
         let picture = Picture { path: files.path("x.pgm"), class: 3, kept: None };
-        let pictures = Pictures { form, pictures: vec![picture] };
+        let pictures = Pictures { form, pictures: vec![picture], labelled: true };
         let batch = pictures.load(&[0]).unwrap();
         assert_eq!(batch.inputs[0].1.as_floats().unwrap(), [0.0, 1.0]);
         assert_eq!(batch.targets, Targets::Classes(vec![3]));

@@ -1,7 +1,7 @@
 //! Folders of pictures: the name of the folder is the class.
 //!
 //! `class/*.png`, or `train/class/*.png` with `test/class/*.png` (or `val`, `valid`,
-//! `validation`) beside it. All pictures are decoded once at the start, on all cores, so that no
+//! `validation`) beside it; or pictures alone, without classes. All pictures are decoded once at the start, on all cores, so that no
 //! bad one stops training halfway; where they fit into [`KEPT_BYTES_MAX`] they are kept, else
 //! they are decoded again when their turn comes.
 
@@ -45,15 +45,19 @@ pub(super) fn open(path: &Path, options: &Options) -> anyhow::Result<DataSet> {
     let train = check.pictures(found.train)?;
     let test = check.pictures(found.test)?;
     let skipped = check.bad.finish(train.len() + test.len(), options.skip_bad)?;
-    let classes = train.iter().map(|picture| picture.class).collect();
-    let of = |pictures: Vec<Picture>| Pictures { form, pictures };
+    let labelled = !found.labels.is_empty();
+    let classes = labelled.then(|| train.iter().map(|picture| picture.class).collect());
+    let of = |pictures: Vec<Picture>| Pictures { form, pictures, labelled };
     let test = (!test.is_empty()).then(|| Box::new(of(test)) as Box<dyn Examples>);
     Ok(DataSet {
         train: Box::new(of(train)),
         test,
         inputs: vec![Input { name: "image".into(), shape: form.shape(), kind: InputKind::Image }],
-        task: Task::Classification { labels: found.labels },
-        classes: Some(classes),
+        task: match labelled {
+            true => Task::Classification { labels: found.labels },
+            false => Task::Unlabelled,
+        },
+        classes,
         skipped,
     })
 }
@@ -89,10 +93,11 @@ struct Check<'a> {
 impl Check<'_> {
     /// The usable pictures of these files.
     fn pictures(&mut self, entries: Vec<Entry>) -> anyhow::Result<Vec<Picture>> {
-        /// Files decoded before their pixels are counted: bounds what is kept at any time.
-        const PIECE: usize = 1024;
+        /// Pixels that are decoded before they are counted, in bytes, and files at most.
+        const PIECE: (usize, usize) = (64 << 20, 1024);
+        let piece = (PIECE.0 / self.form.len().max(1)).clamp(2, PIECE.1);
         let mut pictures = Vec::with_capacity(entries.len());
-        for piece in entries.chunks(PIECE) {
+        for piece in entries.chunks(piece) {
             let form = self.form;
             let keep = self.kept < KEPT_BYTES_MAX;
             let decoded = parallel::map(piece.len(), |index| {

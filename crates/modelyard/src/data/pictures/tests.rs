@@ -52,6 +52,21 @@ fn parts_are_folders_above_the_classes() {
 }
 
 #[test]
+fn a_class_may_be_called_train_and_a_part_may_be_alone() {
+    let vehicles = Files::new().file("train/1.pgm", DARK).file("plane/1.pgm", BRIGHT);
+    assert_eq!(labels(&open_default(&vehicles).unwrap()), ["plane", "train"]);
+    let alone = Files::new().file("test/a/1.pgm", DARK).file("test/b/1.pgm", BRIGHT);
+    assert_eq!(labels(&open_default(&alone).unwrap()), ["a", "b"]);
+}
+
+#[test]
+fn pictures_without_folders_have_no_classes() {
+    let files = Files::new().file("1.pgm", DARK).file("2.PGM", BRIGHT).file("notes.txt", "x");
+    let data = open_default(&files).unwrap();
+    assert_eq!((data.train.len(), &data.task, &data.classes), (2, &Task::Unlabelled, &None));
+}
+
+#[test]
 fn one_colour_picture_makes_all_colour_and_the_first_decides_the_size() {
     let files = Files::new().file("a/1.pgm", DARK).file("a/2.png", colour(4, 4));
     let data = open_default(&files).unwrap();

@@ -8,11 +8,9 @@ use anyhow::bail;
 use super::super::arrays::{Column, Found, data_set};
 use super::super::bad::{Bad, quoted};
 use super::super::targets::Raw;
-use super::super::{DataSet, InputKind, Options, TaskKind};
+use super::super::{DataSet, FEW_CLASSES, InputKind, Options, TaskKind};
 use super::{CELLS_MAX, Columns};
 
-/// Up to so many different whole numbers are classes.
-const FEW: usize = 100;
 /// Most different texts that are kept as targets.
 const TEXTS_MAX: usize = 1 << 24;
 /// What tables write where they have no value.
@@ -214,7 +212,7 @@ impl TargetColumn {
         }
         let classes = match self.task {
             Some(task) => task == TaskKind::Classification,
-            None => whole() && self.distinct.len() <= FEW,
+            None => whole() && self.distinct.len() <= FEW_CLASSES,
         };
         match classes {
             true => Raw::Integers(self.numbers.iter().map(|&number| number as i64).collect()),

@@ -41,8 +41,13 @@ impl Columns {
         if let Some(wrong) = options.ignore.iter().find(|name| !names.contains(name)) {
             bail!("there is no column '{wrong}' to ignore, only {}", listed());
         }
-        let used: Vec<(usize, &String)> =
-            names.iter().enumerate().filter(|(_, name)| !options.ignore.contains(name)).collect();
+        // The numbers of rows, which pandas writes as a column: no model should learn from them.
+        let index = |name: &str| name.trim().is_empty() || name.starts_with("__index_level_");
+        let used: Vec<(usize, &String)> = names
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| !options.ignore.contains(name) && !index(name))
+            .collect();
         let named = |target: &str| {
             used.iter().find(|(_, name)| name.trim().eq_ignore_ascii_case(target)).copied()
         };
@@ -61,6 +66,14 @@ impl Columns {
             bail!("expected columns of numbers beside the target '{target_name}', found none");
         }
         Ok(Columns { features, target: (target, target_name.clone()) })
+    }
+
+    /// The positions of all columns in use, ascending.
+    fn positions(&self) -> Vec<usize> {
+        let features = self.features.iter().map(|(position, _)| *position);
+        let mut positions: Vec<usize> = features.chain([self.target.0]).collect();
+        positions.sort_unstable();
+        positions
     }
 }
 
@@ -83,6 +96,8 @@ mod tests {
         let options =
             Options { target: Some("a".into()), ignore: vec!["b".into()], ..Options::default() };
         assert_eq!(choose(&["a", "b", "c"], &options).unwrap(), (vec![2], 0));
+        let pandas = ["", "a", "b", "__index_level_0__"];
+        assert_eq!(choose(&pandas, &default).unwrap(), (vec![1], 2));
     }
 
     #[test]

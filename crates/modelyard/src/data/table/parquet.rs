@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::{Field, Row};
+use ::parquet::schema::types::Type;
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
 
@@ -27,18 +28,27 @@ fn read_table(content: Vec<u8>, options: &Options) -> anyhow::Result<DataSet> {
     let names: Vec<String> =
         schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
     let columns = Columns::choose(&names, options)?;
+    // Only what is used is decoded.
+    let used = columns.positions();
+    let fields = used.iter().map(|&position| schema.get_fields()[position].clone());
+    let projection = Type::group_type_builder(schema.name()).with_fields(fields.collect()).build();
+    let projection = projection.context(failed)?;
     let mut builder = Builder::new(columns, options.task);
-    for (index, row) in reader.get_row_iter(None).context(failed)?.enumerate() {
+    for (index, row) in reader.get_row_iter(Some(projection)).context(failed)?.enumerate() {
         let row = row.with_context(|| format!("{failed} at row {}", index + 1))?;
-        add(&mut builder, &row, index)?;
+        add(&mut builder, &row, &used, index)?;
     }
     builder.finish(options)
 }
 
-fn add(builder: &mut Builder, row: &Row, index: usize) -> anyhow::Result<()> {
+/// Adds a row that has the fields of these positions.
+fn add(builder: &mut Builder, row: &Row, used: &[usize], index: usize) -> anyhow::Result<()> {
     let fields: Vec<&Field> = row.get_column_iter().map(|(_, field)| field).collect();
     let place = || format!("row {}", index + 1);
-    builder.row(place, |position| fields.get(position).map_or(Cell::Missing, |field| cell(field)))
+    builder.row(place, |position| {
+        let field = used.binary_search(&position).ok().and_then(|index| fields.get(index));
+        field.map_or(Cell::Missing, |field| cell(field))
+    })
 }
 
 fn cell(field: &Field) -> Cell<'_> {
@@ -126,6 +136,14 @@ mod tests {
         }
         let error = read(table(zstd), &Options::default()).err().unwrap().to_string();
         assert!(error.contains("row 2: column 'a': expected a number, found nothing"), "{error}");
+    }
+
+    #[test]
+    fn columns_that_are_left_out_do_not_count() {
+        let options = Options { ignore: vec!["a".into()], ..Options::default() };
+        let data = read(table(Compression::SNAPPY), &options).unwrap();
+        assert_eq!(floats(&*data.train), [1.0, 2.0, 3.0]);
+        assert_eq!(classes(&*data.train), [1, 2, 0]);
     }
 
     proptest! {
