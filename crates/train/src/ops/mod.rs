@@ -41,7 +41,9 @@ mod one_hot;
 mod pad;
 mod pow;
 mod prelu;
+mod quantize;
 mod range;
+mod reduce;
 mod relu;
 mod reshape;
 mod root;
@@ -95,6 +97,7 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Cos", trigonometric::build_cos),
     ("", "CumSum", cum_sum::build),
     ("", "DepthToSpace", depth_to_space::build),
+    ("", "DequantizeLinear", quantize::build_dequantize),
     ("", "Div", div::build),
     ("", "Elu", elu::build),
     ("", "Equal", compare::build),
@@ -135,8 +138,19 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "PRelu", prelu::build),
     ("", "Pad", pad::build),
     ("", "Pow", pow::build),
+    ("", "QuantizeLinear", quantize::build),
     ("", "Range", range::build),
     ("", "Reciprocal", root::build_reciprocal),
+    ("", "ReduceL1", reduce::build),
+    ("", "ReduceL2", reduce::build),
+    ("", "ReduceLogSum", reduce::build),
+    ("", "ReduceLogSumExp", reduce::build),
+    ("", "ReduceMax", reduce::build),
+    ("", "ReduceMean", reduce::build),
+    ("", "ReduceMin", reduce::build),
+    ("", "ReduceProd", reduce::build),
+    ("", "ReduceSum", reduce::build),
+    ("", "ReduceSumSquare", reduce::build),
     ("", "Relu", relu::build),
     ("", "Reshape", reshape::build),
     ("", "Round", rounding::build_round),
