@@ -11,8 +11,10 @@ mod conv;
 mod conv_transpose;
 mod convolution;
 mod gemm;
+mod global_pool;
 mod identity;
 mod matmul;
+mod max_pool;
 mod relu;
 mod reshape;
 mod softmax;
@@ -34,9 +36,12 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Conv", conv::build),
     ("", "ConvTranspose", conv_transpose::build),
     ("", "Gemm", gemm::build),
+    ("", "GlobalAveragePool", global_pool::build_average),
+    ("", "GlobalMaxPool", global_pool::build_max),
     ("", "Identity", identity::build),
     ("", "LogSoftmax", softmax::build_log),
     ("", "MatMul", matmul::build),
+    ("", "MaxPool", max_pool::build),
     ("", "Relu", relu::build),
     ("", "Reshape", reshape::build),
     ("", "Softmax", softmax::build),
