@@ -4,4 +4,5 @@ pub(crate) mod broadcast;
 pub(crate) mod correlate;
 pub(crate) mod matmul;
 pub(crate) mod random;
+pub(crate) mod resample;
 pub(crate) mod vector;

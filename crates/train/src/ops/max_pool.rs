@@ -1,8 +1,6 @@
 //! MaxPool: the largest element under a window over one to three axes; the first of equal ones,
 //! and NaN where there is one, as PyTorch takes them.
 
-use modelyard_tensor::Shape;
-
 use super::window::{Axis, Sliding, Window};
 use crate::array::Array;
 use crate::error::OpError;
@@ -13,7 +11,7 @@ use crate::site::Site;
 /// Planes of one piece of shared work.
 const PIECES: usize = 8;
 /// Taps of a window at most: their numbers are kept as floats, exactly.
-const TAPS_MAX: usize = 1 << 24;
+const TAPS_MAX: usize = 1 << 20;
 /// No element was under the window.
 const NO_TAP: f32 = -1.0;
 
@@ -24,20 +22,10 @@ struct MaxPool {
     states_indices: bool,
 }
 
-/// The window over an input of this shape, and the shape of the output.
-pub(super) fn sizes(sliding: &Sliding, input: &[usize]) -> Result<(Window, Shape), OpError> {
-    let spatial = Sliding::spatial(input)?;
-    let kernel =
-        sliding.kernel.as_ref().ok_or_else(|| OpError::new("attribute kernel_shape is missing"))?;
-    let window = sliding.window(spatial, kernel)?;
-    let axes = window.0[3 - spatial.len()..].iter().map(|axis| axis.output);
-    Ok((window, input[..2].iter().copied().chain(axes).collect()))
-}
-
 impl Operator for MaxPool {
     fn forward(&self, scope: &mut Scope<'_>, inputs: Inputs<'_>) -> Result<Outcome, OpError> {
         let input = inputs.at(0)?;
-        let (window, shape) = sizes(&self.sliding, input.shape())?;
+        let (window, shape) = self.sliding.pool(input.shape())?;
         scope.room(&window.0.map(|axis| axis.kernel))?;
         if window.taps() > TAPS_MAX {
             return Err(OpError::new(format!(
@@ -53,9 +41,11 @@ impl Operator for MaxPool {
         let items = out.chunks_mut(piece).zip(taps.chunks_mut(piece)).enumerate().collect();
         scope.share(4 * values.len().max(len), items, |(number, (out, taps))| {
             let planes = out.chunks_exact_mut(output_len).zip(taps.chunks_exact_mut(output_len));
+            let mut scratch = Vec::new();
             for (plane, (out, taps)) in planes.enumerate() {
                 let plane = number * planes_of_piece(&shape) + plane;
-                largest(&window, &values[plane * input_len..][..input_len], (out, taps));
+                let input = &values[plane * input_len..][..input_len];
+                largest(&window, input, (out, taps), &mut scratch);
             }
             Ok(())
         })?;
@@ -74,9 +64,10 @@ impl Operator for MaxPool {
         let gradient = at.gradient()?;
         let taps = at.saved.pop().ok_or_else(|| OpError::new("nothing was saved"))?;
         let input = at.shape(0)?.clone();
-        let (window, shape) = sizes(&self.sliding, &input)?;
+        let (window, shape) = self.sliding.pool(&input)?;
         let (input_len, output_len) = (window.input_len(), window.output_len());
         let mut out = scope.buffers.take(input.iter().product());
+        let offsets = offsets(&window);
         let (dy, taken) = (gradient.as_floats()?, taps.as_floats()?);
         let planes = planes_of_piece(&shape);
         let items = out.chunks_mut((planes * input_len).max(1)).enumerate().collect();
@@ -87,7 +78,7 @@ impl Operator for MaxPool {
                 for (plane, out) in out.chunks_exact_mut(input_len).enumerate() {
                     let first = (piece * planes + plane) * output_len;
                     let range = first..first + output_len;
-                    give_back(&window, (&dy[range.clone()], &taken[range]), out);
+                    give_back(&window, &offsets, (&dy[range.clone()], &taken[range]), out);
                 }
                 Ok(())
             },
@@ -113,11 +104,17 @@ fn is_plain(window: &Window) -> bool {
 }
 
 /// The largest elements of one plane, and the numbers of their taps.
-fn largest(window: &Window, input: &[f32], (out, taps): (&mut [f32], &mut [f32])) {
+fn largest(
+    window: &Window,
+    input: &[f32],
+    (out, taps): (&mut [f32], &mut [f32]),
+    scratch: &mut Vec<f32>,
+) {
     if is_plain(window) {
+        scratch.resize(4 * out.len(), 0.0);
         return vector::vectorized(
             #[inline(always)]
-            || largest_plain(window, input, (out, taps)),
+            || largest_plain(window, input, (out, taps), scratch),
         );
     }
     out.fill(f32::NEG_INFINITY);
@@ -143,31 +140,35 @@ fn largest(window: &Window, input: &[f32], (out, taps): (&mut [f32], &mut [f32])
     );
 }
 
-/// The gradient by one plane of the input.
-fn give_back(window: &Window, (dy, taps): (&[f32], &[f32]), out: &mut [f32]) {
-    if is_plain(window) {
-        return vector::vectorized(
-            #[inline(always)]
-            || give_back_plain(window, (dy, taps), out),
-        );
+/// Where the taps of a window are in a plane of the input, from its origin on.
+fn offsets(window: &Window) -> Vec<isize> {
+    let [depth, row, column] = window.0;
+    let mut offsets = Vec::with_capacity(window.taps());
+    for z in 0..depth.kernel {
+        for y in 0..row.kernel {
+            let line = (z * depth.dilation * row.input + y * row.dilation) * column.input;
+            offsets.extend((0..column.kernel).map(|x| (line + x * column.dilation) as isize));
+        }
     }
+    offsets
+}
+
+/// The gradient by one plane of the input: each element goes to where the winning tap was.
+fn give_back(window: &Window, offsets: &[isize], (dy, taps): (&[f32], &[f32]), out: &mut [f32]) {
     out.fill(0.0);
-    vector::vectorized(
-        #[inline(always)]
-        || {
-            lines(window, |tap, line| {
-                let pairs = dy[line.places.clone()].iter().zip(&taps[line.places]);
-                let add = |((&dy, &taken), sum): ((&f32, &f32), &mut f32)| {
-                    *sum += if taken == tap { dy } else { 0.0 };
-                };
-                let out = &mut out[line.first..];
-                match line.stride {
-                    1 => pairs.zip(out).for_each(add),
-                    stride => pairs.zip(out.iter_mut().step_by(stride)).for_each(add),
-                }
-            });
-        },
-    );
+    let [depth, row, column] = window.0;
+    let rows = dy.chunks_exact(column.output).zip(taps.chunks_exact(column.output));
+    for (number, (dy, taps)) in rows.enumerate() {
+        let (z, y) = (depth.origin(number / row.output), row.origin(number % row.output));
+        let line = (z * row.input as isize + y) * column.input as isize;
+        let mut origin = line + column.origin(0);
+        for (&dy, &tap) in dy.iter().zip(taps) {
+            if tap >= 0.0 {
+                out[(origin + offsets[tap as usize]) as usize] += dy;
+            }
+            origin += column.stride as isize;
+        }
+    }
 }
 
 /// A run of places at which one tap is inside the input.
@@ -217,42 +218,40 @@ fn lines(window: &Window, mut each: impl FnMut(f32, Line)) {
     }
 }
 
+/// Pairs of a column first, over whole rows of the input; then pairs of columns, over the plane:
+/// long loops even where rows are short. `pairs` holds the larger of each column and its tap.
 #[inline(always)]
-fn largest_plain(window: &Window, input: &[f32], (out, taps): (&mut [f32], &mut [f32])) {
-    let [_, _, column] = window.0;
-    let rows = out.chunks_exact_mut(column.output).zip(taps.chunks_exact_mut(column.output));
-    for ((out, taps), lines) in rows.zip(input.chunks_exact(2 * column.input)) {
+fn largest_plain(
+    window: &Window,
+    input: &[f32],
+    (out, taps): (&mut [f32], &mut [f32]),
+    pairs: &mut [f32],
+) {
+    let [_, row, column] = window.0;
+    let width = 2 * column.output;
+    let (most, tap) = pairs.split_at_mut(row.output * width);
+    let rows = most.chunks_exact_mut(width).zip(tap.chunks_exact_mut(width));
+    for ((most, tap), lines) in rows.zip(input.chunks_exact(2 * column.input)) {
         let (upper, lower) = lines.split_at(column.input);
-        let quads = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
-        for ((out, taken), (&[a, b], &[c, d])) in out.iter_mut().zip(taps).zip(quads) {
-            let (mut most, mut tap) = (a, 0.0);
-            for (value, number) in [(b, 1.0), (c, 2.0), (d, 3.0)] {
-                let takes = value > most || value.is_nan();
-                most = if takes { value } else { most };
-                tap = if takes { number } else { tap };
-            }
-            (*out, *taken) = (most, tap);
+        let (upper, lower) = (&upper[..width], &lower[..width]);
+        let (most, tap) = (&mut most[..width], &mut tap[..width]);
+        for at in 0..width {
+            let (a, c) = (upper[at], lower[at]);
+            let takes = (c > a) | c.is_nan();
+            most[at] = if takes { c } else { a };
+            tap[at] = if takes { 2.0 } else { 0.0 };
         }
     }
-}
-
-#[inline(always)]
-fn give_back_plain(window: &Window, (dy, taps): (&[f32], &[f32]), out: &mut [f32]) {
-    let [_, row, column] = window.0;
-    let (body, rest) = out.split_at_mut(2 * row.output * column.input);
-    rest.fill(0.0);
-    let rows = dy.chunks_exact(column.output).zip(taps.chunks_exact(column.output));
-    for ((dy, taps), lines) in rows.zip(body.chunks_exact_mut(2 * column.input)) {
-        let (upper, lower) = lines.split_at_mut(column.input);
-        for (line, first) in [(upper, 0.0), (lower, 2.0)] {
-            let (pairs, rest) = line.split_at_mut(2 * column.output);
-            rest.fill(0.0);
-            let pairs = pairs.as_chunks_mut::<2>().0.iter_mut();
-            for (pair, (&dy, &taken)) in pairs.zip(dy.iter().zip(taps)) {
-                pair[0] = if taken == first { dy } else { 0.0 };
-                pair[1] = if taken == first + 1.0 { dy } else { 0.0 };
-            }
-        }
+    let len = out.len();
+    let (most, tap) = (&most.as_chunks::<2>().0[..len], &tap.as_chunks::<2>().0[..len]);
+    let taps = &mut taps[..len];
+    for at in 0..len {
+        let ([a, b], [left, right]) = (most[at], tap[at]);
+        let right = right + 1.0;
+        // Of equal ones the first in the order of rows, as elsewhere.
+        let takes = (b > a) | b.is_nan() | ((b == a) & (right < left));
+        out[at] = if takes { b } else { a };
+        taps[at] = if takes { right } else { left };
     }
 }
 

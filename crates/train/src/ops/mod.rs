@@ -6,6 +6,7 @@
 //! `tests/fixtures/operators.py`, which asks PyTorch.
 
 mod add;
+mod average_pool;
 mod binary;
 mod conv;
 mod conv_transpose;
@@ -17,6 +18,8 @@ mod matmul;
 mod max_pool;
 mod relu;
 mod reshape;
+mod resize;
+mod resize_axis;
 mod softmax;
 mod unary;
 mod window;
@@ -33,6 +36,7 @@ pub(crate) type Build = fn(&Site<'_>) -> Result<Box<dyn Operator>, OpError>;
 /// Operators by domain and name.
 const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Add", add::build),
+    ("", "AveragePool", average_pool::build),
     ("", "Conv", conv::build),
     ("", "ConvTranspose", conv_transpose::build),
     ("", "Gemm", gemm::build),
@@ -44,7 +48,9 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "MaxPool", max_pool::build),
     ("", "Relu", relu::build),
     ("", "Reshape", reshape::build),
+    ("", "Resize", resize::build),
     ("", "Softmax", softmax::build),
+    ("", "Upsample", resize::build_upsample),
 ];
 
 /// How to build the operator of this node; `None` where training does not know it.
