@@ -8,6 +8,7 @@
 mod add;
 mod arg_extremum;
 mod batch_normalization;
+mod average_pool;
 mod binary;
 mod cast;
 mod clip;
@@ -34,6 +35,7 @@ mod gelu;
 mod gemm;
 mod group_normalization;
 mod hard;
+mod global_pool;
 mod identity;
 mod layer_normalization;
 mod leaky;
@@ -67,6 +69,11 @@ mod sign;
 mod skip_layer_normalization;
 mod slice;
 mod soft;
+mod max_pool;
+mod relu;
+mod reshape;
+mod resize;
+mod resize_axis;
 mod softmax;
 mod special;
 mod split;
@@ -130,6 +137,12 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "GreaterOrEqual", compare::build),
     ("", "HardSigmoid", hard::build_sigmoid),
     ("", "HardSwish", hard::build_swish),
+    ("", "AveragePool", average_pool::build),
+    ("", "Conv", conv::build),
+    ("", "ConvTranspose", conv_transpose::build),
+    ("", "Gemm", gemm::build),
+    ("", "GlobalAveragePool", global_pool::build_average),
+    ("", "GlobalMaxPool", global_pool::build_max),
     ("", "Identity", identity::build),
     ("", "IsInf", special::build_infinite),
     ("", "IsNaN", special::build_nan),
@@ -220,6 +233,12 @@ const OPERATORS: &[(&str, &str, Build)] = &[
         "SkipSimplifiedLayerNormalization",
         skip_layer_normalization::build_simplified,
     ),
+    ("", "MaxPool", max_pool::build),
+    ("", "Relu", relu::build),
+    ("", "Reshape", reshape::build),
+    ("", "Resize", resize::build),
+    ("", "Softmax", softmax::build),
+    ("", "Upsample", resize::build_upsample),
 ];
 
 /// How to build the operator of this node; `None` where training does not know it.
