@@ -7,8 +7,8 @@
 
 mod add;
 mod arg_extremum;
-mod batch_normalization;
 mod average_pool;
+mod batch_normalization;
 mod binary;
 mod cast;
 mod clip;
@@ -33,9 +33,9 @@ mod gather_elements;
 mod gather_nd;
 mod gelu;
 mod gemm;
+mod global_pool;
 mod group_normalization;
 mod hard;
-mod global_pool;
 mod identity;
 mod layer_normalization;
 mod leaky;
@@ -43,6 +43,7 @@ mod logic;
 mod lp_normalization;
 mod lrn;
 mod matmul;
+mod max_pool;
 mod mish;
 mod modulo;
 mod movement;
@@ -58,6 +59,8 @@ mod recurrent;
 mod reduce;
 mod relu;
 mod reshape;
+mod resize;
+mod resize_axis;
 mod root;
 mod rounding;
 mod row_norm;
@@ -69,11 +72,6 @@ mod sign;
 mod skip_layer_normalization;
 mod slice;
 mod soft;
-mod max_pool;
-mod relu;
-mod reshape;
-mod resize;
-mod resize_axis;
 mod softmax;
 mod special;
 mod split;
@@ -138,9 +136,6 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "HardSigmoid", hard::build_sigmoid),
     ("", "HardSwish", hard::build_swish),
     ("", "AveragePool", average_pool::build),
-    ("", "Conv", conv::build),
-    ("", "ConvTranspose", conv_transpose::build),
-    ("", "Gemm", gemm::build),
     ("", "GlobalAveragePool", global_pool::build_average),
     ("", "GlobalMaxPool", global_pool::build_max),
     ("", "Identity", identity::build),
@@ -234,10 +229,7 @@ const OPERATORS: &[(&str, &str, Build)] = &[
         skip_layer_normalization::build_simplified,
     ),
     ("", "MaxPool", max_pool::build),
-    ("", "Relu", relu::build),
-    ("", "Reshape", reshape::build),
     ("", "Resize", resize::build),
-    ("", "Softmax", softmax::build),
     ("", "Upsample", resize::build_upsample),
 ];
 
