@@ -6,9 +6,12 @@
 //! `tests/fixtures/operators.py`, which asks PyTorch.
 
 mod add;
+mod attention;
 mod batch_normalization;
 mod binary;
 mod dropout;
+mod einsum;
+mod fused_matmul;
 mod gemm;
 mod group_normalization;
 mod identity;
@@ -36,8 +39,10 @@ pub(crate) type Build = fn(&Site<'_>) -> Result<Box<dyn Operator>, OpError>;
 /// Operators by domain and name.
 const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Add", add::build),
+    ("", "Attention", attention::build_onnx),
     ("", "BatchNormalization", batch_normalization::build),
     ("", "Dropout", dropout::build),
+    ("", "Einsum", einsum::build),
     ("", "GRU", recurrent::build_gru),
     ("", "Gemm", gemm::build),
     ("", "GroupNormalization", group_normalization::build),
@@ -55,12 +60,16 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Reshape", reshape::build),
     ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
     ("", "Softmax", softmax::build),
+    ("com.microsoft", "Attention", attention::build_packed),
+    ("com.microsoft", "FusedMatMul", fused_matmul::build),
+    ("com.microsoft", "MultiHeadAttention", attention::build_multi_head),
     ("com.microsoft", "SkipLayerNormalization", skip_layer_normalization::build),
     (
         "com.microsoft",
         "SkipSimplifiedLayerNormalization",
         skip_layer_normalization::build_simplified,
     ),
+    ("com.microsoft", "TransposeMatMul", fused_matmul::build),
 ];
 
 /// How to build the operator of this node; `None` where training does not know it.

@@ -92,11 +92,6 @@ pub(super) struct ByRecurrence<'a> {
 }
 
 impl<'a> Recurrence<'a> {
-    /// The hidden states as a matrix.
-    pub(super) fn states(&self, h: &'a [f32]) -> Matrix<'a> {
-        Matrix::new(h, self.rows, self.hidden)
-    }
-
     /// Blocks of `hidden` rows of R.
     pub(super) fn r(&self, first: usize, blocks: usize) -> Matrix<'a> {
         let size = self.hidden * self.hidden;
@@ -106,7 +101,8 @@ impl<'a> Recurrence<'a> {
     /// `gates += h Rᵀ`, for cells where that is all.
     pub(super) fn add_products(&self, gates: &mut [f32], h: &[f32]) -> Result<(), OpError> {
         let blocks = self.r.len() / (self.hidden * self.hidden).max(1);
-        matmul::multiply(gates, self.whole(h), self.r(0, blocks).transposed(), ADDED)
+        let states = Matrix::new(h, self.rows, self.hidden);
+        matmul::multiply(gates, states, self.r(0, blocks).transposed(), ADDED)
     }
 
     /// `by_h = gates R`, for cells where that is all.
@@ -114,10 +110,6 @@ impl<'a> Recurrence<'a> {
         let blocks = self.r.len() / (self.hidden * self.hidden).max(1);
         let gates = Matrix::new(gates, self.rows, blocks * self.hidden);
         matmul::multiply(by_h, gates, self.r(0, blocks), PLAIN)
-    }
-
-    fn whole<'b>(&self, h: &'b [f32]) -> Matrix<'b> {
-        Matrix::new(h, self.rows, self.hidden)
     }
 }
 
