@@ -306,9 +306,9 @@ mod tests {
             let (x, found) = (numbers(seed, 24), case.run());
             let (scale, bias) = (numbers(seed ^ 1, 3), numbers(seed ^ 2, 3));
             assert!(case.updates().is_empty());
-            for at in 0..24 {
+            for (at, value) in x.iter().enumerate() {
                 let channel = at / 4 % 3;
-                let normal = (x[at] - MEAN[channel]) / (VARIANCE[channel] + epsilon).sqrt();
+                let normal = (value - MEAN[channel]) / (VARIANCE[channel] + epsilon).sqrt();
                 let expected = normal * scale[channel] + bias[channel];
                 assert!((found[0].as_floats().unwrap()[at] - expected).abs() < 1e-5);
             }

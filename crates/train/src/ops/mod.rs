@@ -22,6 +22,7 @@ mod matmul;
 mod recurrent;
 mod relu;
 mod reshape;
+mod rotary_embedding;
 mod row_norm;
 mod skip_layer_normalization;
 mod softmax;
@@ -58,6 +59,7 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "RNN", recurrent::build_rnn),
     ("", "Relu", relu::build),
     ("", "Reshape", reshape::build),
+    ("", "RotaryEmbedding", rotary_embedding::build),
     ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
     ("", "Softmax", softmax::build),
     ("com.microsoft", "Attention", attention::build_packed),
