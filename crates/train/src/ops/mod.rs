@@ -8,6 +8,7 @@
 mod add;
 mod arg_extremum;
 mod average_pool;
+mod attention;
 mod batch_normalization;
 mod binary;
 mod cast;
@@ -32,6 +33,8 @@ mod gather;
 mod gather_elements;
 mod gather_nd;
 mod gelu;
+mod einsum;
+mod fused_matmul;
 mod gemm;
 mod global_pool;
 mod group_normalization;
@@ -63,6 +66,7 @@ mod resize;
 mod resize_axis;
 mod root;
 mod rounding;
+mod rotary_embedding;
 mod row_norm;
 mod scatter;
 mod select;
@@ -145,8 +149,10 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Less", compare::build),
     ("", "LessOrEqual", compare::build),
     ("", "Log", exponential::build_log),
+    ("", "Attention", attention::build_onnx),
     ("", "BatchNormalization", batch_normalization::build),
     ("", "Dropout", dropout::build),
+    ("", "Einsum", einsum::build),
     ("", "GRU", recurrent::build_gru),
     ("", "GroupNormalization", group_normalization::build),
     ("", "InstanceNormalization", group_normalization::build_instance),
@@ -222,6 +228,12 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "RMSNormalization", layer_normalization::build_rms),
     ("", "RNN", recurrent::build_rnn),
     ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
+    ("", "RotaryEmbedding", rotary_embedding::build),
+    ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
+    ("", "Softmax", softmax::build),
+    ("com.microsoft", "Attention", attention::build_packed),
+    ("com.microsoft", "FusedMatMul", fused_matmul::build),
+    ("com.microsoft", "MultiHeadAttention", attention::build_multi_head),
     ("com.microsoft", "SkipLayerNormalization", skip_layer_normalization::build),
     (
         "com.microsoft",
@@ -231,6 +243,7 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "MaxPool", max_pool::build),
     ("", "Resize", resize::build),
     ("", "Upsample", resize::build_upsample),
+    ("com.microsoft", "TransposeMatMul", fused_matmul::build),
 ];
 
 /// How to build the operator of this node; `None` where training does not know it.
