@@ -11,6 +11,8 @@
 //!
 //! One scale for the whole array, for each element of an axis, or for each block along an axis.
 
+use std::borrow::Cow;
+
 use modelyard_graph::ElementType;
 use modelyard_tensor::Shape;
 
@@ -95,12 +97,14 @@ impl Granularity {
 
 impl Aligned {
     /// `out = function(element, scale)`.
+    #[inline(always)]
     fn apply(&self, out: &mut [f32], both: (&[f32], &[f32]), function: impl Fn(f32, f32) -> f32) {
         let walk = Walk::new(&self.elements, &self.elements, &self.scales);
         broadcast::apply(out, &walk, both, function);
     }
 
     /// `out = function(out, scale or zero)`.
+    #[inline(always)]
     fn update(&self, out: &mut [f32], scales: &[f32], function: impl Fn(f32, f32) -> f32) {
         let walk = Walk::new(&self.elements, &self.scales, &[]);
         let scales = (scales, &[()][..]);
@@ -114,15 +118,15 @@ impl Aligned {
 }
 
 /// Numbers that may be integers, as floats.
-fn floats(array: &Array) -> Result<Vec<f32>, OpError> {
+fn floats(array: &Array) -> Result<Cow<'_, [f32]>, OpError> {
     match array.data() {
         Data::Ints(values) => Ok(values.iter().map(|&value| value as f32).collect()),
-        _ => array.as_floats().map(<[f32]>::to_vec),
+        _ => array.as_floats().map(Cow::Borrowed),
     }
 }
 
 /// The zero points, zeros where there are none.
-fn zeros(inputs: Inputs<'_>, scales: &Array) -> Result<Vec<f32>, OpError> {
+fn zeros<'a>(inputs: Inputs<'a>, scales: &Array) -> Result<Cow<'a, [f32]>, OpError> {
     match inputs.get(2) {
         Some(zeros) if zeros.len() == scales.len() => floats(zeros),
         Some(zeros) => Err(OpError::new(format!(
@@ -130,7 +134,7 @@ fn zeros(inputs: Inputs<'_>, scales: &Array) -> Result<Vec<f32>, OpError> {
             zeros.shape(),
             scales.shape()
         ))),
-        None => Ok(vec![0.0; scales.len()]),
+        None => Ok(Cow::Owned(vec![0.0; scales.len()])),
     }
 }
 
@@ -141,7 +145,12 @@ impl Operator for Quantize {
         let values = floats(x)?;
         let mut out = scope.buffers.take(values.len());
         let both = (&values[..], scales.as_floats()?);
-        aligned.apply(&mut out, both, |x, scale| (x / scale).round_ties_even());
+        aligned.apply(
+            &mut out,
+            both,
+            #[inline(always)]
+            |x, scale| (x / scale).round_ties_even(),
+        );
         let (lowest, highest) = (self.lowest, self.highest);
         aligned
             .update(&mut out, &zeros(inputs, scales)?, |q, zero| (q + zero).clamp(lowest, highest));
@@ -154,18 +163,36 @@ impl Operator for Quantize {
         let aligned = self.granularity.align(x.shape(), scales.shape())?;
         let (x, by_scale) = (x.as_floats()?, scales.as_floats()?);
         let mut inside = scope.buffers.take(x.len());
-        aligned.apply(&mut inside, (x, by_scale), |x, scale| (x / scale).round_ties_even());
-        let range = self.lowest..=self.highest;
-        aligned.update(&mut inside, &zeros(at.inputs, scales)?, |q, zero| {
-            if range.contains(&(q + zero)) { 1.0 } else { 0.0 }
-        });
+        aligned.apply(
+            &mut inside,
+            (x, by_scale),
+            #[inline(always)]
+            |x, scale| (x / scale).round_ties_even(),
+        );
+        let (lowest, highest) = (self.lowest, self.highest);
+        aligned.update(
+            &mut inside,
+            &zeros(at.inputs, scales)?,
+            #[inline(always)]
+            move |q, zero| f32::from(u8::from((q + zero >= lowest) & (q + zero <= highest))),
+        );
         let values = gradient.floats_mut()?;
         crate::math::vector::multiply(values, &inside);
         scope.buffers.give(inside);
-        aligned.update(values, by_scale, |gradient, scale| gradient / scale);
+        aligned.update(
+            values,
+            by_scale,
+            #[inline(always)]
+            |gradient, scale| gradient / scale,
+        );
         let by_scales = at.wants(1).then(|| {
             let mut products = scope.buffers.take(x.len());
-            aligned.apply(&mut products, (x, by_scale), |x, scale| -x / scale);
+            aligned.apply(
+                &mut products,
+                (x, by_scale),
+                #[inline(always)]
+                |x, scale| -x / scale,
+            );
             crate::math::vector::multiply(&mut products, values);
             let sums = aligned.sum(scope, products);
             Array::floats(scales.shape().clone(), sums)
@@ -181,8 +208,18 @@ impl Operator for Dequantize {
         let values = floats(q)?;
         let mut out = scope.buffers.take(values.len());
         let zeros = zeros(inputs, scales)?;
-        aligned.apply(&mut out, (&values, &zeros), |q, zero| q - zero);
-        aligned.update(&mut out, scales.as_floats()?, |y, scale| y * scale);
+        aligned.apply(
+            &mut out,
+            (&values, &zeros),
+            #[inline(always)]
+            |q, zero| q - zero,
+        );
+        aligned.update(
+            &mut out,
+            scales.as_floats()?,
+            #[inline(always)]
+            |y, scale| y * scale,
+        );
         Ok(Array::floats(q.shape().clone(), out).into())
     }
 
@@ -194,14 +231,24 @@ impl Operator for Dequantize {
         let by_scales = if at.wants(1) {
             let mut products = scope.buffers.take(values.len());
             let zeros = zeros(at.inputs, scales)?;
-            aligned.apply(&mut products, (&floats(q)?, &zeros), |q, zero| q - zero);
+            aligned.apply(
+                &mut products,
+                (&floats(q)?, &zeros),
+                #[inline(always)]
+                |q, zero| q - zero,
+            );
             crate::math::vector::multiply(&mut products, values);
             let sums = aligned.sum(scope, products);
             Some(Array::floats(scales.shape().clone(), sums))
         } else {
             None
         };
-        aligned.update(values, scales.as_floats()?, |gradient, scale| gradient * scale);
+        aligned.update(
+            values,
+            scales.as_floats()?,
+            #[inline(always)]
+            |gradient, scale| gradient * scale,
+        );
         Ok(vec![Some(gradient), by_scales])
     }
 }
