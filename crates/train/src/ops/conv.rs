@@ -67,10 +67,14 @@ impl Operator for Conv {
             gradients[0] = Some(Array::floats(at.shape(0)?.clone(), by_input));
         }
         if at.wants(1) {
-            let by_weights = convolution.by_weights(scope, at.inputs.floats(0)?, values)?;
+            let input = at.inputs.floats(0)?;
+            let (by_weights, by_bias) =
+                convolution.by_weights(scope, input, values, at.wants(2))?;
             gradients[1] = Some(Array::floats(at.shape(1)?.clone(), by_weights));
-        }
-        if at.wants(2) {
+            if let Some(by_bias) = by_bias {
+                gradients[2] = Some(Array::floats(at.shape(2)?.clone(), by_bias));
+            }
+        } else if at.wants(2) {
             let (channels, plane) = (at.shape(1)?[0], convolution.window.output_len());
             let by_bias = by_bias(scope, values, channels, plane)?;
             gradients[2] = Some(Array::floats(at.shape(2)?.clone(), by_bias));

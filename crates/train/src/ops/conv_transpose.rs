@@ -123,7 +123,8 @@ impl Operator for ConvTranspose {
             gradients[0] = Some(Array::floats(at.shape(0)?.clone(), by_input));
         }
         if at.wants(1) {
-            let by_weights = convolution.by_weights(scope, values, at.inputs.floats(0)?)?;
+            let input = at.inputs.floats(0)?;
+            let (by_weights, _) = convolution.by_weights(scope, values, input, false)?;
             gradients[1] = Some(Array::floats(at.shape(1)?.clone(), by_weights));
         }
         if at.wants(2) {
