@@ -106,7 +106,7 @@ pub(crate) struct Scope<'a> {
 const ELEMENTS_MAX: usize = 1 << 30;
 
 /// Operations below which sharing out costs more than it saves: about 80 us of them.
-const SHARED_OPERATIONS_MIN: usize = 1 << 21;
+const SHARED_OPERATIONS_MIN: usize = 1 << 18;
 
 impl Scope<'_> {
     /// Number of elements of an array of this shape, or an error where the shape, which follows
@@ -121,8 +121,8 @@ impl Scope<'_> {
         })
     }
 
-    /// Runs `work` on every item, on all threads where the work is worth it: `operations` is about
-    /// how many multiplications or passes over an element it takes. Returns an error of one of the
+    /// Runs `work` on every item, on all threads where the work is worth it: `operations` is
+    /// how many elements are passed over; 16 products count as much as a pass over one. Returns an error of one of the
     /// items if any fails.
     pub(crate) fn share<T: Send>(
         &self,

@@ -122,12 +122,17 @@ impl Case {
 
     /// Gradients of the weighted sum of all outputs, an entry a trained input.
     pub(crate) fn gradients(&self, program: &Program) -> Vec<Option<Array>> {
+        self.gradients_on(program, 2)
+    }
+
+    /// The same on so many threads.
+    pub(crate) fn gradients_on(&self, program: &Program, threads: usize) -> Vec<Option<Array>> {
         let outputs = self.output_names();
         let targets: Vec<&str> = outputs.iter().map(String::as_str).collect();
         let names = self.trained_names();
         let trained: Vec<&str> = names.iter().map(String::as_str).collect();
         let plan = program.plan(&targets, &trained).unwrap_or_else(|error| panic!("{error}"));
-        let (mut buffers, workers) = (Buffers::default(), Workers::new(2).unwrap());
+        let (mut buffers, workers) = (Buffers::default(), Workers::new(threads).unwrap());
         let mut run = run(&mut buffers, &workers, self.mode);
         let mut pass = program
             .forward(&plan, program.weights(), Vec::new(), &mut run)

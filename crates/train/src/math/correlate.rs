@@ -206,10 +206,9 @@ impl Dots<'_> {
                 let starts = std::array::from_fn(start);
                 let rows = std::array::from_fn(|m| (row + m).min(pairs.rows - 1));
                 let sums = dots_block::<I, M, R>(isa, &pairs, rows, starts);
-                for m in 0..M.min(pairs.rows - row) {
-                    for r in 0..R.min(depth - first) {
-                        self.sums[(row + m) * depth + first + r] += ops.sum(sums[m][r]);
-                    }
+                for (row, sums) in (row..pairs.rows).zip(sums) {
+                    let kept = &mut self.sums[row * depth..][..depth][first..];
+                    kept.iter_mut().zip(sums).for_each(|(sum, lanes)| *sum += ops.sum(lanes));
                 }
             }
         }

@@ -39,7 +39,7 @@ impl Operator for MaxPool {
         let values = input.as_floats()?;
         let piece = (output_len * planes_of_piece(&shape)).max(1);
         let items = out.chunks_mut(piece).zip(taps.chunks_mut(piece)).enumerate().collect();
-        scope.share(4 * values.len().max(len), items, |(number, (out, taps))| {
+        scope.share(2 * values.len().max(len), items, |(number, (out, taps))| {
             let planes = out.chunks_exact_mut(output_len).zip(taps.chunks_exact_mut(output_len));
             let mut scratch = Vec::new();
             for (plane, (out, taps)) in planes.enumerate() {

@@ -38,7 +38,12 @@ impl<F: Function> Operator for Unary<F> {
     fn forward(&self, scope: &mut Scope<'_>, inputs: Inputs<'_>) -> Result<Outcome, OpError> {
         let input = inputs.at(0)?;
         let mut out = scope.buffers.take(input.len());
-        self.0.values(&mut out, input.as_floats()?);
+        let piece = piece(input.len());
+        let pieces = out.chunks_mut(piece).zip(input.as_floats()?.chunks(piece)).collect();
+        scope.share(input.len(), pieces, |(out, input)| {
+            self.0.values(out, input);
+            Ok(())
+        })?;
         Ok(Array::floats(input.shape().clone(), out).into())
     }
 
@@ -46,20 +51,28 @@ impl<F: Function> Operator for Unary<F> {
         F::READS
     }
 
-    fn backward(&self, _scope: &mut Scope<'_>, mut at: Backward<'_>) -> Result<Gradients, OpError> {
+    fn backward(&self, scope: &mut Scope<'_>, mut at: Backward<'_>) -> Result<Gradients, OpError> {
         let mut gradient = at.gradient()?;
         let kept = if F::READS.input(0) { at.inputs.floats(0)? } else { at.outputs.floats(0)? };
         let function = self.0;
-        let values = gradient.floats_mut()?;
-        vector::vectorized(
-            #[inline(always)]
-            || {
-                values
-                    .iter_mut()
-                    .zip(kept)
-                    .for_each(|(gradient, &kept)| *gradient *= function.slope(kept));
-            },
-        );
+        let piece = piece(kept.len());
+        let pieces = gradient.floats_mut()?.chunks_mut(piece).zip(kept.chunks(piece)).collect();
+        scope.share(kept.len(), pieces, |(gradient, kept): (&mut [f32], &[f32])| {
+            vector::vectorized(
+                #[inline(always)]
+                || {
+                    for (gradient, &kept) in gradient.iter_mut().zip(kept) {
+                        *gradient *= function.slope(kept);
+                    }
+                },
+            );
+            Ok(())
+        })?;
         Ok(vec![Some(gradient)])
     }
+}
+
+/// Elements of a piece of shared work, of `len` in all.
+fn piece(len: usize) -> usize {
+    len.div_ceil(8).max(1)
 }

@@ -36,9 +36,9 @@ impl Convolution {
             let by_bias = with_bias.then(|| super::by_bias(scope, output, channels, plane));
             return Ok((by_weights, by_bias.transpose()?));
         }
-        let pieces = self.pieces_of_weights(len);
-        let mut sums = scope.buffers.zeros(pieces.len() * (len + channels));
         let summing = Summing::new(self, with_bias);
+        let pieces = self.pieces_of_weights(len.max(summing.scratch_len() / 16));
+        let mut sums = scope.buffers.zeros(pieces.len() * (len + channels));
         let scratch = pieces.iter().map(|_| scope.buffers.take(summing.scratch_len()));
         let mut scratch: Vec<_> = scratch.collect();
         let items = pieces.into_iter().zip(sums.chunks_exact_mut(len + channels)).zip(&mut scratch);
@@ -57,7 +57,7 @@ impl Convolution {
         Ok((by_weights, with_bias.then_some(by_bias)))
     }
 
-    /// Samples whose sums of `len` elements are taken apart: fewer where these are large.
+    /// Pieces whose sums of `len` elements are taken apart: few where these are large.
     pub(super) fn pieces_of_weights(&self, len: usize) -> Vec<Range<usize>> {
         pieces(self.batch, (SUMS_LEN / len.max(1)).clamp(2, PIECES)).collect()
     }
