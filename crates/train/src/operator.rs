@@ -114,11 +114,18 @@ impl Scope<'_> {
     /// taken.
     pub(crate) fn room(&self, shape: &[usize]) -> Result<usize, OpError> {
         let most = ELEMENTS_MAX.min(self.memory_limit_bytes / size_of::<f32>());
-        let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-        elements.filter(|&elements| elements <= most).ok_or_else(|| {
-            let shape = Shape::new(shape);
-            OpError::new(format!("a result of shape {shape} has more than {most} elements"))
-        })
+        // Without the zeros: products of some of the sizes must not overflow either.
+        let elements =
+            shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size.max(1)));
+        match elements {
+            Some(elements) if elements <= most => Ok(shape.iter().product()),
+            _ => {
+                let shape = Shape::new(shape);
+                Err(OpError::new(format!(
+                    "an array of shape {shape} has more than {most} elements"
+                )))
+            }
+        }
     }
 
     /// Runs `work` on every item, on all threads where the work is worth it: `operations` is

@@ -241,7 +241,7 @@ impl Case {
 
 /// Weights of the outputs in the sum that is differentiated: all different, none zero.
 fn output_weight(index: usize) -> f32 {
-    0.3 + ((index * 7 + 3) % 11) as f32 * 0.17 - if index % 3 == 0 { 1.1 } else { 0.0 }
+    0.3 + ((index * 7 + 3) % 11) as f32 * 0.17 - if index.is_multiple_of(3) { 1.1 } else { 0.0 }
 }
 
 /// A run without bound.

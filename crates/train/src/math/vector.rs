@@ -6,10 +6,7 @@ use pulp::Arch;
 /// does the rest.
 #[inline(always)]
 pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || work(),
-    )
+    Arch::new().dispatch(work)
 }
 
 /// `sum += addend`, element by element. Both are of one length.

@@ -415,4 +415,15 @@ mod tests {
         let text = large.try_run().unwrap_err();
         assert!(text.contains("has more than"), "{text}");
     }
+
+    #[test]
+    fn sizes_that_overflow_beside_an_empty_batch_are_refused() {
+        let dims = [0, 1, 1 << 40, 1 << 40];
+        for name in ["MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "Conv"] {
+            let case = Case::new(name).with("kernel_shape", [1, 1]).trained(&dims, Vec::new());
+            let case = if name == "Conv" { case.trained(&[1, 1, 1, 1], vec![1.0]) } else { case };
+            let text = case.try_run().unwrap_err();
+            assert!(text.contains("[0,1,1099511627776,1099511627776]"), "{text}");
+        }
+    }
 }

@@ -112,6 +112,7 @@ impl Resize {
 impl Operator for Resize {
     fn forward(&self, scope: &mut Scope<'_>, inputs: Inputs<'_>) -> Result<Outcome, OpError> {
         let input = inputs.at(0)?;
+        scope.room(input.shape())?;
         let changes = self.changes(input.shape(), inputs)?;
         let shape: Shape = changes.iter().map(|change| change.output).collect();
         scope.room(&shape)?;
