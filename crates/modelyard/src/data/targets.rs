@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use anyhow::bail;
-use modelyard_tensor::Shape;
 use modelyard_train::Array;
 use modelyard_train::data::Targets;
 

@@ -46,10 +46,7 @@ impl Examples for InMemory {
 
     fn load(&self, numbers: &[usize]) -> Result<Batch, DataError> {
         let inputs = self.inputs.iter().map(|(name, array)| (name.clone(), array.rows(numbers)));
-        Ok(Batch {
-            inputs: inputs.collect(),
-            targets: self.targets.pick(numbers),
-        })
+        Ok(Batch { inputs: inputs.collect(), targets: self.targets.pick(numbers) })
     }
 }
 
