@@ -168,6 +168,29 @@ impl Array {
         }
     }
 
+    /// The rows of this array and then those of another, which differs by the first dimension
+    /// only.
+    pub fn joined(&self, other: &Array) -> Result<Array, OpError> {
+        fn chain<T: Copy>(one: &[T], two: &[T]) -> Vec<T> {
+            [one, two].concat()
+        }
+        let rows = |array: &Array| array.shape.first().copied().unwrap_or(0);
+        let shape = self.shape.with_rows(rows(self) + rows(other));
+        let alike = self.shape.get(1..) == other.shape.get(1..);
+        match (&self.data, &other.data) {
+            (Data::Floats(a), Data::Floats(b)) if alike => Ok(Array::floats(shape, chain(a, b))),
+            (Data::Ints(a), Data::Ints(b)) if alike => Ok(Array::ints(shape, chain(a, b))),
+            (Data::Bools(a), Data::Bools(b)) if alike => Ok(Array::bools(shape, chain(a, b))),
+            _ => Err(OpError::new(format!(
+                "expected rows alike, found {} of shape {} and {} of shape {}",
+                self.kind(),
+                self.shape,
+                other.kind(),
+                other.shape
+            ))),
+        }
+    }
+
     /// What the elements are, for errors.
     pub fn kind(&self) -> &'static str {
         match self.data {
