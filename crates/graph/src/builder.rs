@@ -81,6 +81,13 @@ impl GraphBuilder {
     }
 }
 
+/// Goes on with a graph that exists.
+impl From<Graph> for GraphBuilder {
+    fn from(graph: Graph) -> Self {
+        GraphBuilder { graph }
+    }
+}
+
 impl Node {
     /// A node of ONNX's own domain, named after its first output.
     pub fn new(op_type: &str, inputs: &[&str], outputs: &[&str]) -> Node {

@@ -6,23 +6,32 @@
 //! | module | holds |
 //! |---|---|
 //! | [`Array`] | what flows between nodes |
+//! | `element` | what operators do alike with floats, integers and booleans |
 //! | `operator`, `ops` | the seam of an operator; one file an operator, forward and backward |
 //! | [`Program`], [`Plan`] | a compiled graph; what a run of it evaluates and differentiates |
+//! | [`loss`], [`optimizer`] | what is minimized, and how |
+//! | [`layers`] | models from a short description |
 //! | [`data`] | examples and batches |
+//! | [`trainer`] | the loop, checkpoints |
 //! | `math` | matrix products, broadcasting, vector loops |
 //! | `buffers`, `workers` | memory and threads of a step |
 
 mod array;
 mod buffers;
 pub mod data;
+mod element;
 mod error;
+pub mod layers;
+pub mod loss;
 mod math;
 mod operator;
 mod ops;
+pub mod optimizer;
 mod program;
 mod site;
 #[cfg(test)]
 mod testing;
+pub mod trainer;
 mod workers;
 
 pub use array::{Array, Data};

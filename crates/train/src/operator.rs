@@ -1,6 +1,7 @@
 //! The seam between the program and its operators: one trait, one file an operator.
 
 use std::fmt::Debug;
+use std::sync::{Mutex, PoisonError};
 
 use modelyard_tensor::Shape;
 
@@ -68,6 +69,11 @@ impl Reads {
         Reads { inputs: self.inputs, outputs: self.outputs | bit(number) }
     }
 
+    /// All of both.
+    pub(crate) const fn and(self, other: Reads) -> Reads {
+        Reads { inputs: self.inputs | other.inputs, outputs: self.outputs | other.outputs }
+    }
+
     /// Whether this input is read.
     pub(crate) const fn input(self, number: usize) -> bool {
         self.inputs & bit(number) != 0
@@ -97,6 +103,57 @@ pub(crate) struct Scope<'a> {
     pub(crate) seed: u64,
     /// By input: whether what is trained flows into it.
     pub(crate) trained: &'a [bool],
+    /// Most bytes that the run may hold.
+    pub(crate) memory_limit_bytes: usize,
+}
+
+/// Elements of one array at most, whatever the run's limit.
+const ELEMENTS_MAX: usize = 1 << 30;
+
+/// Operations below which sharing out costs more than it saves: about 80 us of them.
+const SHARED_OPERATIONS_MIN: usize = 1 << 21;
+
+impl Scope<'_> {
+    /// Number of elements of an array of this shape, or an error where the shape, which follows
+    /// from what a model states, asks for more than the run may hold. To be asked before memory is
+    /// taken.
+    pub(crate) fn elements(&self, shape: &[usize]) -> Result<usize, OpError> {
+        self.room(shape)
+    }
+
+    /// As [`Scope::elements`].
+    pub(crate) fn room(&self, shape: &[usize]) -> Result<usize, OpError> {
+        let most = ELEMENTS_MAX.min(self.memory_limit_bytes / size_of::<f32>());
+        let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        elements.filter(|&elements| elements <= most).ok_or_else(|| {
+            let shape = Shape::new(shape);
+            OpError::new(format!("a result of shape {shape} has more than {most} elements"))
+        })
+    }
+
+    /// Runs `work` on every item, on all threads where the work is worth it: `operations` is about
+    /// how many multiplications or passes over an element it takes. Returns an error of one of the
+    /// items if any fails.
+    pub(crate) fn share<T: Send>(
+        &self,
+        operations: usize,
+        items: Vec<T>,
+        work: impl Fn(T) -> Result<(), OpError> + Sync,
+    ) -> Result<(), OpError> {
+        if operations < SHARED_OPERATIONS_MIN || self.workers.threads() == 1 {
+            return items.into_iter().try_for_each(work);
+        }
+        let failure = Mutex::new(None);
+        self.workers.for_each(items, |item| {
+            if let Err(error) = work(item) {
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+        });
+        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The inputs of a node; `None` where an optional one is left out.

@@ -3,6 +3,7 @@
 use modelyard_graph::{GraphBuilder, Node};
 
 use modelyard_tensor::Shape;
+use proptest::prelude::*;
 
 use crate::array::Array;
 use crate::buffers::Buffers;
@@ -16,7 +17,8 @@ pub(crate) struct Case {
     mode: Mode,
     tolerance: f32,
     inputs: Vec<(Array, bool)>,
-    outputs: usize,
+    /// By output: whether it is asked for.
+    outputs: Vec<bool>,
 }
 
 impl Case {
@@ -29,7 +31,7 @@ impl Case {
             mode: Mode::Evaluate,
             tolerance: 1e-2,
             inputs: Vec::new(),
-            outputs: 1,
+            outputs: vec![true],
         }
     }
 
@@ -43,9 +45,21 @@ impl Case {
         self
     }
 
+    /// An operator of another domain than ONNX's own.
+    pub(crate) fn domain(mut self, domain: &str) -> Case {
+        self.node = self.node.in_domain(domain);
+        self
+    }
+
     /// Another version of the operator set than 20.
     pub(crate) fn opset(mut self, opset: i64) -> Case {
         self.opset = opset;
+        self
+    }
+
+    /// Another domain than ONNX's own.
+    pub(crate) fn domain(mut self, domain: &str) -> Case {
+        self.node.domain = domain.into();
         self
     }
 
@@ -63,8 +77,13 @@ impl Case {
     }
 
     /// How many outputs the node has; 1 where not said.
-    pub(crate) fn outputs(mut self, outputs: usize) -> Case {
-        self.outputs = outputs;
+    pub(crate) fn outputs(self, outputs: usize) -> Case {
+        self.named_outputs(&vec![true; outputs])
+    }
+
+    /// By output: whether the node names it, or leaves it out.
+    pub(crate) fn named_outputs(mut self, outputs: &[bool]) -> Case {
+        self.outputs = outputs.to_vec();
         self
     }
 
@@ -91,10 +110,53 @@ impl Case {
         self.try_run().unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// The only output, which must be these floats.
+    pub(crate) fn gives(&self, dims: &[usize], expected: &[f32]) {
+        let output = self.run().remove(0);
+        assert_eq!(output.shape().dims(), dims, "shape");
+        let found = output.as_floats().unwrap();
+        let near = |(found, expected): (&f32, &f32)| {
+            found == expected || (found - expected).abs() <= 1e-5 * expected.abs().max(1.0)
+        };
+        assert!(found.iter().zip(expected).all(near), "found {found:?}, expected {expected:?}");
+        assert_eq!(found.len(), expected.len());
+    }
+
+    /// The only output, which must be these integers.
+    pub(crate) fn gives_ints(&self, dims: &[usize], expected: &[i64]) {
+        let output = self.run().remove(0);
+        assert_eq!((output.shape().dims(), output.as_ints().unwrap()), (dims, expected));
+    }
+
+    /// The only output, which must be these booleans.
+    pub(crate) fn gives_bools(&self, dims: &[usize], expected: &[bool]) {
+        let output = self.run().remove(0);
+        assert_eq!((output.shape().dims(), output.as_bools().unwrap()), (dims, expected));
+    }
+
+    /// Checks that it is refused for this reason.
+    pub(crate) fn is_refused(&self, reason: &str) {
+        let error = self.try_run().expect_err("expected a refusal");
+        assert!(error.contains(reason), "found: {error}");
+    }
+
     /// The outputs, or why there are none.
     pub(crate) fn try_run(&self) -> Result<Vec<Array>, String> {
         let program = self.program();
         self.evaluate(&program, &program.weights().clone())
+    }
+
+    /// New values that a run gives to inputs that are state, by number of the input. All inputs
+    /// must be there.
+    pub(crate) fn updates(&self) -> Vec<(usize, Array)> {
+        let program = self.program();
+        let names = self.trained_names();
+        let trained: Vec<&str> = names.iter().map(String::as_str).collect();
+        let plan = program.plan(&["output0"], &trained).unwrap_or_else(|error| panic!("{error}"));
+        let (mut buffers, workers) = (Buffers::default(), Workers::new(1).unwrap());
+        let mut run = run(&mut buffers, &workers, self.mode);
+        let pass = program.forward(&plan, program.weights(), Vec::new(), &mut run);
+        pass.unwrap_or_else(|error| panic!("{error}")).take_updates()
     }
 
     /// Checks every gradient against a central finite difference of a weighted sum of all
@@ -144,13 +206,28 @@ impl Case {
         pass.backward(seeds, &mut run).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// The gradient by an output of `len` elements that [`Case::gradients`] starts from.
+    pub(crate) fn seeds(len: usize) -> Vec<f32> {
+        (0..len).map(output_weight).collect()
+    }
+
+    /// Why the node cannot be built.
+    pub(crate) fn plan_error(&self) -> String {
+        let outputs = self.output_names();
+        let targets: Vec<&str> = outputs.iter().map(String::as_str).collect();
+        match self.program().plan(&targets, &[]) {
+            Ok(_) => panic!("{} was built, expected an error", self.node.op_type),
+            Err(error) => error.to_string(),
+        }
+    }
+
     /// The node as a program whose inputs are all weights.
     pub(crate) fn program(&self) -> Program {
         let mut node = self.node.clone();
         let mut builder = GraphBuilder::new("case");
-        for (number, (array, _)) in self.inputs.iter().enumerate() {
+        for (number, (array, trained)) in self.inputs.iter().enumerate() {
             let name = format!("input{number}");
-            if matches!(array.shape().dims(), [0]) {
+            if !trained && is_left_out(array) {
                 node.inputs.push(String::new());
                 continue;
             }
@@ -167,7 +244,10 @@ impl Case {
                 }
             };
         }
-        node.outputs = self.output_names();
+        let outputs = self.outputs.iter().enumerate();
+        node.outputs = outputs
+            .map(|(number, named)| if *named { format!("output{number}") } else { String::new() })
+            .collect();
         // Not verified: cases state no shapes.
         let model =
             builder.node(node).model().with_opset("", self.opset).with_opset("com.microsoft", 1);
@@ -175,7 +255,8 @@ impl Case {
     }
 
     fn output_names(&self) -> Vec<String> {
-        (0..self.outputs).map(|number| format!("output{number}")).collect()
+        let outputs = self.outputs.iter().enumerate().filter(|(_, named)| **named);
+        outputs.map(|(number, _)| format!("output{number}")).collect()
     }
 
     fn trained_names(&self) -> Vec<String> {
@@ -219,6 +300,12 @@ impl Case {
     }
 }
 
+/// Whether [`Case::without`] put it there.
+fn is_left_out(array: &Array) -> bool {
+    matches!(array.data(), crate::Data::Floats(values) if values.is_empty())
+        && array.shape().dims() == [0]
+}
+
 /// Weights of the outputs in the sum that is differentiated: all different, none zero.
 fn output_weight(index: usize) -> f32 {
     0.3 + ((index * 7 + 3) % 11) as f32 * 0.17 - if index % 3 == 0 { 1.1 } else { 0.0 }
@@ -248,4 +335,22 @@ pub(crate) fn distinct(seed: u64, len: usize) -> Vec<f32> {
         (0..len).map(|index| (index as f32 - len as f32 / 2.0) * 0.1).collect();
     fastrand::Rng::with_seed(seed).shuffle(&mut values);
     values
+}
+
+/// Pairs of shapes that broadcast, sizes of 1 and missing axes among them.
+pub(crate) fn broadcasting() -> impl Strategy<Value = (Vec<usize>, Vec<usize>)> {
+    prop::collection::vec((1usize..4, 0..4u8), 0..4).prop_map(|axes| {
+        let size = |repeated: u8| {
+            move |&(size, kind): &(usize, u8)| if kind == repeated { 1 } else { size }
+        };
+        let one: Vec<usize> = axes.iter().map(size(0)).collect();
+        let two: Vec<usize> = axes.iter().map(size(1)).collect();
+        let skipped = two.iter().take_while(|&&size| size == 1).count() / 2;
+        (one, two[skipped..].to_vec())
+    })
+}
+
+/// Number of elements of a shape.
+pub(crate) fn count(dims: &[usize]) -> usize {
+    dims.iter().product()
 }

@@ -21,6 +21,7 @@ impl InMemory {
         let targets_len = match &targets {
             Targets::Classes(classes) => classes.len(),
             Targets::Values(values) => rows(values),
+            Targets::Soft { logits, .. } => rows(logits),
             Targets::Unknown => len,
         };
         let lens = inputs.iter().map(|(name, array)| (name.as_str(), rows(array)));
@@ -59,6 +60,12 @@ impl Examples for InMemory {
                     Targets::Classes(numbers.iter().map(|&number| classes[number]).collect())
                 }
                 Targets::Values(values) => Targets::Values(rows(values, numbers)),
+                Targets::Soft { logits, classes } => Targets::Soft {
+                    logits: rows(logits, numbers),
+                    classes: classes
+                        .as_ref()
+                        .map(|classes| numbers.iter().map(|&number| classes[number]).collect()),
+                },
                 Targets::Unknown => Targets::Unknown,
             },
         })

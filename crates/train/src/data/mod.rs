@@ -44,7 +44,15 @@ pub enum Targets {
     Classes(Vec<usize>),
     /// Floats, of the shape of the model's output.
     Values(Array),
-    /// Nothing is known: examples for distillation.
+    /// What a teacher answers: its logits, a row an example, beside the classes where they are
+    /// known. For distillation.
+    Soft {
+        /// The teacher's logits.
+        logits: Array,
+        /// The number of a class, one an example.
+        classes: Option<Vec<usize>>,
+    },
+    /// Nothing is known: examples for a teacher to answer.
     Unknown,
 }
 

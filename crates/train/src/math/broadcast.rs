@@ -111,6 +111,23 @@ pub(crate) fn apply<A: Copy, B: Copy, T>(
     (one, two): (&[A], &[B]),
     function: impl Fn(A, B) -> T,
 ) {
+    update(
+        out,
+        walk,
+        (one, two),
+        #[inline(always)]
+        |out, one, two| *out = function(one, two),
+    );
+}
+
+/// Calls `function` with every element of `out` and what stands in its place in both operands.
+#[inline(always)]
+pub(crate) fn update<A: Copy, B: Copy, T>(
+    out: &mut [T],
+    walk: &Walk,
+    (one, two): (&[A], &[B]),
+    function: impl Fn(&mut T, A, B),
+) {
     if out.is_empty() {
         return;
     }
@@ -128,17 +145,17 @@ pub(crate) fn apply<A: Copy, B: Copy, T>(
                     [1, 1] => row
                         .iter_mut()
                         .zip(one.iter().zip(two))
-                        .for_each(|(out, (&one, &two))| *out = function(one, two)),
+                        .for_each(|(out, (&one, &two))| function(out, one, two)),
                     [1, 0] => {
                         let two = two[0];
-                        row.iter_mut().zip(one).for_each(|(out, &one)| *out = function(one, two));
+                        row.iter_mut().zip(one).for_each(|(out, &one)| function(out, one, two));
                     }
                     [0, 1] => {
                         let one = one[0];
-                        row.iter_mut().zip(two).for_each(|(out, &two)| *out = function(one, two));
+                        row.iter_mut().zip(two).for_each(|(out, &two)| function(out, one, two));
                     }
                     [by_one, by_two] => row.iter_mut().enumerate().for_each(|(at, out)| {
-                        *out = function(one[at * by_one], two[at * by_two]);
+                        function(out, one[at * by_one], two[at * by_two]);
                     }),
                 },
             );

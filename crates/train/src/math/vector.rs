@@ -1,6 +1,7 @@
 //! Loops over slices, compiled for the widest vectors of the processor that they run on.
 
 use pulp::Arch;
+use rten_simd::SimdUnaryOp;
 
 /// Runs `work` as compiled for this processor's vectors. For plain loops over slices: the compiler
 /// does the rest.
@@ -34,6 +35,45 @@ pub(crate) fn map(out: &mut [f32], input: &[f32], function: impl Fn(f32) -> f32)
         #[inline(always)]
         || out.iter_mut().zip(input).for_each(|(out, &input)| *out = function(input)),
     );
+}
+
+/// `out[i] = function(input[i])` for a function that is written in vectors.
+pub(crate) fn map_by(out: &mut [f32], input: &[f32], function: impl SimdUnaryOp<f32>) {
+    // In pieces, so that what was copied is still in the nearest cache.
+    for (out, input) in out.chunks_mut(1024).zip(input.chunks(1024)) {
+        out.copy_from_slice(input);
+        function.map_mut(out);
+    }
+}
+
+/// `gradient[i] *= slope(x[i], f(before(x[i])))` for a function `f` that is written in vectors.
+#[inline(always)]
+pub(crate) fn chain_by(
+    gradient: &mut [f32],
+    kept: &[f32],
+    (function, before): (impl SimdUnaryOp<f32>, impl Fn(f32) -> f32),
+    slope: impl Fn(f32, f32) -> f32,
+) {
+    let mut scratch = [0f32; 256];
+    for (gradient, kept) in gradient.chunks_mut(256).zip(kept.chunks(256)) {
+        let values = &mut scratch[..kept.len()];
+        map(
+            values,
+            kept,
+            #[inline(always)]
+            |x| before(x),
+        );
+        function.map_mut(values);
+        vectorized(
+            #[inline(always)]
+            || {
+                let pairs = kept.iter().zip(values.iter());
+                gradient.iter_mut().zip(pairs).for_each(|(gradient, (&kept, &value))| {
+                    *gradient *= slope(kept, value);
+                });
+            },
+        );
+    }
 }
 
 /// `out[i] = function(one[i], two[i])`.

@@ -9,7 +9,7 @@ use crate::site::Site;
 struct Add;
 
 impl Function for Add {
-    const READS: Reads = Reads::NOTHING;
+    const READS: [Reads; 2] = [Reads::NOTHING; 2];
 
     #[inline(always)]
     fn value(&self, a: f32, b: f32) -> f32 {

@@ -11,8 +11,8 @@ use crate::operator::{Backward, Gradients, Inputs, Operator, Outcome, Reads, Sco
 
 /// A function of two numbers and its partial derivatives.
 pub(crate) trait Function: Copy + Debug + Send + Sync + 'static {
-    /// Whether the derivatives look at the inputs.
-    const READS: Reads;
+    /// What the derivatives by `a` and by `b` look at: any of the two inputs.
+    const READS: [Reads; 2];
 
     /// `f(a, b)`.
     fn value(&self, a: f32, b: f32) -> f32;
@@ -20,7 +20,7 @@ pub(crate) trait Function: Copy + Debug + Send + Sync + 'static {
     /// `f(a, b)` of integers, as for shapes; `None` where that is an error.
     fn integer(&self, a: i64, b: i64) -> Option<i64>;
 
-    /// The derivative by `a`. Called with zeros when [`Function::READS`] is nothing.
+    /// The derivative by `a`. Called with zeros for what [`Function::READS`] does not ask for.
     fn slope_a(&self, a: f32, b: f32) -> f32;
 
     /// The derivative by `b`.
@@ -37,7 +37,7 @@ impl<F: Function> Operator for Binary<F> {
         let shape = broadcast::shape(a.shape(), b.shape())?;
         let walk = Walk::new(&shape, a.shape(), b.shape());
         let function = self.0;
-        let len = shape.iter().product();
+        let len = scope.elements(&shape)?;
         match (a.data(), b.data()) {
             (Data::Floats(a), Data::Floats(b)) => {
                 let mut out = scope.buffers.take(len);
@@ -66,8 +66,9 @@ impl<F: Function> Operator for Binary<F> {
         }
     }
 
-    fn reads(&self, _wanted: &[bool]) -> Reads {
-        F::READS
+    fn reads(&self, wanted: &[bool]) -> Reads {
+        let wanted = F::READS.into_iter().zip(wanted).filter(|(_, wanted)| **wanted);
+        wanted.fold(Reads::NOTHING, |all, (reads, _)| all.and(reads))
     }
 
     fn backward(&self, scope: &mut Scope<'_>, mut at: Backward<'_>) -> Result<Gradients, OpError> {
@@ -97,12 +98,21 @@ fn scaled(
 ) -> Result<Array, OpError> {
     let to = at.shape(number)?.clone();
     let mut values = gradient.into_floats()?;
-    if let (Some(a), Some(b)) = (at.inputs.get(0), at.inputs.get(1)) {
-        let mut slopes = scope.buffers.take(values.len());
-        let walk = Walk::new(shape, a.shape(), b.shape());
-        broadcast::apply(&mut slopes, &walk, (a.as_floats()?, b.as_floats()?), slope);
-        crate::math::vector::multiply(&mut values, &slopes);
-        scope.buffers.give(slopes);
+    if at.inputs.get(0).is_some() || at.inputs.get(1).is_some() {
+        let absent = (Shape::default(), [0.0]);
+        let operand = |number| match at.inputs.get(number) {
+            Some(array) => Ok((array.shape(), array.as_floats()?)),
+            None => Ok((&absent.0, &absent.1[..])),
+        };
+        let ((a_shape, a), (b_shape, b)) = (operand(0)?, operand(1)?);
+        let walk = Walk::new(shape, a_shape, b_shape);
+        broadcast::update(
+            &mut values,
+            &walk,
+            (a, b),
+            #[inline(always)]
+            |gradient, a, b| *gradient *= slope(a, b),
+        );
     } else {
         let slope = slope(0.0, 0.0);
         if slope != 1.0 {

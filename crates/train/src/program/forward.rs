@@ -74,6 +74,44 @@ impl Program {
         inputs: Vec<(&str, Array)>,
         run: &mut Run<'_>,
     ) -> Result<Pass<'a>, RunError> {
+        let mut pass = self.start(plan, weights, inputs, run)?;
+        for position in 0..plan.steps.len() {
+            pass.step(position, run)?;
+        }
+        Ok(pass)
+    }
+
+    /// The first value on the way forward that `is_wanted`, with the node that gives it; `None`
+    /// also when a node fails.
+    pub fn find_value(
+        &self,
+        plan: &Plan,
+        weights: &Weights,
+        inputs: Vec<(&str, Array)>,
+        run: &mut Run<'_>,
+        is_wanted: &dyn Fn(&Array) -> bool,
+    ) -> Option<String> {
+        let mut pass = self.start(plan, weights, inputs, run).ok()?;
+        for (position, planned) in plan.steps.iter().enumerate() {
+            pass.step(position, run).ok()?;
+            let step = &self.steps[planned.number];
+            for &slot in step.outputs.iter().flatten() {
+                if pass.values[slot].as_ref().is_some_and(is_wanted) {
+                    return Some(format!("'{}', the output of {}", self.names[slot], step.node));
+                }
+            }
+        }
+        None
+    }
+
+    /// A pass that stands before its first step.
+    fn start<'a>(
+        &'a self,
+        plan: &'a Plan,
+        weights: &Weights,
+        inputs: Vec<(&str, Array)>,
+        run: &Run<'_>,
+    ) -> Result<Pass<'a>, RunError> {
         let mut pass = Pass {
             program: self,
             plan,
@@ -92,9 +130,6 @@ impl Program {
             }
         }
         pass.put_inputs(inputs)?;
-        for position in 0..plan.steps.len() {
-            pass.step(position, run)?;
-        }
         Ok(pass)
     }
 }
@@ -232,5 +267,6 @@ pub(super) fn scope<'a>(
         training,
         seed: crate::math::random::mix(seed, number as u64),
         trained,
+        memory_limit_bytes: run.memory_limit_bytes,
     }
 }

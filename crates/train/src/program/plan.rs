@@ -20,6 +20,13 @@ pub struct Plan {
     pub(super) kept: Vec<bool>,
 }
 
+impl Plan {
+    /// Numbers of the weights that are trained, in the order of the gradients.
+    pub fn trained(&self) -> &[usize] {
+        &self.trained
+    }
+}
+
 /// One node of a plan.
 #[derive(Debug)]
 pub(super) struct Planned {

@@ -18,7 +18,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    pub(super) fn push(&mut self, name: &str, array: Array, element_type: ElementType) -> usize {
+    pub(crate) fn push(&mut self, name: &str, array: Array, element_type: ElementType) -> usize {
         let number = self.names.len();
         self.names.push(name.to_owned());
         self.arrays.push(array);

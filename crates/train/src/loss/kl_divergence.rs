@@ -1,0 +1,67 @@
+//! Kullback-Leibler divergence `sum target log(target / probability)`: how much is lost when the
+//! prediction stands for the target distribution.
+
+use super::{Form, Graded, Rows, SMALLEST, log_softmax};
+use crate::array::Array;
+use crate::data::Targets;
+use crate::error::OpError;
+
+/// The divergence from rows of logits or probabilities to target distributions, and its gradient
+/// by the prediction.
+pub fn kl_divergence(prediction: &Array, targets: &Targets, form: Form) -> Result<Graded, OpError> {
+    let rows = Rows::of(prediction)?;
+    let targets = rows.distributions(targets)?;
+    let scale = 1.0 / rows.count as f32;
+    let mut gradient = Vec::with_capacity(rows.values.len());
+    let mut sum = 0.0;
+    for (row, targets) in rows.rows().zip(targets.chunks_exact(rows.columns)) {
+        match form {
+            Form::Logits => {
+                let total: f32 = targets.iter().sum();
+                for (log, &target) in log_softmax(row).zip(targets) {
+                    sum += divergence(target, log.into());
+                    gradient.push((log.exp() * total - target) * scale);
+                }
+            }
+            Form::Probabilities => {
+                for (&probability, &target) in row.iter().zip(targets) {
+                    let clipped = if probability < SMALLEST { SMALLEST } else { probability };
+                    sum += divergence(target, f64::from(clipped).ln());
+                    gradient.push(-target / clipped * scale);
+                }
+            }
+        }
+    }
+    Ok(rows.graded(sum, gradient))
+}
+
+/// `target log(target / probability)` from the logarithm of the probability; 0 log 0 is 0.
+fn divergence(target: f32, log: f64) -> f64 {
+    let target = f64::from(target);
+    if target > 0.0 { target * (target.ln() - log) } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check;
+    use super::*;
+
+    #[test]
+    fn is_zero_for_equal_distributions_and_has_its_gradient() {
+        let targets = Targets::Values(Array::floats([1, 3], vec![0.2, 0.5, 0.3]));
+        let same = Array::floats([1, 3], vec![0.2, 0.5, 0.3]);
+        let graded = kl_divergence(&same, &targets, Form::Probabilities).unwrap();
+        assert!(graded.loss.abs() < 1e-9);
+        check([1, 3], vec![0.6, 0.1, 0.3], |x| kl_divergence(x, &targets, Form::Probabilities));
+        check([1, 3], vec![0.6, -0.1, 1.3], |x| kl_divergence(x, &targets, Form::Logits));
+    }
+
+    #[test]
+    fn two_coins() {
+        // KL([1/2, 1/2] || [1/4, 3/4]) = 1/2 ln 2 + 1/2 ln 2/3 = 0.1438
+        let targets = Targets::Values(Array::floats([1, 2], vec![0.5, 0.5]));
+        let prediction = Array::floats([1, 2], vec![0.25, 0.75]);
+        let graded = kl_divergence(&prediction, &targets, Form::Probabilities).unwrap();
+        assert!((graded.loss - 0.143_841).abs() < 1e-5, "{}", graded.loss);
+    }
+}

@@ -1,0 +1,62 @@
+//! Runs of elements taken from anywhere in an array, as `Gather` and its kin do.
+
+use modelyard_tensor::Shape;
+
+use super::vector;
+use crate::element::Element;
+use crate::error::OpError;
+
+/// Where the runs that are taken begin, in units of runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Picks {
+    /// Elements of a run.
+    pub(crate) run: usize,
+    /// One number a run that is taken, in order.
+    pub(crate) runs: Vec<usize>,
+}
+
+impl Picks {
+    /// The runs one after another: `out` is as long as all of them.
+    pub(crate) fn read<T: Element>(&self, out: &mut [T], from: &[T]) {
+        match self.run {
+            0 => {}
+            1 => out.iter_mut().zip(&self.runs).for_each(|(out, &index)| *out = from[index]),
+            run => out.chunks_exact_mut(run).zip(&self.runs).for_each(|(out, &index)| {
+                out.copy_from_slice(&from[index * run..][..run]);
+            }),
+        }
+    }
+
+    /// Puts `values` in the place of the runs; where one is taken twice, the last stays.
+    pub(crate) fn write<T: Element>(&self, to: &mut [T], values: &[T]) {
+        if self.run > 0 {
+            values.chunks_exact(self.run).zip(&self.runs).for_each(|(values, &index)| {
+                to[index * self.run..][..self.run].copy_from_slice(values);
+            });
+        }
+    }
+
+    /// Adds `values` to the runs.
+    pub(crate) fn add(&self, to: &mut [f32], values: &[f32]) {
+        match self.run {
+            0 => {}
+            1 => values.iter().zip(&self.runs).for_each(|(value, &index)| to[index] += value),
+            run => values.chunks_exact(run).zip(&self.runs).for_each(|(values, &index)| {
+                vector::add(&mut to[index * run..][..run], values);
+            }),
+        }
+    }
+}
+
+/// An index, which may count from the end, of an axis of this size.
+pub(crate) fn index(index: i64, size: usize) -> Result<usize, OpError> {
+    let from_start = if index < 0 { index.saturating_add_unsigned(size as u64) } else { index };
+    usize::try_from(from_start).ok().filter(|&found| found < size).ok_or_else(|| {
+        OpError::new(format!("index {index} is not one of an axis of {size} elements"))
+    })
+}
+
+/// Elements before an axis, along it and after it.
+pub(crate) fn around(shape: &Shape, axis: usize) -> (usize, usize, usize) {
+    (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
+}
