@@ -57,12 +57,6 @@ impl Case {
         self
     }
 
-    /// Another domain than ONNX's own.
-    pub(crate) fn domain(mut self, domain: &str) -> Case {
-        self.node.domain = domain.into();
-        self
-    }
-
     /// Runs as a step of training.
     pub(crate) fn training(mut self) -> Case {
         self.mode = Mode::Train { seed: 7 };

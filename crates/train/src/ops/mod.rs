@@ -20,16 +20,13 @@ mod exponential;
 mod extrema;
 mod gelu;
 mod gemm;
-mod gemm;
 mod group_normalization;
 mod hard;
-mod identity;
 mod identity;
 mod layer_normalization;
 mod leaky;
 mod lp_normalization;
 mod lrn;
-mod matmul;
 mod matmul;
 mod mish;
 mod modulo;
@@ -38,8 +35,6 @@ mod pow;
 mod prelu;
 mod recurrent;
 mod relu;
-mod relu;
-mod reshape;
 mod reshape;
 mod root;
 mod rounding;
@@ -91,9 +86,7 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "BatchNormalization", batch_normalization::build),
     ("", "Dropout", dropout::build),
     ("", "GRU", recurrent::build_gru),
-    ("", "Gemm", gemm::build),
     ("", "GroupNormalization", group_normalization::build),
-    ("", "Identity", identity::build),
     ("", "InstanceNormalization", group_normalization::build_instance),
     ("", "LRN", lrn::build),
     ("", "LSTM", recurrent::build_lstm),
@@ -133,10 +126,7 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("com.microsoft", "QuickGelu", swish::build_quick_gelu),
     ("", "RMSNormalization", layer_normalization::build_rms),
     ("", "RNN", recurrent::build_rnn),
-    ("", "Relu", relu::build),
-    ("", "Reshape", reshape::build),
     ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
-    ("", "Softmax", softmax::build),
     ("com.microsoft", "SkipLayerNormalization", skip_layer_normalization::build),
     (
         "com.microsoft",
