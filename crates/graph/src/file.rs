@@ -1,12 +1,15 @@
 //! Models and their external data on disk: the one place of this crate that does I/O.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::{Constant, ExternalData, Limits, Model, Problem, ReadError};
+use crate::{
+    AttributeValue, Constant, ConstantData, ExternalData, Graph, Limits, Model, Problem, ReadError,
+};
 
 /// Reads and verifies the model at `path`, and checks that its external data is there: inside
 /// the model's folder, within the bounds of its files.
@@ -30,6 +33,66 @@ pub fn read_file(path: &Path, limits: &Limits) -> Result<Model, ReadError> {
         return Err(ReadError::TooLarge { what, found: total, limit });
     }
     Ok(model)
+}
+
+/// Reads and verifies the model at `path` as [`read_file`] does, with its external data in memory:
+/// every tensor is then part of the model.
+pub fn read_whole(path: &Path, limits: &Limits) -> Result<Model, ReadError> {
+    let mut model = read_file(path, limits)?;
+    let folder = folder_of(path);
+    let mut files = HashMap::new();
+    take_in(&mut model.graph, &folder, &mut files)?;
+    Ok(model)
+}
+
+/// Replaces the external data of a graph, and of the graphs inside it, by its bytes. Checked by
+/// [`read_file`]; what has changed on disk since is an error.
+fn take_in(
+    graph: &mut Graph,
+    folder: &Path,
+    files: &mut HashMap<String, Bytes>,
+) -> Result<(), ReadError> {
+    for constant in &mut graph.initializers {
+        take_in_constant(constant, folder, files)?;
+    }
+    for attribute in graph.nodes.iter_mut().flat_map(|node| &mut node.attributes) {
+        match &mut attribute.value {
+            AttributeValue::Tensor(constant) => take_in_constant(constant, folder, files)?,
+            AttributeValue::Graph(inner) => take_in(inner, folder, files)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn take_in_constant(
+    constant: &mut Constant,
+    folder: &Path,
+    files: &mut HashMap<String, Bytes>,
+) -> Result<(), ReadError> {
+    let Some(external) = constant.external() else { return Ok(()) };
+    let invalid = |message: String| {
+        let place = format!("external data of '{}'", constant.name);
+        ReadError::Invalid(vec![Problem::new(place, message)])
+    };
+    if !files.contains_key(&external.location) {
+        let path = resolve(folder, external).map_err(invalid)?;
+        let bytes = std::fs::read(&path).map_err(|source| ReadError::Io {
+            action: "read external data",
+            path: path.clone(),
+            source,
+        })?;
+        files.insert(external.location.clone(), bytes.into());
+    }
+    let bytes = &files[&external.location];
+    let start = usize::try_from(external.offset).ok();
+    let range = start.zip(constant.byte_len()).and_then(|(start, len)| {
+        let end = start.checked_add(len)?;
+        (end <= bytes.len()).then_some(start..end)
+    });
+    let range = range.ok_or_else(|| invalid(format!("'{}' is cut off", external.location)))?;
+    constant.data = ConstantData::Raw(bytes.slice(range));
+    Ok(())
 }
 
 /// The file that `external` is in.

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Serve(Box<commands::serve::Args>),
     /// Run a model once on given inputs, locally or on a server
     Predict(Box<commands::predict::Args>),
+    /// Measure how good a model's answers are on data
+    Evaluate(Box<commands::evaluate::Args>),
     /// Show what a model takes, gives, costs, and which engines run it
     Inspect(commands::inspect::Args),
     /// Check configuration and models without serving them

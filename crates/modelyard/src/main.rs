@@ -6,12 +6,15 @@
 
 mod app;
 mod bench;
+mod chart;
 mod cli;
 mod commands;
 mod config;
+mod data;
 mod exit;
 mod files;
 mod http_client;
+mod metrics;
 mod observe;
 mod output;
 mod source;

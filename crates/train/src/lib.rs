@@ -13,6 +13,7 @@
 //! | [`layers`] | models from a short description |
 //! | [`data`] | examples and batches |
 //! | [`trainer`] | the loop, checkpoints |
+//! | [`transfer`] | a new head on a model that is trained |
 //! | `math` | matrix products, broadcasting, vector loops |
 //! | `buffers`, `workers` | memory and threads of a step |
 
@@ -32,6 +33,7 @@ mod site;
 #[cfg(test)]
 mod testing;
 pub mod trainer;
+pub mod transfer;
 mod workers;
 
 pub use array::{Array, Data};

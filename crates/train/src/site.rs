@@ -1,6 +1,6 @@
 //! Where an operator is built: its node and what is constant around it.
 
-use modelyard_graph::Node;
+use modelyard_graph::{ElementType, Node};
 
 use crate::array::Array;
 use crate::error::OpError;
@@ -14,6 +14,8 @@ pub(crate) struct Site<'a> {
     pub(crate) opset: i64,
     /// Inputs that are constants of the model, `None` for the others.
     pub(crate) constants: &'a [Option<&'a Array>],
+    /// The types in which the model states them.
+    pub(crate) constant_types: &'a [Option<ElementType>],
 }
 
 impl Site<'_> {
@@ -45,6 +47,11 @@ impl Site<'_> {
     /// A constant input.
     pub(crate) fn constant(&self, number: usize) -> Option<&Array> {
         self.constants.get(number).copied().flatten()
+    }
+
+    /// The type of a constant input, as the model states it: arrays know fewer.
+    pub(crate) fn constant_type(&self, number: usize) -> Option<ElementType> {
+        self.constant_types.get(number).copied().flatten()
     }
 
     /// Refuses an attribute that has another value than the one that is covered.

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use super::report::{Point, Report};
 use super::summary::QUANTILES;
 use super::table::{count, load, time};
+use crate::chart;
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 480.0;
@@ -16,30 +17,13 @@ const RIGHT: f64 = 812.0;
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = 410.0;
 
-/// One colour a percentile, for strokes (`s0`..) and fills (`f0`..). No CSS variables: simple
-/// viewers don't know them.
-const STYLE: &str = "\
-text{font:12px system-ui,sans-serif;fill:#57606a}.title{font-size:17px;font-weight:600;fill:#1f2328}\
-.grid{stroke:#d0d7de;stroke-width:1}.paper{fill:#fff}.point{font-size:11px}\
-.line{fill:none;stroke-width:2.2;stroke-linejoin:round}.bar{stroke-width:1.4;opacity:.55}\
-.name{font-weight:600}\
-.s0{stroke:#1a7f37}.f0{fill:#1a7f37}.s1{stroke:#0969da}.f1{fill:#0969da}.s2{stroke:#bf5700}.f2{fill:#bf5700}.s3{stroke:#cf222e}.f3{fill:#cf222e}\
-@media(prefers-color-scheme:dark){text{fill:#9198a1}.title{fill:#f0f6fc}.grid{stroke:#30363d}\
-.paper{fill:#0d1117}.s0{stroke:#3fb950}.f0{fill:#3fb950}.s1{stroke:#4493f8}.f1{fill:#4493f8}.s2{stroke:#f0883e}.f2{fill:#f0883e}.s3{stroke:#f85149}.f3{fill:#f85149}}";
-
 /// Draws the report.
 pub(crate) fn draw(report: &Report) -> String {
     let mut points: Vec<&Point> =
         report.points.iter().filter(|point| point.completed > 0).collect();
     points.sort_by(|a, b| a.throughput.value.total_cmp(&b.throughput.value));
     let scale = Scale::around(&points);
-    let mut svg = String::new();
-    let _ = write!(
-        svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-         width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\"><style>{STYLE}</style>\
-         <rect class=\"paper\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"8\"/>"
-    );
+    let mut svg = chart::begin(WIDTH, HEIGHT);
     heading(&mut svg, report);
     axes(&mut svg, &scale);
     for (number, (name, _)) in QUANTILES.iter().enumerate() {
@@ -85,19 +69,17 @@ impl Scale {
 
 fn heading(svg: &mut String, report: &Report) {
     let model = report.model.as_deref().unwrap_or(&report.target);
-    let _ = write!(
-        svg,
-        "<text class=\"title\" x=\"24\" y=\"34\">{} over {}</text>\
-         <text x=\"24\" y=\"54\">latency by throughput; {} × {} s a point, bars: 95 % intervals</text>",
-        escape(model),
-        report.protocol,
+    let title = format!("{model} over {}", report.protocol);
+    let below = format!(
+        "latency by throughput; {} × {} s a point, bars: 95 % intervals",
         report.rounds,
-        count(report.duration_s),
+        count(report.duration_s)
     );
+    chart::heading(svg, &title, &below);
 }
 
 fn axes(svg: &mut String, scale: &Scale) {
-    let step = round_step(scale.throughput_max / 6.0);
+    let step = chart::round_step(scale.throughput_max / 6.0);
     let mut throughput = 0.0;
     while throughput <= scale.throughput_max {
         let x = scale.x(throughput);
@@ -187,39 +169,11 @@ fn labels(svg: &mut String, scale: &Scale, points: &[&Point]) {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, at least as large.
-fn round_step(step: f64) -> f64 {
-    let power = 10f64.powf(step.log10().floor());
-    let factors = [1.0, 2.0, 5.0, 10.0];
-    factors.map(|factor| factor * power).into_iter().find(|round| *round >= step).unwrap_or(step)
-}
-
 /// A round duration without needless zeros.
 fn short_time(micros: f64) -> String {
     match micros {
         micros if micros >= 1e6 => format!("{} s", micros / 1e6),
         micros if micros >= 1e3 => format!("{} ms", micros / 1e3),
         micros => format!("{} µs", (micros * 1e3).round() / 1e3),
-    }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_are_round_numbers() {
-        assert_eq!(round_step(1234.0), 2000.0);
-        assert_eq!(round_step(0.03), 0.05);
-        assert_eq!(round_step(100.0), 100.0);
-    }
-
-    #[test]
-    fn markup_in_names_is_text() {
-        assert_eq!(escape("<a&b>"), "&lt;a&amp;b&gt;");
     }
 }

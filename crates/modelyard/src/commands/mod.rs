@@ -1,8 +1,10 @@
-//! One command, one file: its options, its work, its tests.
+//! One command, one file: its options, its work, its tests. Several commands share [`local_model`].
 
 pub(crate) mod completions;
 pub(crate) mod engine;
+pub(crate) mod evaluate;
 pub(crate) mod inspect;
+pub(crate) mod local_model;
 pub(crate) mod predict;
 pub(crate) mod quickstart;
 pub(crate) mod serve;
@@ -16,6 +18,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&args, globals),
         Command::Predict(args) => predict::run(&args, globals),
+        Command::Evaluate(args) => evaluate::run(&args, globals),
         Command::Inspect(args) => inspect::run(&args, globals),
         Command::Validate(args) => validate::run(&args, globals),
         Command::Bench(args) => crate::bench::run(&args, globals),

@@ -19,15 +19,12 @@ pub(crate) struct Idx {
 impl Idx {
     /// Reads a gzip-compressed IDX file of unsigned bytes.
     pub(crate) fn read_gzip(file: &[u8]) -> anyhow::Result<Idx> {
-        let mut bytes = Vec::new();
-        GzDecoder::new(file)
-            .take(INPUT_BYTES_MAX as u64 + 1)
-            .read_to_end(&mut bytes)
-            .context("failed to unpack the IDX file")?;
-        if bytes.len() > INPUT_BYTES_MAX {
-            bail!("the IDX file unpacks to more than {INPUT_BYTES_MAX} bytes");
-        }
-        Idx::read(&bytes)
+        Idx::read(&unpacked(file)?)
+    }
+
+    /// Reads an IDX file of unsigned bytes, gzip-compressed or not.
+    pub(crate) fn read_any(file: &[u8]) -> anyhow::Result<Idx> {
+        if file.starts_with(&[0x1f, 0x8b]) { Idx::read_gzip(file) } else { Idx::read(file) }
     }
 
     fn read(bytes: &[u8]) -> anyhow::Result<Idx> {
@@ -47,6 +44,19 @@ impl Idx {
         }
         Ok(Idx { dims, data: rest.to_vec() })
     }
+}
+
+/// What a gzip-compressed file holds, at most [`INPUT_BYTES_MAX`] bytes.
+pub(crate) fn unpacked(file: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    GzDecoder::new(file)
+        .take(INPUT_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .context("failed to unpack the gzip file")?;
+    if bytes.len() > INPUT_BYTES_MAX {
+        bail!("the gzip file unpacks to more than {INPUT_BYTES_MAX} bytes");
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::io::Cursor;
 use anyhow::{Context, bail};
 use half::f16;
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use modelyard_tensor::{DataType, Dim, Shape, Tensor, TensorSpec};
 
 /// Most pixels along one side of a picture.
@@ -36,8 +36,30 @@ fn format(file: &[u8]) -> Option<ImageFormat> {
     matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Pnm).then_some(format)
 }
 
+/// What a picture says about itself before its pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Pixels from top to bottom.
+    pub(crate) height: u32,
+    /// Pixels from left to right.
+    pub(crate) width: u32,
+    /// Whether it has no colour.
+    pub(crate) grey: bool,
+}
+
+/// Reads the header of a PNG, JPEG or PGM/PPM picture.
+pub(crate) fn header(file: &[u8]) -> anyhow::Result<Header> {
+    let decoder = reader(file)?.into_decoder().context("failed to read the picture's header")?;
+    let (width, height) = decoder.dimensions();
+    Ok(Header { height, width, grey: !decoder.color_type().has_color() })
+}
+
 /// Reads a PNG, JPEG or PGM/PPM picture.
 pub(crate) fn read(file: &[u8]) -> anyhow::Result<DynamicImage> {
+    reader(file)?.decode().context("failed to decode the picture")
+}
+
+fn reader(file: &[u8]) -> anyhow::Result<ImageReader<Cursor<&[u8]>>> {
     let format = format(file).context("not a PNG, JPEG or PGM picture")?;
     let mut reader = ImageReader::with_format(Cursor::new(file), format);
     let mut limits = Limits::default();
@@ -45,14 +67,17 @@ pub(crate) fn read(file: &[u8]) -> anyhow::Result<DynamicImage> {
     limits.max_image_height = Some(SIDE_MAX);
     limits.max_alloc = Some(DECODED_BYTES_MAX);
     reader.limits(limits);
-    reader.decode().context("failed to decode the picture")
+    Ok(reader)
 }
 
 /// Where the channels of a picture stand in a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
+pub(crate) enum Layout {
+    /// One channel.
     Grey,
+    /// All of red, then green, then blue.
     ChannelsFirst,
+    /// Red, green and blue of each pixel.
     ChannelsLast,
 }
 
@@ -96,8 +121,15 @@ pub(crate) fn tensor(
     scaled(pixels, spec, shape)
 }
 
+/// Height, width and channels of the pictures that an input takes; a side of `None` is free.
+pub(crate) fn size(spec: &TensorSpec) -> Option<(Option<usize>, Option<usize>, usize)> {
+    let (wanted, _) = wanted(spec)?;
+    let channels = if wanted.layout == Layout::Grey { 1 } else { 3 };
+    Some((wanted.height, wanted.width, channels))
+}
+
 /// The pixels as bytes, in the layout's order.
-fn pixels(
+pub(crate) fn pixels(
     picture: &DynamicImage,
     (width, height): (u32, u32),
     layout: Layout,

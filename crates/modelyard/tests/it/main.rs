@@ -11,6 +11,7 @@ mod bench;
 mod configuration;
 mod digits;
 mod engine;
+mod evaluate;
 mod inspect;
 mod lifecycle;
 mod models;

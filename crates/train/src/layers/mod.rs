@@ -71,3 +71,6 @@ const LAYERS: &[(&str, &str, Add)] = &[
 pub fn usage() -> Vec<&'static str> {
     LAYERS.iter().map(|(_, usage, _)| *usage).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,19 +3,45 @@
 use modelyard_tensor::Shape;
 
 use super::vector;
-use crate::element::Element;
+use crate::array::Array;
+use crate::buffers::Buffers;
+use crate::element::{Element, by_kind};
 use crate::error::OpError;
 
-/// Where the runs that are taken begin, in units of runs.
-#[derive(Clone, Debug, Default)]
+/// Which runs make up an array of shape [`Picks::shape`].
+#[derive(Clone, Debug)]
 pub(crate) struct Picks {
+    /// What is taken has this shape: as many elements as all runs together.
+    pub(crate) shape: Shape,
     /// Elements of a run.
     pub(crate) run: usize,
-    /// One number a run that is taken, in order.
+    /// Where each run that is taken begins, in units of runs.
     pub(crate) runs: Vec<usize>,
 }
 
 impl Picks {
+    /// What is taken of `input`.
+    pub(crate) fn of(&self, buffers: &mut Buffers, input: &Array) -> Result<Array, OpError> {
+        by_kind!(input, T => {
+            let mut out = T::buffer(buffers, self.shape.iter().product());
+            self.read(&mut out, T::of(input)?);
+            Ok(T::array(self.shape.clone(), out))
+        })
+    }
+
+    /// The gradient by an array of shape `to` from the one by what is taken of it.
+    pub(crate) fn back(
+        &self,
+        buffers: &mut Buffers,
+        gradient: Array,
+        to: &Shape,
+    ) -> Result<Array, OpError> {
+        let mut sum = buffers.zeros(to.iter().product());
+        self.add(&mut sum, gradient.as_floats()?);
+        buffers.recycle(gradient);
+        Ok(Array::floats(to.clone(), sum))
+    }
+
     /// The runs one after another: `out` is as long as all of them.
     pub(crate) fn read<T: Element>(&self, out: &mut [T], from: &[T]) {
         match self.run {

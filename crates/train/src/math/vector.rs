@@ -57,12 +57,7 @@ pub(crate) fn chain_by(
     let mut scratch = [0f32; 256];
     for (gradient, kept) in gradient.chunks_mut(256).zip(kept.chunks(256)) {
         let values = &mut scratch[..kept.len()];
-        map(
-            values,
-            kept,
-            #[inline(always)]
-            |x| before(x),
-        );
+        map(values, kept, &before);
         function.map_mut(values);
         vectorized(
             #[inline(always)]

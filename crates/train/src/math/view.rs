@@ -36,7 +36,7 @@ impl View {
         let mut merged: Vec<Axis> = Vec::new();
         for axis in axes.into_iter().filter(|axis| axis.size != 1) {
             match merged.last_mut() {
-                Some(last) if last.stride == axis.stride * axis.size as isize => {
+                Some(last) if last.stride == axis.stride.wrapping_mul(axis.size as isize) => {
                     *last = Axis { size: last.size * axis.size, stride: axis.stride };
                 }
                 _ => merged.push(axis),
@@ -186,7 +186,7 @@ fn starts(axes: &[Axis], offset: usize, mut each: impl FnMut(usize)) {
             if *at < axis.size {
                 break;
             }
-            start = start.wrapping_add_signed(-axis.stride * axis.size as isize);
+            start = start.wrapping_add_signed(axis.stride.wrapping_mul(-(axis.size as isize)));
             *at = 0;
         }
     }

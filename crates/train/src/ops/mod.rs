@@ -7,17 +7,29 @@
 
 mod add;
 mod batch_normalization;
+mod arg_extremum;
 mod binary;
+mod cast;
 mod clip;
 mod conv;
 mod conv_transpose;
 mod convolution;
+mod compare;
+mod concat;
+mod constant;
+mod cum_sum;
+mod depth_to_space;
 mod div;
 mod dropout;
 mod elu;
 mod erf;
+mod expand;
 mod exponential;
 mod extrema;
+mod flatten;
+mod gather;
+mod gather_elements;
+mod gather_nd;
 mod gelu;
 mod gemm;
 mod group_normalization;
@@ -27,13 +39,21 @@ mod layer_normalization;
 mod leaky;
 mod lp_normalization;
 mod lrn;
+mod logic;
 mod matmul;
 mod mish;
 mod modulo;
+mod movement;
 mod mul;
+mod non_zero;
+mod one_hot;
+mod pad;
 mod pow;
 mod prelu;
 mod recurrent;
+mod quantize;
+mod range;
+mod reduce;
 mod relu;
 mod reshape;
 mod root;
@@ -42,13 +62,26 @@ mod row_norm;
 mod sigmoid;
 mod sign;
 mod skip_layer_normalization;
+mod scatter;
+mod select;
+mod shape;
+mod sigmoid;
+mod sign;
+mod slice;
 mod soft;
 mod softmax;
+mod special;
+mod split;
+mod squeeze;
 mod sub;
 mod swish;
 mod tanh;
+mod tile;
+mod top_k;
 mod total;
+mod transpose;
 mod trigonometric;
+mod trilu;
 mod unary;
 mod window;
 
@@ -65,23 +98,46 @@ pub(crate) type Build = fn(&Site<'_>) -> Result<Box<dyn Operator>, OpError>;
 const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Abs", sign::build_abs),
     ("", "Add", add::build),
+    ("", "And", logic::build),
+    ("", "ArgMax", arg_extremum::build_max),
+    ("", "ArgMin", arg_extremum::build_min),
+    ("", "Cast", cast::build),
+    ("", "CastLike", cast::build_like),
     ("", "Ceil", rounding::build_ceil),
     ("", "Celu", elu::build_celu),
     ("", "Clip", clip::build),
+    ("", "Concat", concat::build),
+    ("", "Constant", constant::build),
+    ("", "ConstantOfShape", constant::build_of_shape),
     ("", "Cos", trigonometric::build_cos),
+    ("", "CumSum", cum_sum::build),
+    ("", "DepthToSpace", depth_to_space::build),
+    ("", "DequantizeLinear", quantize::build_dequantize),
     ("", "Div", div::build),
     ("", "Elu", elu::build),
+    ("", "Equal", compare::build),
     ("", "Erf", erf::build),
     ("", "Exp", exponential::build_exp),
+    ("", "Expand", expand::build),
+    ("", "Flatten", flatten::build),
     ("", "Floor", rounding::build_floor),
+    ("", "Gather", gather::build),
+    ("", "GatherElements", gather_elements::build),
+    ("", "GatherND", gather_nd::build),
     ("", "Gelu", gelu::build),
     ("", "Conv", conv::build),
     ("", "ConvTranspose", conv_transpose::build),
     ("", "Gemm", gemm::build),
+    ("", "Greater", compare::build),
+    ("", "GreaterOrEqual", compare::build),
     ("", "HardSigmoid", hard::build_sigmoid),
     ("", "HardSwish", hard::build_swish),
     ("", "Identity", identity::build),
+    ("", "IsInf", special::build_infinite),
+    ("", "IsNaN", special::build_nan),
     ("", "LeakyRelu", leaky::build),
+    ("", "Less", compare::build),
+    ("", "LessOrEqual", compare::build),
     ("", "Log", exponential::build_log),
     ("", "BatchNormalization", batch_normalization::build),
     ("", "Dropout", dropout::build),
@@ -101,25 +157,58 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Mod", modulo::build),
     ("", "Mul", mul::build),
     ("", "Neg", sign::build_neg),
+    ("", "NonZero", non_zero::build),
+    ("", "Not", logic::build),
+    ("", "OneHot", one_hot::build),
+    ("", "Or", logic::build),
     ("", "PRelu", prelu::build),
+    ("", "Pad", pad::build),
     ("", "Pow", pow::build),
+    ("", "QuantizeLinear", quantize::build),
+    ("", "Range", range::build),
     ("", "Reciprocal", root::build_reciprocal),
+    ("", "ReduceL1", reduce::build),
+    ("", "ReduceL2", reduce::build),
+    ("", "ReduceLogSum", reduce::build),
+    ("", "ReduceLogSumExp", reduce::build),
+    ("", "ReduceMax", reduce::build),
+    ("", "ReduceMean", reduce::build),
+    ("", "ReduceMin", reduce::build),
+    ("", "ReduceProd", reduce::build),
+    ("", "ReduceSum", reduce::build),
+    ("", "ReduceSumSquare", reduce::build),
     ("", "Relu", relu::build),
     ("", "Reshape", reshape::build),
     ("", "Round", rounding::build_round),
+    ("", "Scatter", scatter::build_elements),
+    ("", "ScatterElements", scatter::build_elements),
+    ("", "ScatterND", scatter::build_nd),
     ("", "Selu", elu::build_selu),
+    ("", "Shape", shape::build),
     ("", "Sigmoid", sigmoid::build),
     ("", "Sign", sign::build_sign),
     ("", "Sin", trigonometric::build_sin),
+    ("", "Size", shape::build_size),
+    ("", "Slice", slice::build),
     ("", "Softmax", softmax::build),
     ("", "Softplus", soft::build_softplus),
     ("", "Softsign", soft::build_softsign),
+    ("", "SpaceToDepth", depth_to_space::build_space_to_depth),
+    ("", "Split", split::build),
     ("", "Sqrt", root::build_sqrt),
+    ("", "Squeeze", squeeze::build),
     ("", "Sub", sub::build),
     ("", "Sum", total::build_sum),
     ("", "Swish", swish::build),
     ("", "Tanh", tanh::build),
     ("", "ThresholdedRelu", leaky::build_thresholded),
+    ("", "Tile", tile::build),
+    ("", "TopK", top_k::build),
+    ("", "Transpose", transpose::build),
+    ("", "Trilu", trilu::build),
+    ("", "Unsqueeze", squeeze::build_unsqueeze),
+    ("", "Where", select::build),
+    ("", "Xor", logic::build),
     ("com.microsoft", "BiasGelu", gelu::build_biased),
     ("com.microsoft", "FastGelu", gelu::build_fast),
     ("com.microsoft", "Gelu", gelu::build),

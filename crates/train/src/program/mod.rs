@@ -160,10 +160,14 @@ impl Program {
             .iter()
             .map(|slot| self.weight_of[(*slot)?].map(|weight| self.weights.array(weight)))
             .collect();
+        let constant_types: Vec<_> = inputs
+            .iter()
+            .map(|slot| self.weight_of[(*slot)?].map(|weight| self.weights.element_type(weight)))
+            .collect();
         let build = ops::find(node)
             .ok_or_else(|| format!("{node}: training does not know this operator"))?;
         let opset = model.opset(&node.domain).unwrap_or(1);
-        build(&Site { node, opset, constants: &constants })
+        build(&Site { node, opset, constants: &constants, constant_types: &constant_types })
             .map_err(|error| format!("{node}: {error}"))
     }
 

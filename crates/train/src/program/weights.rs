@@ -47,6 +47,11 @@ impl Weights {
         &self.arrays[number]
     }
 
+    /// The type in which the model states a weight.
+    pub(crate) fn element_type(&self, number: usize) -> ElementType {
+        self.element_types[number]
+    }
+
     /// A weight by number, for changing its elements.
     pub fn floats_mut(&mut self, number: usize) -> Result<&mut Vec<f32>, OpError> {
         self.arrays[number].floats_mut()
