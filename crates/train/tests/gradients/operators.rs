@@ -49,18 +49,21 @@ fn check(model: &[u8]) -> Vec<String> {
         .and_then(|program| answer(&program, question));
     match found {
         Err(error) => vec![error],
-        Ok((found_values, found_gradients)) => {
-            let values = values.iter().zip(&found_values).map(|pair| ("output", pair));
-            let gradients = gradients.iter().zip(&found_gradients).map(|pair| ("gradient by", pair));
-            values
-                .chain(gradients)
-                .filter_map(|(role, (&(name, expected), found))| {
-                    let difference = difference(found, expected)?;
-                    Some(format!("{role} {name}: {difference}"))
-                })
-                .collect()
-        }
+        Ok((found_values, found_gradients)) => differences("output", &values, &found_values)
+            .chain(differences("gradient by", &gradients, &found_gradients))
+            .collect(),
     }
+}
+
+/// What differs too much, by role and name.
+fn differences(
+    role: &'static str,
+    expected: &[(&str, &Array)],
+    found: &[Array],
+) -> impl Iterator<Item = String> {
+    expected.iter().zip(found).filter_map(move |((name, expected), found)| {
+        difference(found, expected).map(|difference| format!("{role} {name}: {difference}"))
+    })
 }
 
 /// The model without its expectations, and those by role and name.
