@@ -127,7 +127,7 @@ impl Scope<'_> {
         let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
         elements.filter(|&elements| elements <= most).ok_or_else(|| {
             let shape = Shape::new(shape);
-            OpError::new(format!("a result of shape {shape} has more than {most} elements"))
+            OpError::new(format!("an array of shape {shape} outgrows the limit of {most} elements"))
         })
     }
 

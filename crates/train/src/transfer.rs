@@ -143,8 +143,14 @@ fn pool(
         }
         &[_, _, features] => {
             // Steps of a sequence: their mean.
-            graph.nodes.push(node("Transpose", &[cut], &format!("{prefix}turned")).with("perm", [0, 2, 1]));
-            graph.nodes.push(node("GlobalAveragePool", &[&format!("{prefix}turned")], &format!("{prefix}mean")));
+            graph.nodes.push(
+                node("Transpose", &[cut], &format!("{prefix}turned")).with("perm", [0, 2, 1]),
+            );
+            graph.nodes.push(node(
+                "GlobalAveragePool",
+                &[&format!("{prefix}turned")],
+                &format!("{prefix}mean"),
+            ));
             graph.nodes.push(node("Flatten", &[&format!("{prefix}mean")], &rows));
             Ok((rows, features))
         }
@@ -189,7 +195,11 @@ fn attach(graph: &mut Graph, (features, count): (&str, usize), prefix: &str, hea
 fn free_prefix(graph: &Graph) -> String {
     let is_taken = |prefix: &str| {
         graph.initializers.iter().any(|constant| constant.name.starts_with(prefix))
-            || graph.nodes.iter().flat_map(|node| &node.outputs).any(|name| name.starts_with(prefix))
+            || graph
+                .nodes
+                .iter()
+                .flat_map(|node| &node.outputs)
+                .any(|name| name.starts_with(prefix))
     };
     let more = (2..).map(|number: u64| format!("{HEAD}{number}."));
     let mut prefixes = std::iter::once(format!("{HEAD}.")).chain(more);

@@ -1,6 +1,6 @@
 //! Matrix products.
 
-use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
+use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::NdTensorView;
 
 use crate::OpError;
@@ -62,6 +62,10 @@ pub(crate) const PLAIN: Product<'static> = Product { alpha: 1.0, beta: 0.0, bias
 /// Added to what is there.
 pub(crate) const ADDED: Product<'static> = Product { alpha: 1.0, beta: 1.0, bias: None };
 
+thread_local! {
+    static EXECUTOR: GemmExecutor = GemmExecutor::new();
+}
+
 /// `out = alpha * a b + beta * out + bias`, where `out` is row-major.
 pub(crate) fn multiply(
     out: &mut [f32],
@@ -69,26 +73,54 @@ pub(crate) fn multiply(
     b: Matrix<'_>,
     product: Product<'_>,
 ) -> Result<(), OpError> {
-    thread_local! {
-        static EXECUTOR: GemmExecutor = GemmExecutor::new();
+    run(out, a, (GemmInputB::Unpacked(b.view()?), [b.rows, b.columns]), product)
+}
+
+/// A right-hand matrix in the order in which products read it: for several products with one
+/// matrix.
+pub(crate) struct Packed {
+    matrix: PackedBMatrix<f32>,
+    size: [usize; 2],
+}
+
+impl Packed {
+    /// Packs a matrix.
+    pub(crate) fn new(b: Matrix<'_>) -> Result<Packed, OpError> {
+        let view = b.view()?;
+        let matrix = EXECUTOR.with(|executor| executor.prepack_b(view));
+        Ok(Packed { matrix, size: [b.rows, b.columns] })
     }
+}
+
+/// [`multiply`] with a packed matrix.
+pub(crate) fn multiply_packed(
+    out: &mut [f32],
+    a: Matrix<'_>,
+    b: &Packed,
+    product: Product<'_>,
+) -> Result<(), OpError> {
+    run(out, a, (GemmInputB::Packed(&b.matrix), b.size), product)
+}
+
+fn run(
+    out: &mut [f32],
+    a: Matrix<'_>,
+    (b, [rows, columns]): (GemmInputB<'_, f32>, [usize; 2]),
+    product: Product<'_>,
+) -> Result<(), OpError> {
     let options = GemmOptions {
         alpha: product.alpha,
         beta: product.beta,
         bias: product.bias.map(BiasVector::Row),
         ..GemmOptions::default()
     };
-    let (left, right) = (a.view()?, b.view()?);
-    EXECUTOR
-        .with(|executor| {
-            executor.gemm(out, GemmInputA::Unpacked(left), GemmInputB::Unpacked(right), options)
-        })
-        .map_err(|error| {
-            OpError::new(format!(
-                "cannot multiply {} x {} by {} x {}: {error}",
-                a.rows, a.columns, b.rows, b.columns
-            ))
-        })?;
+    let left = GemmInputA::Unpacked(a.view()?);
+    EXECUTOR.with(|executor| executor.gemm(out, left, b, options)).map_err(|error| {
+        OpError::new(format!(
+            "cannot multiply {} x {} by {rows} x {columns}: {error}",
+            a.rows, a.columns
+        ))
+    })?;
     Ok(())
 }
 
@@ -108,6 +140,9 @@ mod tests {
         let transposed = Matrix::new(&a, 3, 2).transposed();
         multiply(&mut out, transposed, Matrix::new(&b, 3, 2), product).unwrap();
         // aᵀ = [[1, 3, 5], [2, 4, 6]]
+        assert_eq!(out, [15.0, 35.0, 21.0, 43.0]);
+        let packed = Packed::new(Matrix::new(&b, 3, 2)).unwrap();
+        multiply_packed(&mut out, transposed, &packed, product).unwrap();
         assert_eq!(out, [15.0, 35.0, 21.0, 43.0]);
         let error = multiply(&mut out, Matrix::new(&a, 2, 3), Matrix::new(&b, 2, 3), PLAIN);
         assert!(error.unwrap_err().to_string().starts_with("cannot multiply 2 x 3 by 2 x 3"));

@@ -8,5 +8,6 @@ pub(crate) mod normalize;
 pub(crate) mod picks;
 pub(crate) mod pieces;
 pub(crate) mod random;
+pub(crate) mod resample;
 pub(crate) mod vector;
 pub(crate) mod view;

@@ -288,10 +288,10 @@ mod tests {
         let found = case.run()[0].as_floats().unwrap().to_vec();
         let updates = case.updates();
         assert_eq!(updates.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [3, 4]);
-        for at in 0..24 {
+        for (at, value) in x.iter().enumerate() {
             let channel = at / 4 % 3;
             let (mean, variance) = statistics(&x, channel);
-            let normal = (x[at] - mean) / (variance + 0.1).sqrt();
+            let normal = (value - mean) / (variance + 0.1).sqrt();
             assert!((found[at] - normal * scale[channel] - bias[channel]).abs() < 1e-5);
             let new = updates[0].1.as_floats().unwrap()[channel];
             assert!((new - 0.8 * MEAN[channel] - 0.2 * mean).abs() < 1e-6);
@@ -306,9 +306,9 @@ mod tests {
             let (x, found) = (numbers(seed, 24), case.run());
             let (scale, bias) = (numbers(seed ^ 1, 3), numbers(seed ^ 2, 3));
             assert!(case.updates().is_empty());
-            for at in 0..24 {
+            for (at, value) in x.iter().enumerate() {
                 let channel = at / 4 % 3;
-                let normal = (x[at] - MEAN[channel]) / (VARIANCE[channel] + epsilon).sqrt();
+                let normal = (value - MEAN[channel]) / (VARIANCE[channel] + epsilon).sqrt();
                 let expected = normal * scale[channel] + bias[channel];
                 assert!((found[0].as_floats().unwrap()[at] - expected).abs() < 1e-5);
             }

@@ -234,7 +234,7 @@ mod tests {
             assert!(text.contains(&format!("attribute {name} has ")), "{text}");
         }
         let text = refusal(plane().with("pads", [1i64 << 24; 4]));
-        assert!(text.contains("has more than"), "{text}");
+        assert!(text.contains("outgrows the limit"), "{text}");
         let text = plane().with("group", 0i64).plan_error();
         assert!(text.contains("group is 0"), "{text}");
         let text = plane().with("auto_pad", "NEAR").plan_error();

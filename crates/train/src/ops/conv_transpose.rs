@@ -233,7 +233,7 @@ mod tests {
             .trained(&[1, 1, 1, 1, 1], vec![1.0])
             .try_run()
             .unwrap_err();
-        assert!(text.contains("has more than"), "{text}");
+        assert!(text.contains("outgrows the limit"), "{text}");
         let text = case().with("group", 2i64).try_run().unwrap_err();
         assert!(text.contains("in 2 groups do not fit"), "{text}");
     }

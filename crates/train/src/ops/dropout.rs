@@ -38,32 +38,22 @@ impl Mask {
         Mask { seed, threshold: (f64::from(ratio) * f64::from(1u32 << 31)) as i32 }
     }
 
-    /// Draws of block `number`: the key, which sets blocks and seeds apart, then a hash of the
-    /// place by the constants of "lowbias32" (C. Wellons, Prospecting for Hash Functions, 2018),
-    /// which vectors of 32 bits compute.
-    #[inline(always)]
-    fn stays(self, number: usize) -> impl Fn(u32) -> bool {
+    /// What decides in block `number`: a key of its own sets it apart from others.
+    fn block(self, number: usize) -> Block {
         let key = random::mix(self.seed, number as u64);
-        let (first, second) = (key as u32, (key >> 32) as u32);
-        let threshold = self.threshold;
-        #[inline(always)]
-        move |place| {
-            let mut draw = place.wrapping_mul(0x9e37_79b9) ^ first;
-            draw = (draw ^ (draw >> 16)).wrapping_mul(0x7feb_352d) ^ second;
-            draw = (draw ^ (draw >> 15)).wrapping_mul(0x846c_a68b);
-            ((draw ^ (draw >> 16)) >> 1) as i32 >= threshold
-        }
+        Block { first: key as u32, second: (key >> 32) as u32, threshold: self.threshold }
     }
 
     /// Drops from `values` and multiplies what stays by `scale`.
     fn apply(self, values: &mut [f32], scale: f32) {
-        for (number, block) in values.chunks_mut(BLOCK).enumerate() {
-            let stays = self.stays(number);
+        for (number, values) in values.chunks_mut(BLOCK).enumerate() {
+            let block = self.block(number);
             vector::vectorized(
                 #[inline(always)]
-                || {
-                    for (place, value) in (0u32..).zip(block) {
-                        *value = if stays(place) { *value * scale } else { 0.0 };
+                move || {
+                    // A product, not a branch: chance cannot be predicted.
+                    for (place, value) in values.iter_mut().enumerate() {
+                        *value *= if block.stays(place as u32) { scale } else { 0.0 };
                     }
                 },
             );
@@ -73,11 +63,32 @@ impl Mask {
     /// Which of `len` elements stay.
     fn bools(self, len: usize) -> Vec<bool> {
         let mut bools = vec![true; len];
-        for (number, block) in bools.chunks_mut(BLOCK).enumerate() {
-            let stays = self.stays(number);
-            (0u32..).zip(block).for_each(|(place, bool)| *bool = stays(place));
+        for (number, bools) in bools.chunks_mut(BLOCK).enumerate() {
+            let block = self.block(number);
+            (0u32..).zip(bools).for_each(|(place, bool)| *bool = block.stays(place));
         }
         bools
+    }
+}
+
+/// The draws of one block.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    first: u32,
+    second: u32,
+    threshold: i32,
+}
+
+impl Block {
+    /// Whether the element at this place of the block stays: a hash of the place by the constants
+    /// of "lowbias32" (C. Wellons, Prospecting for Hash Functions, 2018), which vectors of 32 bits
+    /// compute.
+    #[inline(always)]
+    fn stays(self, place: u32) -> bool {
+        let mut draw = place.wrapping_mul(0x9e37_79b9) ^ self.first;
+        draw = (draw ^ (draw >> 16)).wrapping_mul(0x7feb_352d) ^ self.second;
+        draw = (draw ^ (draw >> 15)).wrapping_mul(0x846c_a68b);
+        ((draw ^ (draw >> 16)) >> 1) as i32 >= self.threshold
     }
 }
 

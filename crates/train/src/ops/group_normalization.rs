@@ -69,10 +69,10 @@ mod tests {
             for (row, x) in x.chunks(6).enumerate() {
                 let mean: f32 = x.iter().sum::<f32>() / 6.0;
                 let variance: f32 = x.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 6.0;
-                for at in 0..6 {
+                for (at, value) in x.iter().enumerate() {
                     let group = row % 2;
                     let factor = if opset < 21 { group } else { group * 2 + at / 3 };
-                    let normal = (x[at] - mean) / (variance + 0.1).sqrt();
+                    let normal = (value - mean) / (variance + 0.1).sqrt();
                     let expected = normal * scale[factor] + bias[factor];
                     let found = found[0].as_floats().unwrap()[row * 6 + at];
                     assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");

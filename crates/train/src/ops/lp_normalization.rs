@@ -5,6 +5,7 @@ use modelyard_tensor::Shape;
 
 use crate::array::Array;
 use crate::error::OpError;
+use crate::math::{normalize, vector};
 use crate::operator::{Backward, Gradients, Inputs, Operator, Outcome, Reads, Scope};
 use crate::site::Site;
 
@@ -25,6 +26,10 @@ impl Slices {
     /// By element of a slice: the sum over slices of `term`.
     #[inline(always)]
     fn sums(self, (one, two): (&[f32], &[f32]), sums: &mut [f32], term: impl Fn(f32, f32) -> f32) {
+        if self.inner == 1 {
+            sums.fill(normalize::sum_of(one, two, term));
+            return;
+        }
         sums.fill(0.0);
         let slices = one.chunks_exact(self.inner).zip(two.chunks_exact(self.inner));
         for (one, two) in slices {
@@ -52,6 +57,23 @@ impl LpNorm {
             *value = if *value == 0.0 { 0.0 } else { 1.0 / *value };
         }
     }
+
+    /// `dy = (dy - n sum) / norm`, element by element, with one over the norm and the sum from
+    /// `of`.
+    #[inline(always)]
+    fn project(&self, (dy, x, y): (&mut [f32], &[f32], &[f32]), of: impl Fn(usize) -> (f32, f32)) {
+        vector::vectorized(
+            #[inline(always)]
+            || {
+                for (at, (dy, (x, y))) in dy.iter_mut().zip(x.iter().zip(y)).enumerate() {
+                    let sign = if *x == 0.0 { 0.0 } else { x.signum() };
+                    let normal = if self.euclidean { *y } else { sign };
+                    let (inverse, sum) = of(at);
+                    *dy = inverse * (*dy - normal * sum);
+                }
+            },
+        );
+    }
 }
 
 impl Operator for LpNorm {
@@ -63,8 +85,12 @@ impl Operator for LpNorm {
         let mut inverses = vec![0.0; slices.inner];
         for block in out.chunks_mut((slices.size * slices.inner).max(1)) {
             self.inverses(slices, block, &mut inverses);
-            let slices = block.chunks_exact_mut(slices.inner);
-            slices.for_each(|slice| crate::math::vector::multiply(slice, &inverses));
+            if slices.inner == 1 {
+                vector::scale(block, inverses[0]);
+            } else {
+                let slices = block.chunks_exact_mut(slices.inner);
+                slices.for_each(|slice| vector::multiply(slice, &inverses));
+            }
         }
         Ok(Array::floats(input.shape().clone(), out).into())
     }
@@ -85,14 +111,15 @@ impl Operator for LpNorm {
         for (dy, (x, y)) in blocks {
             self.inverses(slices, x, &mut inverses);
             slices.sums((dy, y), &mut sums, |dy, y| dy * y);
-            for (at, dy) in dy.iter_mut().enumerate() {
-                let normal = match (self.euclidean, x[at]) {
-                    (true, _) => y[at],
-                    (false, 0.0) => 0.0,
-                    (false, x) => x.signum(),
-                };
-                let place = at % slices.inner;
-                *dy = inverses[place] * (*dy - normal * sums[place]);
+            if slices.inner == 1 {
+                let (inverse, sum) = (inverses[0], sums[0]);
+                self.project((dy, x, y), |_| (inverse, sum));
+            } else {
+                let inner = slices.inner;
+                let parts = x.chunks_exact(inner).zip(y.chunks_exact(inner));
+                for (dy, (x, y)) in dy.chunks_exact_mut(inner).zip(parts) {
+                    self.project((dy, x, y), |at| (inverses[at], sums[at]));
+                }
             }
         }
         Ok(vec![Some(gradient)])

@@ -13,20 +13,20 @@ use crate::site::Site;
 struct MatMul;
 
 /// How two arrays multiply: a stack of matrices each.
-struct Stacks {
-    rows: usize,
-    depth: usize,
-    columns: usize,
+pub(super) struct Stacks {
+    pub(super) rows: usize,
+    pub(super) depth: usize,
+    pub(super) columns: usize,
     /// Leading axes of both, and what they broadcast to.
     a: Vec<usize>,
     b: Vec<usize>,
     out: Shape,
     /// The output, without the axes that a vector does not have.
-    shape: Shape,
+    pub(super) shape: Shape,
 }
 
 impl Stacks {
-    fn new(a: &Shape, b: &Shape) -> Result<Stacks, OpError> {
+    pub(super) fn new(a: &Shape, b: &Shape) -> Result<Stacks, OpError> {
         let refuse = || OpError::new(format!("cannot multiply {a} by {b}"));
         let (a_stack, rows, depth) = match a.dims() {
             [] => return Err(refuse()),
@@ -53,16 +53,16 @@ impl Stacks {
     }
 
     /// Whether all matrices of A meet one B: then they are one tall matrix.
-    fn is_one_product(&self) -> bool {
+    pub(super) fn is_one_product(&self) -> bool {
         self.b.iter().all(|&size| size == 1)
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.out.iter().product()
     }
 
     /// Calls `each` with the numbers of the matrices of A and B, in order of the output.
-    fn pairs(
+    pub(super) fn pairs(
         &self,
         mut each: impl FnMut(usize, usize) -> Result<(), OpError>,
     ) -> Result<(), OpError> {

@@ -6,17 +6,19 @@
 //! `tests/fixtures/operators.py`, which asks PyTorch.
 
 mod add;
-mod batch_normalization;
 mod arg_extremum;
+mod average_pool;
+mod attention;
+mod batch_normalization;
 mod binary;
 mod cast;
 mod clip;
-mod conv;
-mod conv_transpose;
-mod convolution;
 mod compare;
 mod concat;
 mod constant;
+mod conv;
+mod conv_transpose;
+mod convolution;
 mod cum_sum;
 mod depth_to_space;
 mod div;
@@ -31,16 +33,20 @@ mod gather;
 mod gather_elements;
 mod gather_nd;
 mod gelu;
+mod einsum;
+mod fused_matmul;
 mod gemm;
+mod global_pool;
 mod group_normalization;
 mod hard;
 mod identity;
 mod layer_normalization;
 mod leaky;
+mod logic;
 mod lp_normalization;
 mod lrn;
-mod logic;
 mod matmul;
+mod max_pool;
 mod mish;
 mod modulo;
 mod movement;
@@ -50,23 +56,24 @@ mod one_hot;
 mod pad;
 mod pow;
 mod prelu;
-mod recurrent;
 mod quantize;
 mod range;
+mod recurrent;
 mod reduce;
 mod relu;
 mod reshape;
+mod resize;
+mod resize_axis;
 mod root;
 mod rounding;
+mod rotary_embedding;
 mod row_norm;
-mod sigmoid;
-mod sign;
-mod skip_layer_normalization;
 mod scatter;
 mod select;
 mod shape;
 mod sigmoid;
 mod sign;
+mod skip_layer_normalization;
 mod slice;
 mod soft;
 mod softmax;
@@ -132,6 +139,9 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "GreaterOrEqual", compare::build),
     ("", "HardSigmoid", hard::build_sigmoid),
     ("", "HardSwish", hard::build_swish),
+    ("", "AveragePool", average_pool::build),
+    ("", "GlobalAveragePool", global_pool::build_average),
+    ("", "GlobalMaxPool", global_pool::build_max),
     ("", "Identity", identity::build),
     ("", "IsInf", special::build_infinite),
     ("", "IsNaN", special::build_nan),
@@ -139,8 +149,10 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Less", compare::build),
     ("", "LessOrEqual", compare::build),
     ("", "Log", exponential::build_log),
+    ("", "Attention", attention::build_onnx),
     ("", "BatchNormalization", batch_normalization::build),
     ("", "Dropout", dropout::build),
+    ("", "Einsum", einsum::build),
     ("", "GRU", recurrent::build_gru),
     ("", "GroupNormalization", group_normalization::build),
     ("", "InstanceNormalization", group_normalization::build_instance),
@@ -216,12 +228,22 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "RMSNormalization", layer_normalization::build_rms),
     ("", "RNN", recurrent::build_rnn),
     ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
+    ("", "RotaryEmbedding", rotary_embedding::build),
+    ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
+    ("", "Softmax", softmax::build),
+    ("com.microsoft", "Attention", attention::build_packed),
+    ("com.microsoft", "FusedMatMul", fused_matmul::build),
+    ("com.microsoft", "MultiHeadAttention", attention::build_multi_head),
     ("com.microsoft", "SkipLayerNormalization", skip_layer_normalization::build),
     (
         "com.microsoft",
         "SkipSimplifiedLayerNormalization",
         skip_layer_normalization::build_simplified,
     ),
+    ("", "MaxPool", max_pool::build),
+    ("", "Resize", resize::build),
+    ("", "Upsample", resize::build_upsample),
+    ("com.microsoft", "TransposeMatMul", fused_matmul::build),
 ];
 
 /// How to build the operator of this node; `None` where training does not know it.

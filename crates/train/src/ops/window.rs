@@ -1,5 +1,7 @@
 //! Windows that slide over up to three axes: what convolutions and pools share.
 
+use modelyard_tensor::Shape;
+
 use crate::error::OpError;
 use crate::site::Site;
 
@@ -178,7 +180,7 @@ impl Sliding {
             [_, _, axes @ ..] if (1..=3).contains(&axes.len()) => Ok(axes),
             _ => Err(OpError::new(format!(
                 "expected samples, channels and one to three axes more, found shape {}",
-                modelyard_tensor::Shape::new(shape)
+                Shape::new(shape)
             ))),
         }
     }
@@ -233,6 +235,18 @@ impl Sliding {
             self.place(axis, size)?;
         }
         Ok(Window::new(&axes))
+    }
+
+    /// The window of a pool over an input of this shape, and the shape of the output.
+    pub(super) fn pool(&self, input: &[usize]) -> Result<(Window, Shape), OpError> {
+        let spatial = Sliding::spatial(input)?;
+        let kernel = self
+            .kernel
+            .as_ref()
+            .ok_or_else(|| OpError::new("attribute kernel_shape is missing"))?;
+        let window = self.window(spatial, kernel)?;
+        let axes = window.0[3 - spatial.len()..].iter().map(|axis| axis.output);
+        Ok((window, input[..2].iter().copied().chain(axes).collect()))
     }
 
     /// Finds the places of the window along one axis (ONNX, "Conv" and "MaxPool").

@@ -7,6 +7,7 @@
 
 use super::super::window::{Axis, Window};
 use crate::math::correlate::{SLACK, padded};
+use crate::math::vector;
 
 /// Elements of a band at most, about; and of the input that is brought in for it.
 const BAND_LEN: usize = 960;
@@ -136,28 +137,45 @@ impl Bands {
         self.starts.last().copied().unwrap_or(0) + padded(self.band_len()) + SLACK
     }
 
-    /// Brings in the input of a band. `planes`: the channels that are summed.
-    pub(super) fn load(&self, band: &Band, planes: &[f32], data: &mut [f32]) {
+    /// Brings in the input of a band. `planes`: the channels that are summed. `first`: whether
+    /// `data` holds anything else than what came of this function for another sample.
+    pub(super) fn load(&self, band: &Band, planes: &[f32], data: &mut [f32], first: bool) {
+        // What is not written below is padding, and stays so where there is one band only.
+        if first || self.list.len() > 1 {
+            data.fill(0.0);
+        }
         match self.slides {
-            true => self.copy(band, planes, data),
+            true => vector::vectorized(
+                #[inline(always)]
+                || self.copy(band, planes, data),
+            ),
             false => self.unfold(band, planes, data),
         }
     }
 
+    #[inline(always)]
     fn copy(&self, band: &Band, planes: &[f32], data: &mut [f32]) {
         let [depth, row, column] = self.window.0;
         let rows = band.rows + row.extent() - 1;
-        let first = column.origin(band.column);
+        let columns = inside(column.origin(band.column), band.pitch, column.input);
+        let (from, first) = (columns.start, column.origin(band.column) + columns.start as isize);
+        if columns.is_empty() {
+            return;
+        }
         let slabs = data.chunks_mut(self.slab_rows * band.pitch);
         for (slab, number) in slabs.zip(0..self.channels * depth.kernel) {
             let (channel, tap) = (number / depth.kernel, number % depth.kernel);
             let plane = &planes[channel * self.window.input_len()..][..self.window.input_len()];
             let at_depth = depth.origin(band.depth) + (tap * depth.dilation) as isize;
-            for (out, at) in slab.chunks_exact_mut(band.pitch).zip(0..rows) {
+            let at_rows = inside(row.origin(band.row), rows, row.input);
+            for at in at_rows {
                 let at_row = row.origin(band.row) + at as isize;
-                match self.line(plane, at_depth, at_row) {
-                    Some(line) => copy_padded(out, line, first),
-                    None => out.fill(0.0),
+                let Some(line) = self.line(plane, at_depth, at_row) else { break };
+                let out = &mut slab[at * band.pitch + from..][..columns.len()];
+                // Not a copy to the compiler, which would call a function for each short row.
+                let line = &line[first as usize..][..out.len()];
+                for at in 0..out.len() {
+                    out[at] = line[at] + 0.0;
                 }
             }
         }
@@ -178,16 +196,10 @@ impl Bands {
             let plane = &planes[plane * self.window.input_len()..][..self.window.input_len()];
             let stride = self.window.0[2].stride;
             for (out, (depth, row)) in out.chunks_exact_mut(band.width).zip(places.lines(band)) {
-                let Some(line) = self.line(plane, depth, row) else {
-                    out.fill(0.0);
+                let inside = places.inside.clone();
+                let Some(line) = self.line(plane, depth, row).filter(|_| !inside.is_empty()) else {
                     continue;
                 };
-                let inside = places.inside.clone();
-                out[..inside.start].fill(0.0);
-                out[inside.end..].fill(0.0);
-                if inside.is_empty() {
-                    continue;
-                }
                 let (out, line) = (&mut out[inside], &line[places.first..]);
                 match stride {
                     1 => out.copy_from_slice(&line[..out.len()]),
@@ -244,21 +256,30 @@ impl Bands {
     }
 
     /// Writes what was computed for a band into an output plane, plus `bias`.
+    #[inline(always)]
     pub(super) fn store(&self, band: &Band, values: &[f32], plane: &mut [f32], bias: f32) {
         for (row, values) in values.chunks(band.pitch).take(band.rows).enumerate() {
             let out = &mut plane[self.start(band, row)..][..band.width];
-            out.iter_mut().zip(values).for_each(|(out, &value)| *out = value + bias);
+            let values = &values[..out.len()];
+            for at in 0..out.len() {
+                out[at] = values[at] + bias;
+            }
         }
     }
 
     /// The reverse of [`Bands::store`] for `left` of [`crate::math::correlate::dots`]: brings in a
     /// band of an output plane with zeros between the rows and after them.
+    #[inline(always)]
     pub(super) fn load_output(&self, band: &Band, plane: &[f32], data: &mut [f32]) {
         let (body, rest) = data.split_at_mut(band.len());
         for (row, out) in body.chunks_mut(band.pitch).enumerate() {
             let line = &plane[self.start(band, row)..][..band.width];
-            out[..band.width].copy_from_slice(line);
-            out[band.width..].fill(0.0);
+            // As in `copy`.
+            let (out, gap) = out.split_at_mut(band.width);
+            for at in 0..out.len() {
+                out[at] = line[at] + 0.0;
+            }
+            gap.iter_mut().for_each(|gap| *gap = 0.0);
         }
         rest.fill(0.0);
     }
@@ -294,18 +315,11 @@ fn even(len: usize, most: usize) -> usize {
     len.div_ceil(len.div_ceil(most.clamp(1, len.max(1))).max(1))
 }
 
-/// Copies `line` from element `first` on; what is outside of it is 0.
-#[inline(always)]
-fn copy_padded(out: &mut [f32], line: &[f32], first: isize) {
-    let len = out.len() as isize;
-    let from = (-first).clamp(0, len);
-    let to = (line.len() as isize - first).clamp(from, len);
-    out[..from as usize].fill(0.0);
-    out[to as usize..].fill(0.0);
-    if from < to {
-        let line = &line[(from + first) as usize..(to + first) as usize];
-        out[from as usize..to as usize].copy_from_slice(line);
-    }
+/// Of `len` elements, the first of which is element `first` of an axis of `size`: those inside.
+fn inside(first: isize, len: usize, size: usize) -> std::ops::Range<usize> {
+    let from = (-first).clamp(0, len as isize);
+    let to = (size as isize - first).clamp(from, len as isize);
+    from as usize..to as usize
 }
 
 /// Every `N`th element.

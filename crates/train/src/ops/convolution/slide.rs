@@ -38,8 +38,10 @@ impl Convolution {
             chunks(&mut out, &pieces, self.output_len()).into_iter().zip(&mut scratch).collect();
         let input_len = self.input_len();
         scope.share(self.operations(), items, |((samples, out), scratch)| {
-            for (sample, out) in samples.zip(out.chunks_mut(self.output_len().max(1))) {
-                sliding.sample(&input[sample * input_len..][..input_len], out, scratch);
+            let outs = out.chunks_mut(self.output_len().max(1));
+            for (at, (sample, out)) in samples.zip(outs).enumerate() {
+                let input = &input[sample * input_len..][..input_len];
+                sliding.sample(input, out, scratch, at == 0);
             }
             Ok(())
         })?;
@@ -57,7 +59,7 @@ struct Sliding<'a> {
 }
 
 impl Sliding<'_> {
-    fn sample(&self, input: &[f32], out: &mut [f32], scratch: &mut [f32]) {
+    fn sample(&self, input: &[f32], out: &mut [f32], scratch: &mut [f32], first: bool) {
         let Convolution { window, inputs, outputs, .. } = *self.convolution;
         let (input_len, output_len) = (inputs * window.input_len(), outputs * window.output_len());
         let (data, tile) = scratch.split_at_mut(self.bands.data_len());
@@ -66,7 +68,7 @@ impl Sliding<'_> {
             let out = &mut out[group * output_len..][..output_len];
             let bias = self.bias.map(|bias| &bias[group * outputs..][..outputs]);
             for band in &self.bands.list {
-                self.bands.load(band, input, data);
+                self.bands.load(band, input, data, first && group == 0);
                 let rows = Rows { data, starts: &self.bands.starts, len: band.len() };
                 for (channels, panel) in panels.iter() {
                     correlate(tile, panel, rows);

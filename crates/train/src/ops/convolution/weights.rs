@@ -38,7 +38,7 @@ impl Convolution {
             })?;
         } else {
             let summing = Summing::new(self);
-            let scratch = pieces.iter().map(|_| scope.buffers.zeros(summing.scratch_len()));
+            let scratch = pieces.iter().map(|_| scope.buffers.take(summing.scratch_len()));
             let mut scratch: Vec<_> = scratch.collect();
             let items = pieces.into_iter().zip(sums.chunks_exact_mut(len)).zip(&mut scratch);
             scope.share(self.operations(), items.collect(), |((samples, sums), scratch)| {
@@ -93,19 +93,28 @@ impl Summing<'_> {
                 .clone()
                 .flat_map(|sample| self.bands.list.iter().map(move |band| (sample, band)))
                 .peekable();
+            let mut first = group == 0;
             while units.peek().is_some() {
                 let mut count = 0;
                 for (sample, band) in units.by_ref().take(self.units) {
                     let number = sample * groups + group;
                     let input = &input[number * input_len..][..input_len];
                     let output = &output[number * output_len..][..output_len];
-                    self.bands.load(band, input, &mut data[count * data_len..][..data_len]);
+                    let data = &mut data[count * data_len..][..data_len];
+                    self.bands.load(band, input, data, first);
                     let rows = left[count * left_len..].chunks_exact_mut(self.row_len);
-                    for (plane, row) in output.chunks_exact(window.output_len()).zip(rows) {
-                        self.bands.load_output(band, plane, row);
-                    }
+                    let planes = output.chunks_exact(window.output_len());
+                    vector::vectorized(
+                        #[inline(always)]
+                        || {
+                            for (plane, row) in planes.zip(rows) {
+                                self.bands.load_output(band, plane, row);
+                            }
+                        },
+                    );
                     count += 1;
                 }
+                first = false;
                 let right = Rows { data, starts: &self.bands.starts, len: self.row_len };
                 let pairs = Pairs { left, rows: outputs, right, right_step: data_len, count };
                 dots(sums, pairs);

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use crate::error::OpError;
-use crate::math::matmul::{self, ADDED, Matrix, PLAIN};
+use crate::math::matmul::{self, ADDED, Matrix, PLAIN, Packed, Product};
 use crate::math::vector;
 
 /// A recurrent cell.
@@ -15,6 +15,9 @@ use crate::math::vector;
 pub(super) trait Cell: Debug + Send + Sync + 'static {
     /// Blocks of `hidden` columns in the gates.
     const GATES: usize;
+
+    /// Blocks of `hidden` rows of R that are multiplied together; as many as gates in all.
+    const PARTS: &'static [usize];
 
     /// Whether there is a second state.
     const HAS_C: bool;
@@ -45,8 +48,8 @@ pub(super) trait Cell: Debug + Send + Sync + 'static {
 pub(super) struct Recurrence<'a> {
     pub(super) rows: usize,
     pub(super) hidden: usize,
-    /// R: `GATES * hidden` rows of `hidden` columns.
-    pub(super) r: &'a [f32],
+    /// The parts of R: as they are on the way back, transposed on the way forward.
+    parts: Vec<Packed>,
     /// The bias of R: `GATES * hidden`.
     pub(super) bias: &'a [f32],
 }
@@ -92,32 +95,44 @@ pub(super) struct ByRecurrence<'a> {
 }
 
 impl<'a> Recurrence<'a> {
-    /// The hidden states as a matrix.
-    pub(super) fn states(&self, h: &'a [f32]) -> Matrix<'a> {
-        Matrix::new(h, self.rows, self.hidden)
+    /// For a cell whose R is `r`: `GATES * hidden` rows of `hidden` columns.
+    pub(super) fn new<C: Cell>(
+        (rows, hidden): (usize, usize),
+        r: &[f32],
+        bias: &'a [f32],
+        forward: bool,
+    ) -> Result<Recurrence<'a>, OpError> {
+        let mut rest = r;
+        let mut parts = Vec::with_capacity(C::PARTS.len());
+        for blocks in C::PARTS {
+            let (part, tail) = rest.split_at(blocks * hidden * hidden);
+            rest = tail;
+            let part = Matrix::new(part, blocks * hidden, hidden);
+            parts.push(Packed::new(part.transposed_if(forward))?);
+        }
+        Ok(Recurrence { rows, hidden, parts, bias })
     }
 
-    /// Blocks of `hidden` rows of R.
-    pub(super) fn r(&self, first: usize, blocks: usize) -> Matrix<'a> {
-        let size = self.hidden * self.hidden;
-        Matrix::new(&self.r[first * size..][..blocks * size], blocks * self.hidden, self.hidden)
+    /// The product of a matrix with a part of R.
+    pub(super) fn multiply(
+        &self,
+        out: &mut [f32],
+        with: Matrix<'_>,
+        part: usize,
+        product: Product<'_>,
+    ) -> Result<(), OpError> {
+        matmul::multiply_packed(out, with, &self.parts[part], product)
     }
 
     /// `gates += h Rᵀ`, for cells where that is all.
     pub(super) fn add_products(&self, gates: &mut [f32], h: &[f32]) -> Result<(), OpError> {
-        let blocks = self.r.len() / (self.hidden * self.hidden).max(1);
-        matmul::multiply(gates, self.whole(h), self.r(0, blocks).transposed(), ADDED)
+        self.multiply(gates, Matrix::new(h, self.rows, self.hidden), 0, ADDED)
     }
 
     /// `by_h = gates R`, for cells where that is all.
     pub(super) fn products_back(&self, gates: &[f32], by_h: &mut [f32]) -> Result<(), OpError> {
-        let blocks = self.r.len() / (self.hidden * self.hidden).max(1);
-        let gates = Matrix::new(gates, self.rows, blocks * self.hidden);
-        matmul::multiply(by_h, gates, self.r(0, blocks), PLAIN)
-    }
-
-    fn whole<'b>(&self, h: &'b [f32]) -> Matrix<'b> {
-        Matrix::new(h, self.rows, self.hidden)
+        let columns = gates.len() / self.rows.max(1);
+        self.multiply(by_h, Matrix::new(gates, self.rows, columns), 0, PLAIN)
     }
 }
 

@@ -33,7 +33,7 @@ impl Gru {
         let (hidden, h) = (with.hidden, at.h);
         let mut products = vec![0.0; with.rows * 2 * hidden];
         let states = Matrix::new(h, with.rows, hidden);
-        matmul::multiply(&mut products, states, with.r(0, 2).transposed(), PLAIN)?;
+        with.multiply(&mut products, states, 0, PLAIN)?;
         let rows = at.gates.chunks_exact_mut(3 * hidden).zip(products.chunks_exact(2 * hidden));
         for (gates, products) in rows {
             let opened = &mut gates[..2 * hidden];
@@ -42,7 +42,7 @@ impl Gru {
         }
         if self.linear_before_reset {
             let product = matmul::Product { bias: Some(&with.bias[2 * hidden..]), ..PLAIN };
-            return matmul::multiply(at.extra, states, with.r(2, 1).transposed(), product);
+            return with.multiply(at.extra, states, 1, product);
         }
         let rows = at.gates.chunks_exact(3 * hidden).zip(h.chunks_exact(hidden));
         for (out, (gates, h)) in at.extra.chunks_exact_mut(hidden).zip(rows) {
@@ -54,6 +54,7 @@ impl Gru {
 
 impl Cell for Gru {
     const GATES: usize = 3;
+    const PARTS: &'static [usize] = &[2, 1];
     const HAS_C: bool = false;
     /// What n sees of the state, for the way back.
     const EXTRA: usize = 1;
@@ -72,7 +73,7 @@ impl Cell for Gru {
         if !self.linear_before_reset {
             products = vec![0.0; with.rows * hidden];
             let seen = Matrix::new(at.extra, with.rows, hidden);
-            matmul::multiply(&mut products, seen, with.r(2, 1).transposed(), PLAIN)?;
+            with.multiply(&mut products, seen, 1, PLAIN)?;
         }
         for (row, gates) in at.gates.chunks_exact_mut(3 * hidden).enumerate() {
             let place = row * hidden..(row + 1) * hidden;
@@ -119,7 +120,7 @@ impl Cell for Gru {
         if !self.linear_before_reset {
             by_seen = vec![0.0; rows * hidden];
             let by_n = blocks(at.gates, (rows, hidden, 3), (2, 1));
-            matmul::multiply(&mut by_seen, by_n, with.r(2, 1), PLAIN)?;
+            with.multiply(&mut by_seen, by_n, 1, PLAIN)?;
         }
         for (row, gates) in at.gates.chunks_exact_mut(3 * hidden).enumerate() {
             let place = row * hidden..(row + 1) * hidden;
@@ -146,10 +147,10 @@ impl Cell for Gru {
         }
         if self.linear_before_reset {
             let by_seen = Matrix::new(at.extra, rows, hidden);
-            matmul::multiply(at.by_h, by_seen, with.r(2, 1), ADDED)?;
+            with.multiply(at.by_h, by_seen, 1, ADDED)?;
         }
         let by_opened = blocks(at.gates, (rows, hidden, 3), (0, 2));
-        matmul::multiply(at.by_h, by_opened, with.r(0, 2), ADDED)
+        with.multiply(at.by_h, by_opened, 0, ADDED)
     }
 
     fn by_recurrence(&self, at: &Steps<'_>, out: ByRecurrence<'_>) -> Result<(), OpError> {

@@ -105,15 +105,10 @@ impl<'a, C: Cell> Work<'a, C> {
         Matrix::new(&self.given.w[start..][..rows * columns], rows, columns)
     }
 
-    fn recurrence(&self) -> Recurrence<'a> {
+    fn recurrence(&self, forward: bool) -> Result<Recurrence<'a>, OpError> {
         let (rows, hidden) = (self.columns(), self.sizes.hidden);
-        let start = self.lane.direction * rows * hidden;
-        Recurrence {
-            rows: self.lane.rows,
-            hidden,
-            r: &self.given.r[start..][..rows * hidden],
-            bias: self.biases().1,
-        }
+        let r = &self.given.r[self.lane.direction * rows * hidden..][..rows * hidden];
+        Recurrence::new::<C>((self.lane.rows, hidden), r, self.biases().1, forward)
     }
 
     /// The biases of W and R.
@@ -148,7 +143,7 @@ impl<'a, C: Cell> Work<'a, C> {
         if self.sizes.steps > 0 {
             matmul::multiply(&mut kept.gates, x, self.w().transposed(), product)?;
         }
-        let with = self.recurrence();
+        let with = self.recurrence(true)?;
         for step in 0..self.sizes.steps {
             let (h, next_h) = kept.h[step * state..].split_at_mut(state);
             let (c, next_c) = match C::HAS_C {
@@ -187,7 +182,7 @@ impl<'a, C: Cell> Work<'a, C> {
             return Ok(());
         }
         let places: Vec<_> = self.sizes.outputs(self.lane).collect();
-        let with = self.recurrence();
+        let with = self.recurrence(false)?;
         for step in (0..steps).rev() {
             if let Some(by_y) = by.y {
                 let places = &places[step * self.lane.rows..][..self.lane.rows];

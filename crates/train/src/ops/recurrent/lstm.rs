@@ -24,6 +24,7 @@ fn split(gates: &mut [f32], hidden: usize) -> [&mut [f32]; 4] {
 
 impl Cell for Lstm {
     const GATES: usize = 4;
+    const PARTS: &'static [usize] = &[4];
     const HAS_C: bool = true;
     /// tanh(c').
     const EXTRA: usize = 1;

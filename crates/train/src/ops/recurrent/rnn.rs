@@ -17,6 +17,7 @@ struct Rnn {
 
 impl Cell for Rnn {
     const GATES: usize = 1;
+    const PARTS: &'static [usize] = &[1];
     const HAS_C: bool = false;
     const EXTRA: usize = 0;
 
