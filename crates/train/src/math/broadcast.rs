@@ -154,6 +154,10 @@ pub(crate) fn update<A: Copy, B: Copy, T>(
                         let one = one[0];
                         row.iter_mut().zip(two).for_each(|(out, &two)| function(out, one, two));
                     }
+                    [0, 0] => {
+                        let (one, two) = (one[0], two[0]);
+                        row.iter_mut().for_each(|out| function(out, one, two));
+                    }
                     [by_one, by_two] => row.iter_mut().enumerate().for_each(|(at, out)| {
                         function(out, one[at * by_one], two[at * by_two]);
                     }),

@@ -3,6 +3,7 @@
 pub(crate) mod broadcast;
 pub(crate) mod channels;
 pub(crate) mod correlate;
+pub(crate) mod logarithm;
 pub(crate) mod matmul;
 pub(crate) mod normalize;
 pub(crate) mod picks;

@@ -15,8 +15,10 @@ pub(crate) struct Picks {
     pub(crate) shape: Shape,
     /// Elements of a run.
     pub(crate) run: usize,
-    /// Where each run that is taken begins, in units of runs.
-    pub(crate) runs: Vec<usize>,
+    /// Which runs are taken: for each of these, in order,
+    pub(crate) starts: Vec<usize>,
+    /// the run of each of these numbers from there on.
+    pub(crate) numbers: Vec<usize>,
 }
 
 impl Picks {
@@ -42,34 +44,55 @@ impl Picks {
         Ok(Array::floats(to.clone(), sum))
     }
 
+    /// Elements that are taken from one start on.
+    fn block(&self) -> usize {
+        self.numbers.len() * self.run
+    }
+
     /// The runs one after another: `out` is as long as all of them.
-    pub(crate) fn read<T: Element>(&self, out: &mut [T], from: &[T]) {
-        match self.run {
-            0 => {}
-            1 => out.iter_mut().zip(&self.runs).for_each(|(out, &index)| *out = from[index]),
-            run => out.chunks_exact_mut(run).zip(&self.runs).for_each(|(out, &index)| {
-                out.copy_from_slice(&from[index * run..][..run]);
-            }),
+    fn read<T: Element>(&self, out: &mut [T], from: &[T]) {
+        if self.block() == 0 {
+            return;
+        }
+        for (out, start) in out.chunks_exact_mut(self.block()).zip(&self.starts) {
+            if self.run == 1 {
+                let pairs = out.iter_mut().zip(&self.numbers);
+                pairs.for_each(|(out, number)| *out = from[start + number]);
+                continue;
+            }
+            for (out, number) in out.chunks_exact_mut(self.run).zip(&self.numbers) {
+                out.copy_from_slice(&from[(start + number) * self.run..][..self.run]);
+            }
         }
     }
 
     /// Puts `values` in the place of the runs; where one is taken twice, the last stays.
     pub(crate) fn write<T: Element>(&self, to: &mut [T], values: &[T]) {
-        if self.run > 0 {
-            values.chunks_exact(self.run).zip(&self.runs).for_each(|(values, &index)| {
-                to[index * self.run..][..self.run].copy_from_slice(values);
-            });
-        }
+        self.runs(values, |start, values| {
+            to[start..start + values.len()].copy_from_slice(values);
+        });
     }
 
     /// Adds `values` to the runs.
     pub(crate) fn add(&self, to: &mut [f32], values: &[f32]) {
         match self.run {
-            0 => {}
-            1 => values.iter().zip(&self.runs).for_each(|(value, &index)| to[index] += value),
-            run => values.chunks_exact(run).zip(&self.runs).for_each(|(values, &index)| {
-                vector::add(&mut to[index * run..][..run], values);
-            }),
+            1 => self.runs(values, |start, value| to[start] += value[0]),
+            run => {
+                self.runs(values, |start, values| vector::add(&mut to[start..start + run], values))
+            }
+        }
+    }
+
+    /// Calls `each` with where every run begins, and its part of `values`.
+    #[inline(always)]
+    pub(crate) fn runs<T>(&self, values: &[T], mut each: impl FnMut(usize, &[T])) {
+        if self.block() == 0 {
+            return;
+        }
+        for (values, start) in values.chunks_exact(self.block()).zip(&self.starts) {
+            for (values, number) in values.chunks_exact(self.run).zip(&self.numbers) {
+                each((start + number) * self.run, values);
+            }
         }
     }
 }

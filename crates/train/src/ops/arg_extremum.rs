@@ -42,8 +42,8 @@ impl ArgExtremum {
     }
 }
 
-/// Numbers by size, zeros alike.
-fn by_size(one: f32, two: f32) -> Ordering {
+/// Numbers by size: zeros are alike, NaN is larger than every number.
+pub(super) fn by_size(one: f32, two: f32) -> Ordering {
     one.partial_cmp(&two).unwrap_or_else(|| one.is_nan().cmp(&two.is_nan()))
 }
 

@@ -19,7 +19,8 @@ impl Function for Exponential {
 
     #[inline(always)]
     fn value(&self, x: f32) -> f32 {
-        if x > 0.0 { self.line * x } else { self.curve * (x * self.inverse_width).exp_m1() }
+        let power = (x * self.inverse_width).exp();
+        if x > 0.0 { self.line * x } else { self.curve * (power - 1.0) }
     }
 
     #[inline(always)]
@@ -30,12 +31,43 @@ impl Function for Exponential {
         }
     }
 
+    fn values(&self, out: &mut [f32], input: &[f32]) {
+        let Exponential { line, curve, inverse_width } = *self;
+        out.fill(1.0);
+        vector::chain_by(
+            out,
+            input,
+            (
+                rten_vecmath::Exp {},
+                #[inline(always)]
+                move |x: f32| x.min(0.0) * inverse_width,
+            ),
+            #[inline(always)]
+            move |x, power| {
+                // Both, so that the choice is no jump.
+                let (line, curve) = (line * x, curve * (power - 1.0));
+                if x > 0.0 { line } else { curve }
+            },
+        );
+    }
+
     fn chain(&self, gradient: &mut [f32], kept: &[f32]) {
         let Exponential { line, curve, inverse_width } = *self;
-        let before = |x: f32| x.min(0.0) * inverse_width;
-        vector::chain_by(gradient, kept, (rten_vecmath::Exp {}, before), |x, power| {
-            if x > 0.0 { line } else { curve * inverse_width * power }
-        });
+        let below = curve * inverse_width;
+        vector::chain_by(
+            gradient,
+            kept,
+            (
+                rten_vecmath::Exp {},
+                #[inline(always)]
+                move |x: f32| x.min(0.0) * inverse_width,
+            ),
+            #[inline(always)]
+            move |x, power| {
+                let slope = below * power;
+                if x > 0.0 { line } else { slope }
+            },
+        );
     }
 }
 

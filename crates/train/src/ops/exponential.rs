@@ -1,7 +1,7 @@
 //! Exp and Log: `e^x`, whose slope is the output, and the natural logarithm.
 
 use crate::error::OpError;
-use crate::math::vector;
+use crate::math::{logarithm, vector};
 use crate::operator::{Operator, Reads};
 use crate::ops::unary::{Function, Unary};
 use crate::site::Site;
@@ -35,7 +35,7 @@ impl Function for Log {
 
     #[inline(always)]
     fn value(&self, x: f32) -> f32 {
-        x.ln()
+        logarithm::ln(x)
     }
 
     #[inline(always)]

@@ -44,13 +44,14 @@ impl Operator for Extrema {
                 self.fold(scope, inputs, |a: i64, b| if largest { a.max(b) } else { a.min(b) })
             }
             _ => {
-                // The sum of NaN and anything is NaN.
-                self.fold(scope, inputs, move |a: f32, b: f32| match largest {
-                    _ if a.is_nan() || b.is_nan() => a + b,
-                    true if b > a => b,
-                    false if b < a => b,
-                    _ => a,
-                })
+                // No comparison holds for NaN, so it stays where it is first.
+                let larger = |a: f32, b: f32| if b > a || b.is_nan() { b } else { a };
+                let smaller = |a: f32, b: f32| if b < a || b.is_nan() { b } else { a };
+                if largest {
+                    self.fold(scope, inputs, larger)
+                } else {
+                    self.fold(scope, inputs, smaller)
+                }
             }
         };
         let out = out?;
@@ -73,19 +74,24 @@ impl Operator for Extrema {
         for number in 0..at.inputs.len() {
             let input = at.inputs.at(number)?;
             let values = input.as_floats()?;
-            let mut taken = scope.buffers.zeros(chosen.len());
+            let mut taken = scope.buffers.take(chosen.len());
+            let rest = rest.floats_mut()?;
+            taken.copy_from_slice(rest);
             let walk = Walk::new(&shape, &shape, input.shape());
-            let elements = taken.iter_mut().zip(rest.floats_mut()?);
-            let mut pairs: Vec<_> = elements.collect();
+            let both = (chosen, values);
             broadcast::update(
-                &mut pairs,
+                &mut taken,
                 &walk,
-                (chosen, values),
-                |(taken, rest), chosen, value| {
-                    if chosen == value {
-                        **taken = std::mem::take(*rest);
-                    }
-                },
+                both,
+                #[inline(always)]
+                |taken, chosen, value| *taken = if chosen == value { *taken } else { 0.0 },
+            );
+            broadcast::update(
+                rest,
+                &walk,
+                both,
+                #[inline(always)]
+                |rest, chosen, value| *rest = if chosen == value { 0.0 } else { *rest },
             );
             let to = input.shape().clone();
             let taken = broadcast::sum_to(scope.buffers, taken, &shape, &to);

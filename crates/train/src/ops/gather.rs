@@ -20,14 +20,9 @@ impl Movement for Gather {
         let (outer, size, inner) = around(from, axis);
         let numbers = indices.as_ints()?.iter().map(|&number| index(number, size));
         let numbers: Vec<usize> = numbers.collect::<Result<_, _>>()?;
-        let runs = match outer {
-            1 => numbers,
-            _ => (0..outer)
-                .flat_map(|block| numbers.iter().map(move |number| block * size + number))
-                .collect(),
-        };
+        let starts = (0..outer).map(|block| block * size).collect();
         let shape = from[..axis].iter().chain(indices.shape().iter()).chain(&from[axis + 1..]);
-        Ok(Picks { shape: shape.copied().collect(), run: inner, runs }.into())
+        Ok(Picks { shape: shape.copied().collect(), run: inner, starts, numbers }.into())
     }
 }
 

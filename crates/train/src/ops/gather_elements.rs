@@ -37,9 +37,9 @@ pub(super) fn elements(from: &Shape, axis: i64, indices: &Array) -> Result<Picks
     }
     let stride = strides[axis].unsigned_abs();
     let places = indices.as_ints()?.iter().zip(starts);
-    let runs = places.map(|(&number, start)| Ok(start + index(number, from[axis])? * stride));
-    let runs = runs.collect::<Result<_, OpError>>()?;
-    Ok(Picks { shape: shape.clone(), run: 1, runs })
+    let numbers = places.map(|(&number, start)| Ok(start + index(number, from[axis])? * stride));
+    let numbers = numbers.collect::<Result<_, OpError>>()?;
+    Ok(Picks { shape: shape.clone(), run: 1, starts: vec![0], numbers })
 }
 
 impl Movement for GatherElements {

@@ -40,10 +40,10 @@ pub(super) fn slices(from: &Shape, batch: usize, indices: &Array) -> Result<Pick
         Ok(number / rows_of_batch * of_batch + within)
     };
     let rows = indices.as_ints()?.chunks_exact(named).enumerate();
-    let runs = rows.map(row).collect::<Result<_, OpError>>()?;
+    let numbers = rows.map(row).collect::<Result<_, OpError>>()?;
     let slice = &from[batch + named..];
     let shape = places[..places.len() - 1].iter().chain(slice).copied().collect();
-    Ok(Picks { shape, run: slice.iter().product(), runs })
+    Ok(Picks { shape, run: slice.iter().product(), starts: vec![0], numbers })
 }
 
 impl Movement for GatherNd {

@@ -7,8 +7,8 @@
 
 mod add;
 mod arg_extremum;
-mod average_pool;
 mod attention;
+mod average_pool;
 mod batch_normalization;
 mod binary;
 mod cast;
@@ -23,18 +23,18 @@ mod cum_sum;
 mod depth_to_space;
 mod div;
 mod dropout;
+mod einsum;
 mod elu;
 mod erf;
 mod expand;
 mod exponential;
 mod extrema;
 mod flatten;
+mod fused_matmul;
 mod gather;
 mod gather_elements;
 mod gather_nd;
 mod gelu;
-mod einsum;
-mod fused_matmul;
 mod gemm;
 mod global_pool;
 mod group_normalization;
@@ -65,8 +65,8 @@ mod reshape;
 mod resize;
 mod resize_axis;
 mod root;
-mod rounding;
 mod rotary_embedding;
+mod rounding;
 mod row_norm;
 mod scatter;
 mod select;
@@ -229,8 +229,6 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "RNN", recurrent::build_rnn),
     ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
     ("", "RotaryEmbedding", rotary_embedding::build),
-    ("", "SimplifiedLayerNormalization", layer_normalization::build_simplified),
-    ("", "Softmax", softmax::build),
     ("com.microsoft", "Attention", attention::build_packed),
     ("com.microsoft", "FusedMatMul", fused_matmul::build),
     ("com.microsoft", "MultiHeadAttention", attention::build_multi_head),

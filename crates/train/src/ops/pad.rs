@@ -169,17 +169,21 @@ impl Movement for Own {
         let untouched = ends.iter().rev().take_while(|ends| **ends == (0, 0)).count();
         let padded = ends.len() - untouched;
         let run = from[padded..].iter().product();
-        let mut runs = vec![0usize];
+        let mut starts = vec![0usize];
+        let mut numbers = vec![0usize];
         for (axis, &size) in shape[..padded].iter().enumerate() {
             let along = i64::try_from(from[axis]).unwrap_or(i64::MAX);
             let before = ends[axis].0;
+            let places = (0..size as i64).map(|at| self.mode.place(at - before, along) as usize);
+            // What was the innermost axis so far becomes part of the starts.
             let next = |start: usize| {
-                let places = (0..size as i64).map(move |at| self.mode.place(at - before, along));
-                places.map(move |place| start * from[axis] + place as usize)
+                let places = numbers.iter().map(move |number| start + number);
+                places.map(|start| start * from[axis])
             };
-            runs = runs.into_iter().flat_map(next).collect();
+            starts = starts.into_iter().flat_map(next).collect();
+            numbers = places.collect();
         }
-        Ok(Picks { shape, run, runs }.into())
+        Ok(Picks { shape, run, starts, numbers }.into())
     }
 }
 

@@ -59,12 +59,14 @@ impl Scatter {
         let shape = data.shape().clone();
         if let Ok(values) = data.as_ints() {
             let mut out = values.to_vec();
-            let starts = picks.runs.iter().flat_map(|run| (0..picks.run).map(move |at| (run, at)));
-            for ((run, at), &update) in starts.zip(updates.as_ints()?) {
-                let sum = &mut out[run * picks.run + at];
-                *sum = sum
-                    .checked_add(update)
-                    .ok_or_else(|| OpError::new("the sum of integers overflows"))?;
+            let mut fits = true;
+            picks.runs(updates.as_ints()?, |start, updates| {
+                for (sum, update) in out[start..].iter_mut().zip(updates) {
+                    fits &= sum.checked_add(*update).map(|new| *sum = new).is_some();
+                }
+            });
+            if !fits {
+                return Err(OpError::new("the sum of integers overflows"));
             }
             return Ok(Array::ints(shape, out));
         }

@@ -1,7 +1,7 @@
 //! Softplus and Softsign: smooth forms of Relu and of the sign.
 
 use crate::error::OpError;
-use crate::math::vector;
+use crate::math::{logarithm, vector};
 use crate::operator::{Operator, Reads};
 use crate::ops::unary::{Function, Unary};
 use crate::site::Site;
@@ -20,12 +20,27 @@ impl Function for Softplus {
     #[inline(always)]
     fn value(&self, x: f32) -> f32 {
         // e^x itself would overflow.
-        x.max(0.0) + (-x.abs()).exp().ln_1p()
+        x.max(0.0) + logarithm::ln_1p((-x.abs()).exp())
     }
 
     #[inline(always)]
     fn slope(&self, x: f32) -> f32 {
         1.0 / (1.0 + (-x).exp())
+    }
+
+    fn values(&self, out: &mut [f32], input: &[f32]) {
+        out.fill(1.0);
+        vector::chain_by(
+            out,
+            input,
+            (
+                rten_vecmath::Exp {},
+                #[inline(always)]
+                |x: f32| -x.abs(),
+            ),
+            #[inline(always)]
+            |x, power| x.max(0.0) + logarithm::ln_1p(power),
+        );
     }
 
     fn chain(&self, gradient: &mut [f32], kept: &[f32]) {

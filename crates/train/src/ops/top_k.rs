@@ -12,6 +12,7 @@ use crate::element::Element;
 use crate::error::OpError;
 use crate::math::picks::around;
 use crate::operator::{Backward, Gradients, Inputs, Operator, Outcome, Reads, Scope};
+use crate::ops::arg_extremum::by_size;
 use crate::site::Site;
 
 #[derive(Debug)]
@@ -77,11 +78,6 @@ impl TopK {
         let shape = Shape::new(&dims);
         Ok(vec![T::array(shape.clone(), chosen), Array::ints(shape, places)])
     }
-}
-
-/// Numbers by size, zeros alike.
-fn by_size(one: f32, two: f32) -> Ordering {
-    one.partial_cmp(&two).unwrap_or_else(|| one.is_nan().cmp(&two.is_nan()))
 }
 
 impl Operator for TopK {

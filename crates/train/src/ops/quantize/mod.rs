@@ -11,22 +11,18 @@
 //!
 //! One scale for the whole array, for each element of an axis, or for each block along an axis.
 
+mod granularity;
+
+use std::borrow::Cow;
+
 use modelyard_graph::ElementType;
-use modelyard_tensor::Shape;
 
 use crate::array::{Array, Data};
 use crate::error::OpError;
-use crate::math::broadcast::{self, Walk};
+use crate::math::vector;
 use crate::operator::{Backward, Gradients, Inputs, Operator, Outcome, Scope};
 use crate::site::Site;
-
-/// How scales lie along an array.
-#[derive(Clone, Copy, Debug)]
-struct Granularity {
-    axis: i64,
-    /// Elements of the axis that share a scale; 0 for scales by element or one for all.
-    block: usize,
-}
+use granularity::Granularity;
 
 #[derive(Debug)]
 struct Quantize {
@@ -40,89 +36,16 @@ struct Dequantize {
     granularity: Granularity,
 }
 
-/// Shapes of the same number of axes in which the scales broadcast to the elements.
-struct Aligned {
-    elements: Shape,
-    scales: Shape,
-}
-
-impl Granularity {
-    fn of(site: &Site<'_>) -> Result<Granularity, OpError> {
-        let block = site.int("block_size", 0);
-        let block = usize::try_from(block)
-            .map_err(|_| OpError::new(format!("attribute block_size is {block}")))?;
-        Ok(Granularity { axis: site.int("axis", 1), block })
-    }
-
-    fn align(self, elements: &Shape, scales: &Shape) -> Result<Aligned, OpError> {
-        let refuse = || {
-            let blocks = match self.block {
-                0 => String::new(),
-                block => format!(" in blocks of {block}"),
-            };
-            OpError::new(format!(
-                "scales of shape {scales} do not fit {elements} along axis {}{blocks}",
-                self.axis
-            ))
-        };
-        if self.block == 0 && scales.iter().product::<usize>() == 1 && scales.len() <= 1 {
-            return Ok(Aligned { elements: elements.clone(), scales: Shape::default() });
-        }
-        let axis = crate::ops::axis(self.axis, elements.len())?;
-        if self.block == 0 {
-            if scales.dims() != [elements[axis]] {
-                return Err(refuse());
-            }
-            let mut dims = vec![1; elements.len()];
-            dims[axis] = elements[axis];
-            return Ok(Aligned { elements: elements.clone(), scales: Shape::new(&dims) });
-        }
-        let fits = scales.len() == elements.len()
-            && (0..elements.len()).all(|other| match other == axis {
-                true => scales[axis].checked_mul(self.block) == Some(elements[axis]),
-                false => scales[other] == elements[other],
-            });
-        if !fits {
-            return Err(refuse());
-        }
-        let split = |block: usize| {
-            let (before, after) = (&scales[..=axis], &scales[axis + 1..]);
-            before.iter().chain([&block]).chain(after).copied().collect()
-        };
-        Ok(Aligned { elements: split(self.block), scales: split(1) })
-    }
-}
-
-impl Aligned {
-    /// `out = function(element, scale)`.
-    fn apply(&self, out: &mut [f32], both: (&[f32], &[f32]), function: impl Fn(f32, f32) -> f32) {
-        let walk = Walk::new(&self.elements, &self.elements, &self.scales);
-        broadcast::apply(out, &walk, both, function);
-    }
-
-    /// `out = function(out, scale or zero)`.
-    fn update(&self, out: &mut [f32], scales: &[f32], function: impl Fn(f32, f32) -> f32) {
-        let walk = Walk::new(&self.elements, &self.scales, &[]);
-        let scales = (scales, &[()][..]);
-        broadcast::update(out, &walk, scales, |out, scale, ()| *out = function(*out, scale));
-    }
-
-    /// Sums over all elements that share a scale.
-    fn sum(&self, scope: &mut Scope<'_>, values: Vec<f32>) -> Vec<f32> {
-        broadcast::sum_to(scope.buffers, values, &self.elements, &self.scales)
-    }
-}
-
 /// Numbers that may be integers, as floats.
-fn floats(array: &Array) -> Result<Vec<f32>, OpError> {
+fn floats(array: &Array) -> Result<Cow<'_, [f32]>, OpError> {
     match array.data() {
         Data::Ints(values) => Ok(values.iter().map(|&value| value as f32).collect()),
-        _ => array.as_floats().map(<[f32]>::to_vec),
+        _ => array.as_floats().map(Cow::Borrowed),
     }
 }
 
 /// The zero points, zeros where there are none.
-fn zeros(inputs: Inputs<'_>, scales: &Array) -> Result<Vec<f32>, OpError> {
+fn zeros<'a>(inputs: Inputs<'a>, scales: &Array) -> Result<Cow<'a, [f32]>, OpError> {
     match inputs.get(2) {
         Some(zeros) if zeros.len() == scales.len() => floats(zeros),
         Some(zeros) => Err(OpError::new(format!(
@@ -130,7 +53,7 @@ fn zeros(inputs: Inputs<'_>, scales: &Array) -> Result<Vec<f32>, OpError> {
             zeros.shape(),
             scales.shape()
         ))),
-        None => Ok(vec![0.0; scales.len()]),
+        None => Ok(Cow::Owned(vec![0.0; scales.len()])),
     }
 }
 
@@ -141,7 +64,12 @@ impl Operator for Quantize {
         let values = floats(x)?;
         let mut out = scope.buffers.take(values.len());
         let both = (&values[..], scales.as_floats()?);
-        aligned.apply(&mut out, both, |x, scale| (x / scale).round_ties_even());
+        aligned.apply(
+            &mut out,
+            both,
+            #[inline(always)]
+            |x, scale| (x / scale).round_ties_even(),
+        );
         let (lowest, highest) = (self.lowest, self.highest);
         aligned
             .update(&mut out, &zeros(inputs, scales)?, |q, zero| (q + zero).clamp(lowest, highest));
@@ -154,19 +82,37 @@ impl Operator for Quantize {
         let aligned = self.granularity.align(x.shape(), scales.shape())?;
         let (x, by_scale) = (x.as_floats()?, scales.as_floats()?);
         let mut inside = scope.buffers.take(x.len());
-        aligned.apply(&mut inside, (x, by_scale), |x, scale| (x / scale).round_ties_even());
-        let range = self.lowest..=self.highest;
-        aligned.update(&mut inside, &zeros(at.inputs, scales)?, |q, zero| {
-            if range.contains(&(q + zero)) { 1.0 } else { 0.0 }
-        });
+        aligned.apply(
+            &mut inside,
+            (x, by_scale),
+            #[inline(always)]
+            |x, scale| (x / scale).round_ties_even(),
+        );
+        let (lowest, highest) = (self.lowest, self.highest);
+        aligned.update(
+            &mut inside,
+            &zeros(at.inputs, scales)?,
+            #[inline(always)]
+            move |q, zero| f32::from(u8::from((q + zero >= lowest) & (q + zero <= highest))),
+        );
         let values = gradient.floats_mut()?;
-        crate::math::vector::multiply(values, &inside);
+        vector::multiply(values, &inside);
         scope.buffers.give(inside);
-        aligned.update(values, by_scale, |gradient, scale| gradient / scale);
+        aligned.update(
+            values,
+            by_scale,
+            #[inline(always)]
+            |gradient, scale| gradient / scale,
+        );
         let by_scales = at.wants(1).then(|| {
             let mut products = scope.buffers.take(x.len());
-            aligned.apply(&mut products, (x, by_scale), |x, scale| -x / scale);
-            crate::math::vector::multiply(&mut products, values);
+            aligned.apply(
+                &mut products,
+                (x, by_scale),
+                #[inline(always)]
+                |x, scale| -x / scale,
+            );
+            vector::multiply(&mut products, values);
             let sums = aligned.sum(scope, products);
             Array::floats(scales.shape().clone(), sums)
         });
@@ -181,8 +127,18 @@ impl Operator for Dequantize {
         let values = floats(q)?;
         let mut out = scope.buffers.take(values.len());
         let zeros = zeros(inputs, scales)?;
-        aligned.apply(&mut out, (&values, &zeros), |q, zero| q - zero);
-        aligned.update(&mut out, scales.as_floats()?, |y, scale| y * scale);
+        aligned.apply(
+            &mut out,
+            (&values, &zeros),
+            #[inline(always)]
+            |q, zero| q - zero,
+        );
+        aligned.update(
+            &mut out,
+            scales.as_floats()?,
+            #[inline(always)]
+            |y, scale| y * scale,
+        );
         Ok(Array::floats(q.shape().clone(), out).into())
     }
 
@@ -194,14 +150,24 @@ impl Operator for Dequantize {
         let by_scales = if at.wants(1) {
             let mut products = scope.buffers.take(values.len());
             let zeros = zeros(at.inputs, scales)?;
-            aligned.apply(&mut products, (&floats(q)?, &zeros), |q, zero| q - zero);
-            crate::math::vector::multiply(&mut products, values);
+            aligned.apply(
+                &mut products,
+                (&floats(q)?, &zeros),
+                #[inline(always)]
+                |q, zero| q - zero,
+            );
+            vector::multiply(&mut products, values);
             let sums = aligned.sum(scope, products);
             Some(Array::floats(scales.shape().clone(), sums))
         } else {
             None
         };
-        aligned.update(values, scales.as_floats()?, |gradient, scale| gradient * scale);
+        aligned.update(
+            values,
+            scales.as_floats()?,
+            #[inline(always)]
+            |gradient, scale| gradient * scale,
+        );
         Ok(vec![Some(gradient), by_scales])
     }
 }
@@ -243,7 +209,12 @@ pub(super) fn build_dequantize(site: &Site<'_>) -> Result<Box<dyn Operator>, OpE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Case, numbers};
+    use crate::buffers::Buffers;
+    use crate::program::{Mode, Program};
+    use crate::testing::{Case, numbers, run};
+    use crate::workers::Workers;
+    use modelyard_graph::{Constant, GraphBuilder, Node};
+    use modelyard_tensor::Shape;
     use proptest::prelude::*;
 
     const INT8: i64 = ElementType::Int8 as i64;
@@ -346,6 +317,26 @@ mod tests {
         check(0.8, 2.0 - 1.6);
         check(100.0, 127.0);
         check(-100.0, -128.0);
+    }
+
+    #[test]
+    fn the_zero_point_says_the_range() {
+        let quantized = |element_type, zero: u8| {
+            let model = GraphBuilder::new("g")
+                .floats("x", &[3], &[-1000.0, 1.0, 1000.0])
+                .floats("scale", &[], &[2.0])
+                .initializer(Constant::raw("zero", element_type, &[], vec![zero]))
+                .node(Node::new("QuantizeLinear", &["x", "scale", "zero"], &["q"]))
+                .model();
+            let program = Program::compile(&model).unwrap();
+            let plan = program.plan(&["q"], &[]).unwrap();
+            let (mut buffers, workers) = (Buffers::default(), Workers::new(1).unwrap());
+            let mut run = run(&mut buffers, &workers, Mode::Evaluate);
+            let pass = program.forward(&plan, program.weights(), Vec::new(), &mut run).unwrap();
+            pass.value("q").as_floats().unwrap().to_vec()
+        };
+        assert_eq!(quantized(ElementType::Uint8, 10), [0.0, 10.0, 255.0]);
+        assert_eq!(quantized(ElementType::Int8, 0xfe), [-128.0, -2.0, 127.0]);
     }
 
     #[test]
