@@ -103,8 +103,7 @@ fn load(fixture: &'static [u8]) -> (Network, Program) {
 }
 
 fn failures(program: &Program, network: &Network, expected: &Expected) -> Vec<String> {
-    let trained: Vec<&str> =
-        expected.gradients.iter().map(|sketch| sketch.name.as_str()).collect();
+    let trained: Vec<&str> = expected.gradients.iter().map(|sketch| sketch.name.as_str()).collect();
     let question = Question {
         mode: mode(&expected.mode),
         inputs: network.inputs(),

@@ -78,11 +78,8 @@ impl Sketch {
         let by_elements = mean_square(
             self.elements.iter().map(|&(index, value)| f64::from(values[index]) - value),
         );
-        let estimates = [
-            (norm - self.norm).abs(),
-            by_signs.sqrt(),
-            (by_elements * values.len() as f64).sqrt(),
-        ];
+        let estimates =
+            [(norm - self.norm).abs(), by_signs.sqrt(), (by_elements * values.len() as f64).sqrt()];
         // `f64::max` would forget what is no number.
         estimates.into_iter().max_by(f64::total_cmp).expect("there are three")
     }
