@@ -8,6 +8,8 @@
 //!
 //! A new operator gets a case in `fixtures/cases`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 mod networks;
 mod operators;
 mod weights;
