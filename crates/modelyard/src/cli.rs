@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Predict(Box<commands::predict::Args>),
     /// Measure how good a model's answers are on data
     Evaluate(Box<commands::evaluate::Args>),
+    /// Train a new model from a description of its layers
+    Train(Box<commands::train::Args>),
     /// Show what a model takes, gives, costs, and which engines run it
     Inspect(commands::inspect::Args),
     /// Check configuration and models without serving them

@@ -150,6 +150,24 @@ impl Array {
         Array::new(shape.into(), found, self.data)
     }
 
+    /// These rows of the first dimension, each below its size, in this order.
+    pub fn rows(&self, numbers: &[usize]) -> Array {
+        fn gather<T: Copy>(values: &[T], size: usize, numbers: &[usize]) -> Vec<T> {
+            let mut rows = Vec::with_capacity(size * numbers.len());
+            for &number in numbers {
+                rows.extend_from_slice(&values[number * size..][..size]);
+            }
+            rows
+        }
+        let shape = self.shape.with_rows(numbers.len());
+        let size = shape.iter().skip(1).product();
+        match &self.data {
+            Data::Floats(values) => Array::floats(shape, gather(values, size, numbers)),
+            Data::Ints(values) => Array::ints(shape, gather(values, size, numbers)),
+            Data::Bools(values) => Array::bools(shape, gather(values, size, numbers)),
+        }
+    }
+
     /// What the elements are, for errors.
     pub fn kind(&self) -> &'static str {
         match self.data {

@@ -8,6 +8,7 @@ pub(crate) mod local_model;
 pub(crate) mod predict;
 pub(crate) mod quickstart;
 pub(crate) mod serve;
+pub(crate) mod train;
 pub(crate) mod validate;
 
 use crate::cli::{Cli, Command};
@@ -19,6 +20,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&args, globals),
         Command::Predict(args) => predict::run(&args, globals),
         Command::Evaluate(args) => evaluate::run(&args, globals),
+        Command::Train(args) => train::run(&args, globals),
         Command::Inspect(args) => inspect::run(&args, globals),
         Command::Validate(args) => validate::run(&args, globals),
         Command::Bench(args) => crate::bench::run(&args, globals),

@@ -56,6 +56,33 @@ pub enum Targets {
     Unknown,
 }
 
+impl Targets {
+    /// The targets of these examples, in this order.
+    pub fn pick(&self, numbers: &[usize]) -> Targets {
+        let pick = |classes: &[usize]| numbers.iter().map(|&number| classes[number]).collect();
+        match self {
+            Targets::Classes(classes) => Targets::Classes(pick(classes)),
+            Targets::Values(values) => Targets::Values(values.rows(numbers)),
+            Targets::Soft { logits, classes } => Targets::Soft {
+                logits: logits.rows(numbers),
+                classes: classes.as_deref().map(pick),
+            },
+            Targets::Unknown => Targets::Unknown,
+        }
+    }
+
+    /// Number of examples with targets; `None` where nothing is known.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Targets::Classes(classes) => Some(classes.len()),
+            Targets::Values(values) | Targets::Soft { logits: values, .. } => {
+                Some(values.shape().first().copied().unwrap_or(0))
+            }
+            Targets::Unknown => None,
+        }
+    }
+}
+
 impl Batch {
     /// Number of examples.
     pub fn len(&self) -> usize {

@@ -22,7 +22,7 @@ mod residual;
 mod shape;
 mod spec;
 
-pub use network::{Input, build};
+pub use network::{Input, Normalization, build};
 pub use spec::{Argument, LayerSpec, parse};
 
 use network::Network;

@@ -18,7 +18,7 @@ mod options;
 mod tests;
 
 pub use checkpoint::CheckpointError;
-pub use objective::{LossKind, Objective};
+pub use objective::{LossKind, Objective, logits_of};
 pub use options::{EarlyStop, Options};
 
 use modelyard_graph::Model;
@@ -220,6 +220,11 @@ impl Trainer {
     /// the weights and what the optimizer remembers.
     pub fn peak_bytes(&self) -> usize {
         self.peak_bytes
+    }
+
+    /// Numbers that are trained.
+    pub fn trained_parameters(&self) -> usize {
+        self.trained.iter().map(|&number| self.weights.array(number).len()).sum()
     }
 
     /// Writes the weights into the model that the trainer was made of.
