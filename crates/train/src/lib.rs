@@ -31,6 +31,7 @@ mod ops;
 pub mod optimizer;
 mod program;
 mod site;
+mod statistics;
 #[cfg(test)]
 mod testing;
 pub mod trainer;
@@ -42,4 +43,5 @@ pub use buffers::Buffers;
 pub use error::{CompileError, OpError, RunError};
 pub use normalization::{Normalization, normalize_input};
 pub use program::{Mode, Pass, Plan, Program, Run, Weights};
+pub use statistics::with_statistics;
 pub use workers::Workers;

@@ -4,18 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use modelyard_tensor::DataType;
-use modelyard_train::data::Examples;
 use modelyard_train::layers::{self, Argument, Input, LayerSpec};
+use modelyard_train::normalize_input;
 use modelyard_train::trainer;
 use serde::Deserialize;
 
 use crate::cli::Globals;
 use crate::data::args::DataArgs;
-use crate::data::normalization::Normalization;
 use crate::data::{DataSet, InputKind, Task};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
-use crate::training::prepare::{self, Sets};
+use crate::training::prepare::{self, Bound, Sets, normalization};
 use crate::training::recipe::{Normalize, Recipe};
 use crate::training::session::{Job, OutputArgs};
 
@@ -142,26 +141,33 @@ pub(crate) fn run(args: &Args, _globals: &Globals) -> anyhow::Result<()> {
     let options = recipe.options(&data.task).exit_with(Exit::Usage)?;
     let sets = Sets::of(&data, &recipe)?;
     let input = input(&data, &layers).exit_with(Exit::Usage)?;
-    let input = normalized(input, &data, (&sets, &recipe))?;
-    let model = layers::build(&layers, &input, recipe.seed()).exit_with(Exit::Usage)?;
+    let mut model = layers::build(&layers, &input, recipe.seed()).exit_with(Exit::Usage)?;
     check_outputs(&model, &data.task).exit_with(Exit::Usage)?;
+    if normalizes(&data, &input, &recipe)? {
+        let training = sets.training(data.train.as_ref());
+        let measured = normalization(&training, &data.inputs[0].name, &input.shape)?;
+        model = normalize_input(model, &input.name, &measured)?;
+    }
     let binding = prepare::bind(&data, &model, options.batch).exit_with(Exit::Usage)?;
+    let bound = Bound::new(data.train.as_ref(), &binding);
+    let training = sets.training(&bound);
+    let validation = sets.validation(&bound);
+    let test = data.test.as_ref().map(|test| Bound::new(test.as_ref(), &binding));
     let job = Job {
         command: "train",
         trained: trainer::trainable(&model),
         model,
-        data: &data,
-        path: args.data.data.clone(),
-        examples: data.train.as_ref(),
-        sets,
-        binding,
+        data: (&data, &args.data.data),
+        training: &training,
+        validation: validation.as_ref().map(|part| part as _),
+        test: test.as_ref().map(|test| test as _),
         options,
     };
     job.run(&args.output, &progress)
 }
 
 /// The input of the network: the shape of one example, flat where the first layer is dense.
-fn input(data: &DataSet, layers: &[LayerSpec]) -> anyhow::Result<Input> {
+pub(super) fn input(data: &DataSet, layers: &[LayerSpec]) -> anyhow::Result<Input> {
     let [only] = data.inputs.as_slice() else {
         let names: Vec<&str> = data.inputs.iter().map(|input| input.name.as_str()).collect();
         bail!(
@@ -178,50 +184,25 @@ fn input(data: &DataSet, layers: &[LayerSpec]) -> anyhow::Result<Input> {
         shape.insert(0, 1);
     }
     let data_type = if first == Some("embedding") { DataType::Int64 } else { DataType::Fp32 };
-    Ok(Input { name: only.name.clone(), shape, data_type, normalization: None })
+    Ok(Input { name: only.name.clone(), shape, data_type })
 }
 
-/// Measures mean and deviation of the training examples, where they are to be taken out.
-fn normalized(
-    mut input: Input,
-    data: &DataSet,
-    (sets, recipe): (&Sets, &Recipe),
-) -> anyhow::Result<Input> {
-    let kind = &data.inputs[0].kind;
-    let default = match kind {
-        InputKind::Table(_) if input.data_type == DataType::Fp32 => Normalize::Standard,
-        _ => Normalize::None,
-    };
-    if recipe.normalize.unwrap_or(default) == Normalize::None {
-        return Ok(input);
+/// Whether mean and deviation are to be taken out.
+fn normalizes(data: &DataSet, input: &Input, recipe: &Recipe) -> anyhow::Result<bool> {
+    let is_table = matches!(data.inputs[0].kind, InputKind::Table(_));
+    let is_float = input.data_type == DataType::Fp32;
+    match recipe.normalize {
+        Some(Normalize::Standard) if !is_float => {
+            Err(anyhow!("--normalize standard is for floats, an embedding takes whole numbers"))
+                .exit_with(Exit::Usage)
+        }
+        Some(normalize) => Ok(normalize == Normalize::Standard),
+        None => Ok(is_table && is_float),
     }
-    if input.data_type != DataType::Fp32 {
-        bail!("--normalize standard is for floats, an embedding takes whole numbers");
-    }
-    let training = sets.training(data.train.as_ref());
-    let examples: &dyn Examples = &training;
-    let measured = Normalization::measure(examples, &data.inputs[0].name, 0)?;
-    let channels = measured.mean.len();
-    let mut shape = vec![1; input.shape.len()];
-    let flat = input.shape.len() == 1 && input.shape[0] != channels;
-    let (mean, deviation) = if flat {
-        // A picture that is flattened: each channel's numbers once for every pixel.
-        let times = input.shape[0] / channels.max(1);
-        (repeated(&measured.mean, times), repeated(&measured.deviation, times))
-    } else {
-        (measured.mean, measured.deviation)
-    };
-    shape[0] = mean.len();
-    input.normalization = Some(layers::Normalization { shape, mean, deviation });
-    Ok(input)
-}
-
-fn repeated(values: &[f32], times: usize) -> Vec<f32> {
-    values.iter().flat_map(|&value| std::iter::repeat_n(value, times)).collect()
 }
 
 /// Refuses layers that end in another number of outputs than the data has answers.
-pub(crate) fn check_outputs(model: &modelyard_graph::Model, task: &Task) -> anyhow::Result<()> {
+pub(super) fn check_outputs(model: &modelyard_graph::Model, task: &Task) -> anyhow::Result<()> {
     let signature = model.signature()?;
     let last = signature.outputs.first().and_then(|output| output.dims.as_ref()?.last().cloned());
     let (wanted, what) = match task {

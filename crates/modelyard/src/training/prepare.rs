@@ -2,11 +2,12 @@
 
 use anyhow::bail;
 use modelyard_graph::Model;
+use modelyard_train::Normalization;
 use modelyard_train::data::{Batch, DataError, Examples, Part};
 
 use super::recipe::Recipe;
 use crate::data::binding::{Binding, Rows};
-use crate::data::{DataSet, split};
+use crate::data::{self, DataSet, split};
 use crate::exit::{Exit, ExitWith};
 
 /// Numbers of the examples to learn from, and of those set apart.
@@ -56,10 +57,15 @@ pub(crate) fn bind(data: &DataSet, model: &Model, batch: usize) -> anyhow::Resul
 
 /// Examples whose inputs are named and shaped as a model takes them.
 pub(crate) struct Bound<'a> {
-    /// The examples as the data has them.
-    pub(crate) of: &'a dyn Examples,
-    /// How they become inputs.
-    pub(crate) binding: &'a Binding,
+    of: &'a dyn Examples,
+    binding: &'a Binding,
+}
+
+impl<'a> Bound<'a> {
+    /// These examples as this binding makes them inputs.
+    pub(crate) fn new(of: &'a dyn Examples, binding: &'a Binding) -> Bound<'a> {
+        Bound { of, binding }
+    }
 }
 
 impl Examples for Bound<'_> {
@@ -73,4 +79,31 @@ impl Examples for Bound<'_> {
             self.binding.arrays(&batch).map_err(|error| DataError(format!("{error:#}")))?;
         Ok(Batch { inputs, targets: batch.targets })
     }
+}
+
+/// Mean and deviation of one input over these examples, in the shape of the model's input: by
+/// feature, or by channel, which comes first.
+pub(crate) fn normalization(
+    examples: &dyn Examples,
+    input: &str,
+    shape: &[usize],
+) -> anyhow::Result<Normalization> {
+    let measured = data::normalization::Normalization::measure(examples, input, 0)?;
+    let channels = measured.mean.len().max(1);
+    let (mut mean, mut deviation) = (measured.mean, measured.deviation);
+    if let [flat] = *shape
+        && flat != channels
+    {
+        // A picture that is flattened: each channel's numbers once for every pixel.
+        let repeated = |values: &[f32]| -> Vec<f32> {
+            let times = flat / channels;
+            values.iter().flat_map(|&value| std::iter::repeat_n(value, times)).collect()
+        };
+        (mean, deviation) = (repeated(&mean), repeated(&deviation));
+    }
+    let mut dims = vec![1; shape.len()];
+    if let Some(first) = dims.first_mut() {
+        *first = mean.len();
+    }
+    Ok(Normalization { shape: dims, mean, deviation })
 }

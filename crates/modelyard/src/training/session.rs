@@ -1,6 +1,6 @@
 //! A run from its start to the written model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -10,12 +10,10 @@ use modelyard_train::data::Examples;
 use modelyard_train::trainer::{Ended, Options, Score, TrainError, Trainer};
 use sha2::{Digest, Sha256};
 
-use super::prepare::{Bound, Sets};
 use super::recipe::duration;
 use super::record::{self, Origin, Report};
 use super::watch::{Checkpoints, Watch};
 use crate::data::DataSet;
-use crate::data::binding::Binding;
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::{files, output};
@@ -52,7 +50,7 @@ pub(crate) struct OutputArgs {
     pub(crate) json: bool,
 }
 
-/// What to train, and on what.
+/// What to train, and on what. Inputs of all examples are those of the model.
 pub(crate) struct Job<'a> {
     /// The command, for the training record.
     pub(crate) command: &'a str,
@@ -60,17 +58,14 @@ pub(crate) struct Job<'a> {
     pub(crate) model: Model,
     /// Names of the weights to train.
     pub(crate) trained: Vec<String>,
-    /// The data.
-    pub(crate) data: &'a DataSet,
-    /// Where the data came from.
-    pub(crate) path: PathBuf,
-    /// Examples of the data's training part as they are learned: the same, or with a teacher's
-    /// answers.
-    pub(crate) examples: &'a dyn Examples,
-    /// Which of them to learn from.
-    pub(crate) sets: Sets,
-    /// How they go into the model.
-    pub(crate) binding: Binding,
+    /// The data that the examples come from, and where it is.
+    pub(crate) data: (&'a DataSet, &'a Path),
+    /// The examples to learn from.
+    pub(crate) training: &'a dyn Examples,
+    /// Those set apart, if any.
+    pub(crate) validation: Option<&'a dyn Examples>,
+    /// Those of the data's test part, if it has one.
+    pub(crate) test: Option<&'a dyn Examples>,
     /// How to train.
     pub(crate) options: Options,
 }
@@ -89,15 +84,11 @@ impl Job<'_> {
             resume(&mut trainer, &checkpoints)?;
         }
 
-        let training = self.sets.training(self.examples);
-        let validation = self.sets.validation(self.examples);
-        let training = Bound { of: &training, binding: &self.binding };
-        let validation = validation.as_ref().map(|part| Bound { of: part, binding: &self.binding });
-        let validation = validation.as_ref().map(|part| part as &dyn Examples);
+        let (training, validation) = (self.training, self.validation);
         let steps = training.len().div_ceil(self.options.batch) * self.options.epochs;
         let shown = (progress, !args.json);
         let mut watch = Watch::new(&checkpoints, args.metrics.as_deref(), shown, steps as u64)?;
-        let ended = trainer.run(&training, validation, &workers, &mut |event, trainer| {
+        let ended = trainer.run(training, validation, &workers, &mut |event, trainer| {
             watch.observe(event, trainer)
         });
         let ended = match (ended, watch.failure()) {
@@ -109,22 +100,24 @@ impl Job<'_> {
         let examples_per_second = watch.examples_per_second();
         drop(watch);
 
-        let test = self.test(&mut trainer, &workers)?;
-        let validated = match validation {
-            Some(examples) => Some(trainer.evaluate(examples, &workers)?),
-            None => None,
+        let mut score = |examples: Option<&dyn Examples>| -> anyhow::Result<Option<Score>> {
+            let score = examples
+                .map(|examples| workers.run(|| trainer.evaluate(examples, &workers)))
+                .transpose();
+            Ok(score?)
         };
+        let (test, validated) = (score(self.test)?, score(validation)?);
         trainer.store(&mut self.model);
         let origin = Origin {
             command: self.command,
-            data: &self.path,
+            data: self.data.1,
             training_examples: training.len(),
             validation_examples: validation.map_or(0, |part| part.len()),
         };
-        record::write(&mut self.model, self.data, (&origin, &trainer, test))?;
+        record::write(&mut self.model, self.data.0, (&origin, &trainer, test))?;
         files::write_atomically(&args.output, &self.model.encode())?;
         if let Some(path) = &args.curves {
-            let title = format!("{} on {}", args.output.display(), self.path.display());
+            let title = format!("{} on {}", args.output.display(), self.data.1.display());
             let svg = record::curves(&title, &trainer.progress().history);
             files::write_atomically(path, svg.as_bytes())?;
         }
@@ -141,16 +134,9 @@ impl Job<'_> {
             training: trainer.progress().history.last().map(|epoch| epoch.training),
             validation: validated,
             test,
-            skipped: self.data.skipped.len(),
+            skipped: self.data.0.skipped.len(),
         };
         if args.json { output::json(&report) } else { Ok(output::line(report.text())?) }
-    }
-
-    /// The score on the test part of the data, if it has one.
-    fn test(&self, trainer: &mut Trainer, workers: &Workers) -> anyhow::Result<Option<Score>> {
-        let Some(test) = &self.data.test else { return Ok(None) };
-        let test = Bound { of: test.as_ref(), binding: &self.binding };
-        Ok(Some(workers.run(|| trainer.evaluate(&test, workers))?))
     }
 
     fn checkpoints(&self, args: &OutputArgs) -> Checkpoints {
@@ -161,8 +147,8 @@ impl Job<'_> {
         });
         let digest = Sha256::digest(self.model.encode());
         let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let examples = self.examples.len();
-        let run = format!("model {digest} on {examples} examples of {}", self.path.display());
+        let examples = self.training.len();
+        let run = format!("model {digest} on {examples} examples of {}", self.data.1.display());
         Checkpoints { path, every: args.checkpoint_every, run }
     }
 }

@@ -5,8 +5,10 @@ use crate::array::Array;
 
 /// The examples of another source, with what a teacher answers to each.
 pub struct Taught<'a> {
-    /// The source. Classes that it knows are kept.
+    /// The source.
     pub of: &'a dyn Examples,
+    /// Whether its classes, where it has any, are kept.
+    pub labelled: bool,
     /// The teacher's logits, a row an example.
     pub logits: Array,
 }
@@ -19,9 +21,8 @@ impl Examples for Taught<'_> {
     fn load(&self, numbers: &[usize]) -> Result<Batch, DataError> {
         let batch = self.of.load(numbers)?;
         let classes = match batch.targets {
-            Targets::Classes(classes) => classes.into_iter().map(Some).collect(),
-            Targets::Soft { classes, .. } => classes,
-            Targets::Values(_) | Targets::Unknown => vec![None; numbers.len()],
+            Targets::Classes(classes) if self.labelled => classes.into_iter().map(Some).collect(),
+            _ => vec![None; numbers.len()],
         };
         let targets = Targets::Soft { logits: self.logits.rows(numbers), classes };
         Ok(Batch { inputs: batch.inputs, targets })
@@ -97,8 +98,10 @@ mod tests {
     fn labelled_and_unlabelled_examples_come_in_the_order_asked_for() {
         let labelled = source(vec![0.0, 1.0], Targets::Classes(vec![5, 6]));
         let unlabelled = source(vec![2.0, 3.0], Targets::Unknown);
-        let one = Taught { of: &labelled, logits: Array::floats([2, 1], vec![10.0, 11.0]) };
-        let two = Taught { of: &unlabelled, logits: Array::floats([2, 1], vec![12.0, 13.0]) };
+        let taught =
+            |of, labelled, logits| Taught { of, labelled, logits: Array::floats([2, 1], logits) };
+        let one = taught(&labelled, true, vec![10.0, 11.0]);
+        let two = taught(&unlabelled, true, vec![12.0, 13.0]);
         let joined = Joined { first: &one, second: &two };
         assert_eq!(joined.len(), 4);
         let batch = joined.load(&[3, 0, 2, 1]).unwrap();
@@ -106,6 +109,9 @@ mod tests {
         let logits = Array::floats([4, 1], vec![13.0, 10.0, 12.0, 11.0]);
         let classes = vec![None, Some(5), None, Some(6)];
         assert_eq!(batch.targets, Targets::Soft { logits, classes });
+        let blind = taught(&labelled, false, vec![10.0, 11.0]).load(&[1]).unwrap();
+        let logits = Array::floats([1, 1], vec![11.0]);
+        assert_eq!(blind.targets, Targets::Soft { logits, classes: vec![None] });
         assert_eq!(joined.load(&[1]).unwrap().inputs[0].1.as_floats().unwrap(), [1.0]);
         assert_eq!(joined.load(&[2]).unwrap().inputs[0].1.as_floats().unwrap(), [2.0]);
     }
