@@ -65,19 +65,13 @@ fn takes_whole(node: &Node, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{self, graph};
     use super::*;
     use modelyard_graph::GraphBuilder;
     use modelyard_tensor::{DataType, Dim};
 
     fn check(builder: GraphBuilder, expected: &[&str]) {
-        let model = builder.model().check().unwrap();
-        let refusals = refusals(&model);
-        let found: Vec<&str> = refusals.iter().map(|refusal| refusal.node.as_str()).collect();
-        assert_eq!(found, expected, "{refusals:?}");
-    }
-
-    fn graph(name: &str, data_type: DataType, rank: usize) -> GraphBuilder {
-        GraphBuilder::new("test").input(name, data_type, &vec![Dim::Free; rank])
+        testing::check(refusals, builder, expected);
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod integers;
 mod load;
 mod session;
 mod sizes;
+#[cfg(test)]
+mod testing;
 mod unsupported;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -9,7 +9,7 @@ use modelyard_serving::{IndexEntry, Phase};
 use super::App;
 use super::load::Loader;
 use super::parent::Parent;
-use super::stop::Stop;
+use super::stop::{Reason, Stop};
 use crate::exit::{Exit, ExitWith};
 use crate::output;
 
@@ -17,10 +17,10 @@ use crate::output;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl App {
-    /// Loads, serves until told to stop, drains.
+    /// Loads, serves until told to stop, drains; says what told it.
     ///
     /// `parent` is watched where the configuration says so.
-    pub(crate) fn run(self, parent: Parent) -> anyhow::Result<()> {
+    pub(crate) fn run(self, parent: Parent) -> anyhow::Result<Reason> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -31,7 +31,7 @@ impl App {
         result
     }
 
-    async fn live(mut self, parent: Parent) -> anyhow::Result<()> {
+    async fn live(mut self, parent: Parent) -> anyhow::Result<Reason> {
         let parent = self.lifecycle.exit_with_parent.then_some(parent);
         // Before anybody can know that there is a server: a signal must never meet the default.
         let mut stop =
@@ -47,7 +47,7 @@ impl App {
             reason = stop.wait() => reason,
         };
         self.drain(reason, &mut stop).await;
-        Ok(())
+        Ok(reason)
     }
 
     fn tell_addresses(&mut self) -> anyhow::Result<()> {
@@ -128,10 +128,10 @@ impl App {
 
     /// Not ready at once; accepting for the delay; then finishing what is under way. A second
     /// SIGTERM or ctrl-C ends it at once.
-    async fn drain(self, reason: &'static str, stop: &mut Stop) {
+    async fn drain(self, reason: Reason, stop: &mut Stop) {
         let App { service, server, lifecycle, address_file, folder, .. } = self;
         service.set_phase(Phase::Draining);
-        tracing::info!(reason, "draining");
+        tracing::info!(%reason, "draining");
         let finish = async {
             tokio::time::sleep(lifecycle.drain_delay).await;
             let grace = lifecycle.drain_timeout;

@@ -5,7 +5,7 @@ mod address_file;
 mod lifecycle;
 mod load;
 pub(crate) mod parent;
-mod stop;
+pub(crate) mod stop;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;

@@ -12,6 +12,24 @@ use super::parent::Parent;
 /// group (`timeout`, `tini -g`, a terminal) often signals its leader as well.
 const ECHO: Duration = Duration::from_secs(1);
 
+/// Why the server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The program's own work is done.
+    Done,
+    /// Something from outside, by name.
+    Outside(&'static str),
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reason::Done => "end of the program's own work",
+            Reason::Outside(what) => what,
+        })
+    }
+}
+
 /// Everything that ends the server.
 pub(super) struct Stop {
     terminate: Signal,
@@ -42,13 +60,13 @@ impl Stop {
     }
 
     /// Waits for the first reason to end and names it.
-    pub(super) async fn wait(&mut self) -> &'static str {
+    pub(super) async fn wait(&mut self) -> Reason {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "ctrl-C",
-            () = hung_up(&mut self.hangup) => "SIGHUP",
-            () = orphaned(self.parent) => "end of the parent process",
-            () = told(&mut self.asked) => "end of the program's own work",
+            _ = self.terminate.recv() => Reason::Outside("SIGTERM"),
+            _ = self.interrupt.recv() => Reason::Outside("ctrl-C"),
+            () = hung_up(&mut self.hangup) => Reason::Outside("SIGHUP"),
+            () = orphaned(self.parent) => Reason::Outside("end of the parent process"),
+            () = told(&mut self.asked) => Reason::Done,
         }
     }
 

@@ -11,13 +11,13 @@ use modelyard_train::{Array, layers};
 
 use super::finetune;
 use super::local_model::{self, LocalModel};
-use super::train::input;
 use crate::cli::{EngineArgs, Globals};
 use crate::data::args::DataArgs;
 use crate::data::binding::{Binding, Rows};
 use crate::data::{DataSet, Task};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
+use crate::training::network::input;
 use crate::training::prepare::{self, Bound, Sets};
 use crate::training::recipe::Recipe;
 use crate::training::session::{Job, OutputArgs};

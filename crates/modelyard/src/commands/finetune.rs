@@ -7,13 +7,13 @@ use modelyard_graph::{Limits, Model, file};
 use modelyard_train::transfer::{self, Head};
 use modelyard_train::{normalize_input, trainer, with_statistics};
 
-use super::train::check_outputs;
 use crate::cli::Globals;
 use crate::data::args::DataArgs;
 use crate::data::{DataSet, Options, Task};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::tensors::image;
+use crate::training::network::check_outputs;
 use crate::training::prepare::{self, Bound, Sets, normalization};
 use crate::training::recipe::{Normalize, Recipe};
 use crate::training::session::{Job, OutputArgs};

@@ -144,5 +144,5 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     for mistake in source::empty_repositories(&sources, &config) {
         tracing::warn!("{mistake}");
     }
-    App::build(&config, sources, progress)?.run(parent)
+    App::build(&config, sources, progress)?.run(parent).map(drop)
 }

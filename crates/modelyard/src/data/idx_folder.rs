@@ -1,4 +1,5 @@
-//! Folders with the files of MNIST: images and labels in IDX, perhaps gzip-compressed.
+//! The files of MNIST, in a folder or in memory: images and labels in IDX, perhaps
+//! gzip-compressed.
 
 use std::path::{Path, PathBuf};
 
@@ -74,7 +75,19 @@ fn part(pair: &Pair) -> anyhow::Result<Found> {
         let file = read_file(path)?;
         Idx::read_any(&file).with_context(|| format!("failed to read '{}'", path.display()))
     };
-    let (images, labels) = (read(&pair.images)?, read(&pair.labels)?);
+    found(read(&pair.images)?, read(&pair.labels)?)
+}
+
+/// The files of one part as bytes: images and labels.
+pub(crate) type Bytes<'a> = (&'a [u8], &'a [u8]);
+
+/// Data from files in memory: a part to train with and one to test with.
+pub(crate) fn in_memory(train: Bytes<'_>, test: Bytes<'_>) -> anyhow::Result<DataSet> {
+    let part = |(images, labels)| found(Idx::read_any(images)?, Idx::read_any(labels)?);
+    data_set(part(train)?, Some(part(test)?), &Options::default(), Vec::new())
+}
+
+fn found(images: Idx, labels: Idx) -> anyhow::Result<Found> {
     let [_] = labels.dims[..] else {
         bail!("expected one label an image, found labels of shape {:?}", labels.dims);
     };

@@ -15,7 +15,7 @@ mod arrange;
 mod arrays;
 mod bad;
 pub(crate) mod binding;
-mod idx_folder;
+pub(crate) mod idx_folder;
 mod json_lines;
 pub(crate) mod normalization;
 mod numpy;

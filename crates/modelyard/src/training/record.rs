@@ -13,55 +13,69 @@ use crate::metrics::curves::{self, Panel};
 
 /// What came of a run.
 #[derive(Serialize)]
+pub(crate) struct Outcome {
+    /// Numbers that were trained.
+    pub(crate) trained_parameters: usize,
+    /// How the run ended.
+    pub(crate) ended: &'static str,
+    /// Epochs done.
+    pub(crate) epochs: usize,
+    /// Of the training itself, the median over the epochs.
+    pub(crate) examples_per_second: f64,
+    /// Of all of it.
+    pub(crate) seconds: f64,
+    /// Most memory that values of a step took at once.
+    pub(crate) peak_bytes: usize,
+    /// The last epoch.
+    pub(crate) training: Option<Score>,
+    /// The weights that were written, on what was set apart.
+    pub(crate) validation: Option<Score>,
+    /// The same on the test part of the data.
+    pub(crate) test: Option<Score>,
+    /// Entries of the data that were left out.
+    pub(crate) skipped: usize,
+}
+
+/// What is told at the end.
+#[derive(Serialize)]
 pub(super) struct Report {
     /// The model that was written.
     pub(super) model: String,
-    /// Numbers that were trained.
-    pub(super) trained_parameters: usize,
-    /// How the run ended.
-    pub(super) ended: &'static str,
-    /// Epochs done.
-    pub(super) epochs: usize,
-    /// Of the training itself, the median over the epochs.
-    pub(super) examples_per_second: f64,
-    /// Of all of it.
-    pub(super) seconds: f64,
-    /// Most memory that values of a step took at once.
-    pub(super) peak_bytes: usize,
-    /// The last epoch.
-    pub(super) training: Option<Score>,
-    /// The weights that were written, on what was set apart.
-    pub(super) validation: Option<Score>,
-    /// The same on the test part of the data.
-    pub(super) test: Option<Score>,
-    /// Entries of the data that were left out.
-    pub(super) skipped: usize,
+    #[serde(flatten)]
+    pub(super) outcome: Outcome,
 }
 
 impl Report {
     /// For people.
     pub(super) fn text(&self) -> String {
+        let outcome = &self.outcome;
         let mut text = format!(
             "wrote '{}': {} trained parameters, {} epochs in {:.1} s ({}), {:.0} examples/s, at \
              most {:.1} MB of values a step",
             self.model,
-            self.trained_parameters,
-            self.epochs,
-            self.seconds,
-            self.ended,
-            self.examples_per_second,
-            self.peak_bytes as f64 / 1e6
+            outcome.trained_parameters,
+            outcome.epochs,
+            outcome.seconds,
+            outcome.ended,
+            outcome.examples_per_second,
+            outcome.peak_bytes as f64 / 1e6
         );
-        let scores =
-            [("training", &self.training), ("validation", &self.validation), ("test", &self.test)];
+        let scores = [
+            ("training", &outcome.training),
+            ("validation", &outcome.validation),
+            ("test", &outcome.test),
+        ];
         for (name, score) in scores {
             if let Some(score) = score {
                 let _ = write!(text, "\n{name:<11}{}", score_text(score));
             }
         }
-        if self.skipped > 0 {
-            let _ =
-                write!(text, "\nleft out {} entries of the data that cannot be used", self.skipped);
+        if outcome.skipped > 0 {
+            let _ = write!(
+                text,
+                "\nleft out {} entries of the data that cannot be used",
+                outcome.skipped
+            );
         }
         text
     }

@@ -7,11 +7,12 @@ use anyhow::{Context, anyhow};
 use modelyard_graph::Model;
 use modelyard_train::Workers;
 use modelyard_train::data::Examples;
-use modelyard_train::trainer::{Ended, Options, Score, TrainError, Trainer};
+use modelyard_train::trainer::{Ended, EpochReport, Event, Options, Score, TrainError, Trainer};
 use sha2::{Digest, Sha256};
 
+use super::interrupt::Interrupt;
 use super::recipe::duration;
-use super::record::{self, Origin, Report};
+use super::record::{self, Origin, Outcome, Report};
 use super::watch::{Checkpoints, Watch};
 use crate::data::DataSet;
 use crate::exit::{Exit, ExitWith};
@@ -70,61 +71,89 @@ pub(crate) struct Job<'a> {
     pub(crate) options: Options,
 }
 
+/// How a run goes along.
+#[derive(Clone, Copy)]
+pub(crate) struct Conditions<'a> {
+    /// Where checkpoints go, if the run can be resumed.
+    pub(crate) checkpoints: Option<&'a Checkpoints>,
+    /// Whether it goes on where the checkpoint stands.
+    pub(crate) resume: bool,
+    /// A file for metrics.
+    pub(crate) metrics: Option<&'a Path>,
+    /// Threads to train with.
+    pub(crate) threads: usize,
+    /// Where a waiting person looks.
+    pub(crate) progress: &'a Progress,
+    /// Whether every epoch is told on stderr.
+    pub(crate) tells: bool,
+    /// What stops it.
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+/// A trained model.
+pub(crate) struct Trained {
+    /// With labels, preprocessing and the training record in its metadata.
+    pub(crate) model: Model,
+    /// What came of the run.
+    pub(crate) outcome: Outcome,
+    /// What came of every epoch.
+    history: Vec<EpochReport>,
+}
+
 impl Job<'_> {
-    /// Trains, and writes what came of it.
-    pub(crate) fn run(mut self, args: &OutputArgs, progress: &Progress) -> anyhow::Result<()> {
+    /// Trains, writes what came of it, and says so.
+    pub(crate) fn run(self, args: &OutputArgs, progress: &Progress) -> anyhow::Result<()> {
+        let (checkpoints, data) = (self.checkpoints(args), self.data.1);
+        let threads = args.threads.map_or_else(modelyard_engine::threads::budget, usize::from);
+        let interrupt = Interrupt::listen().context("failed to listen for signals")?;
+        let Trained { model, outcome, history } = self.train(&Conditions {
+            checkpoints: Some(&checkpoints),
+            resume: args.resume,
+            metrics: args.metrics.as_deref(),
+            threads,
+            progress,
+            tells: !args.json,
+            interrupt: &interrupt,
+        })?;
+        files::write_atomically(&args.output, &model.encode())?;
+        if let Some(path) = &args.curves {
+            let title = format!("{} on {}", args.output.display(), data.display());
+            files::write_atomically(path, record::curves(&title, &history).as_bytes())?;
+        }
+        // The run is over: what was kept to resume it has no use any more.
+        let _ = std::fs::remove_file(&checkpoints.path);
+        let report = Report { model: args.output.display().to_string(), outcome };
+        if args.json { output::json(&report) } else { Ok(output::line(report.text())?) }
+    }
+
+    /// Trains, and measures what came of it. Nothing is written but checkpoints and metrics.
+    pub(crate) fn train(self, conditions: &Conditions<'_>) -> anyhow::Result<Trained> {
         let start = Instant::now();
         let trained: Vec<&str> = self.trained.iter().map(String::as_str).collect();
         let mut trainer =
             Trainer::new(&self.model, &trained, self.options.clone()).exit_with(Exit::Model)?;
-        let threads = args.threads.map_or_else(modelyard_engine::threads::budget, usize::from);
-        let workers = Workers::new(threads).context("failed to start threads")?;
-        let checkpoints = self.checkpoints(args);
-        if args.resume {
-            resume(&mut trainer, &checkpoints)?;
+        let workers = Workers::new(conditions.threads).context("failed to start threads")?;
+        if let (true, Some(checkpoints)) = (conditions.resume, conditions.checkpoints) {
+            resume(&mut trainer, checkpoints)?;
         }
 
-        let (training, validation) = (self.training, self.validation);
-        let steps = training.len().div_ceil(self.options.batch) * self.options.epochs;
-        let shown = (progress, !args.json);
-        let mut watch = Watch::new(&checkpoints, args.metrics.as_deref(), shown, steps as u64)?;
-        let ended = trainer.run(training, validation, &workers, &mut |event, trainer| {
-            watch.observe(event, trainer)
-        });
+        let steps = self.training.len().div_ceil(self.options.batch) * self.options.epochs;
+        let mut watch = Watch::new(conditions, steps as u64)?;
+        let mut observe = |event: Event<'_>, trainer: &Trainer| watch.observe(event, trainer);
+        let ended = trainer.run(self.training, self.validation, &workers, &mut observe);
         let ended = match (ended, watch.failure()) {
             (_, Some(failure)) => return Err(failure),
-            (Ok(Ended::Stopped), None) => return interrupted(&trainer, &checkpoints),
+            (Ok(Ended::Stopped), None) => {
+                return interrupted(&trainer, conditions.checkpoints);
+            }
             (Ok(ended), None) => ended,
             (Err(error), None) => return failed(error),
         };
         let examples_per_second = watch.examples_per_second();
         drop(watch);
 
-        let mut score = |examples: Option<&dyn Examples>| -> anyhow::Result<Option<Score>> {
-            let score = examples
-                .map(|examples| workers.run(|| trainer.evaluate(examples, &workers)))
-                .transpose();
-            Ok(score?)
-        };
-        let (test, validated) = (score(self.test)?, score(validation)?);
-        trainer.store(&mut self.model);
-        let origin = Origin {
-            command: self.command,
-            data: self.data.1,
-            training_examples: training.len(),
-            validation_examples: validation.map_or(0, |part| part.len()),
-        };
-        record::write(&mut self.model, self.data.0, (&origin, &trainer, test))?;
-        files::write_atomically(&args.output, &self.model.encode())?;
-        if let Some(path) = &args.curves {
-            let title = format!("{} on {}", args.output.display(), self.data.1.display());
-            let svg = record::curves(&title, &trainer.progress().history);
-            files::write_atomically(path, svg.as_bytes())?;
-        }
-        // The run is over: what was kept to resume it has no use any more.
-        let _ = std::fs::remove_file(&checkpoints.path);
-        let report = Report {
-            model: args.output.display().to_string(),
+        let (validation, test) = self.scores(&mut trainer, &workers)?;
+        let outcome = Outcome {
             trained_parameters: trainer.trained_parameters(),
             ended: record::ending(ended),
             epochs: trainer.progress().epoch,
@@ -132,11 +161,40 @@ impl Job<'_> {
             seconds: start.elapsed().as_secs_f64(),
             peak_bytes: trainer.peak_bytes(),
             training: trainer.progress().history.last().map(|epoch| epoch.training),
-            validation: validated,
+            validation,
             test,
             skipped: self.data.0.skipped.len(),
         };
-        if args.json { output::json(&report) } else { Ok(output::line(report.text())?) }
+        let history = trainer.progress().history.clone();
+        Ok(Trained { model: self.recorded(&trainer, test)?, outcome, history })
+    }
+
+    /// Measures the weights as they are, on the validation and the test examples.
+    fn scores(
+        &self,
+        trainer: &mut Trainer,
+        workers: &Workers,
+    ) -> anyhow::Result<(Option<Score>, Option<Score>)> {
+        let mut score = |examples: Option<&dyn Examples>| {
+            let score = examples
+                .map(|examples| workers.run(|| trainer.evaluate(examples, workers)))
+                .transpose();
+            anyhow::Ok(score?)
+        };
+        Ok((score(self.validation)?, score(self.test)?))
+    }
+
+    /// The model with the trained weights, and with its record in the metadata.
+    fn recorded(mut self, trainer: &Trainer, test: Option<Score>) -> anyhow::Result<Model> {
+        trainer.store(&mut self.model);
+        let origin = Origin {
+            command: self.command,
+            data: self.data.1,
+            training_examples: self.training.len(),
+            validation_examples: self.validation.map_or(0, |part| part.len()),
+        };
+        record::write(&mut self.model, self.data.0, (&origin, trainer, test))?;
+        Ok(self.model)
     }
 
     fn checkpoints(&self, args: &OutputArgs) -> Checkpoints {
@@ -167,18 +225,23 @@ fn resume(trainer: &mut Trainer, checkpoints: &Checkpoints) -> anyhow::Result<()
     Ok(())
 }
 
-/// Ctrl-C: saves, says how to go on.
-fn interrupted(trainer: &Trainer, checkpoints: &Checkpoints) -> anyhow::Result<()> {
-    checkpoints.save(trainer)?;
-    Err(anyhow!(
-        "stopped after step {}; the same command with --resume goes on from '{}'",
-        trainer.progress().step,
-        checkpoints.path.display()
-    ))
-    .exit_with(Exit::Interrupted)
+/// Ctrl-C: saves where that was asked for, and says how to go on.
+fn interrupted<T>(trainer: &Trainer, checkpoints: Option<&Checkpoints>) -> anyhow::Result<T> {
+    let step = trainer.progress().step;
+    let told = match checkpoints {
+        None => anyhow!("stopped after step {step} of the training"),
+        Some(checkpoints) => {
+            checkpoints.save(trainer)?;
+            anyhow!(
+                "stopped after step {step}; the same command with --resume goes on from '{}'",
+                checkpoints.path.display()
+            )
+        }
+    };
+    Err(told).exit_with(Exit::Interrupted)
 }
 
-fn failed(error: TrainError) -> anyhow::Result<()> {
+fn failed<T>(error: TrainError) -> anyhow::Result<T> {
     let exit = match &error {
         TrainError::Compile(_) => Exit::Model,
         TrainError::Loss(_) => Exit::Usage,

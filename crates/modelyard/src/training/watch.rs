@@ -1,16 +1,16 @@
-//! What happens while a model is trained: progress, metrics, checkpoints, ctrl-C.
+//! What happens while a model is trained: progress, metrics, checkpoints.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use modelyard_train::trainer::{Control, EpochReport, Event, Score, StepReport, Trainer};
 use serde::Serialize;
 
+use super::interrupt::Interrupt;
+use super::session::Conditions;
 use crate::observe::progress::{Bar, Progress};
 use crate::{files, output};
 
@@ -21,7 +21,7 @@ const METRICS_STEPS: u64 = 100;
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// Where checkpoints go, and how often.
-pub(super) struct Checkpoints {
+pub(crate) struct Checkpoints {
     pub(super) path: PathBuf,
     pub(super) every: Duration,
     /// What else decides the result: see [`Trainer::checkpoint`].
@@ -37,13 +37,13 @@ impl Checkpoints {
 
 /// Watches a run. The first error of its own (a full disk) stops the run and is kept.
 pub(super) struct Watch<'a> {
-    checkpoints: &'a Checkpoints,
+    checkpoints: Option<&'a Checkpoints>,
     metrics: Option<File>,
     bar: Bar,
-    progress: Progress,
+    progress: &'a Progress,
     /// Whether a line an epoch is told.
     tells: bool,
-    stop: Arc<AtomicBool>,
+    interrupt: &'a Interrupt,
     saved: Instant,
     drawn: Instant,
     epoch_began: Instant,
@@ -69,28 +69,20 @@ enum Line<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(
-        checkpoints: &'a Checkpoints,
-        metrics: Option<&Path>,
-        (progress, tells): (&Progress, bool),
-        steps: u64,
-    ) -> anyhow::Result<Watch<'a>> {
-        let metrics = match metrics {
-            Some(path) => {
-                Some(File::options().create(true).append(true).open(path).with_context(|| {
-                    format!("failed to open the metrics file '{}'", path.display())
-                })?)
-            }
-            None => None,
+    /// Watches a run of so many steps.
+    pub(super) fn new(conditions: &Conditions<'a>, steps: u64) -> anyhow::Result<Watch<'a>> {
+        let open = |path: &Path| {
+            let file = File::options().create(true).append(true).open(path);
+            file.with_context(|| format!("failed to open the metrics file '{}'", path.display()))
         };
         let now = Instant::now();
         Ok(Watch {
-            checkpoints,
-            metrics,
-            bar: progress.meter(steps),
-            progress: progress.clone(),
-            tells,
-            stop: stop_on_signals()?,
+            checkpoints: conditions.checkpoints,
+            metrics: conditions.metrics.map(open).transpose()?,
+            bar: conditions.progress.meter(steps),
+            progress: conditions.progress,
+            tells: conditions.tells,
+            interrupt: conditions.interrupt,
             saved: now,
             drawn: now,
             epoch_began: now,
@@ -111,7 +103,7 @@ impl<'a> Watch<'a> {
             self.failure = Some(error);
             return Control::Stop;
         }
-        if self.stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Continue }
+        if self.interrupt.came() { Control::Stop } else { Control::Continue }
     }
 
     /// What went wrong with the watching itself.
@@ -179,11 +171,12 @@ impl<'a> Watch<'a> {
     }
 
     fn save_now_and_then(&mut self, trainer: &Trainer) -> anyhow::Result<()> {
-        if self.saved.elapsed() < self.checkpoints.every {
-            return Ok(());
+        if let Some(checkpoints) = self.checkpoints
+            && self.saved.elapsed() >= checkpoints.every
+        {
+            checkpoints.save(trainer)?;
+            self.saved = Instant::now();
         }
-        self.checkpoints.save(trainer)?;
-        self.saved = Instant::now();
         Ok(())
     }
 }
@@ -206,15 +199,4 @@ fn rate_text(rate: f64) -> String {
         1_000.0.. => format!("{:.1}k", rate / 1000.0),
         _ => format!("{rate:.0}"),
     }
-}
-
-/// Set by the first ctrl-C or SIGTERM; the second ends the process at once.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // In this order: the one that ends must come before the one that sets.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
-    Ok(stop)
 }

@@ -143,7 +143,10 @@ impl MessageHead {
         if len > limits.body_bytes {
             return Err(InferError::new(
                 ErrorCode::TooLarge,
-                format!("the message has {len} bytes, but the limit is {}", limits.body_bytes),
+                format!(
+                    "the message has {len} bytes, but limits.body_bytes is {}",
+                    limits.body_bytes
+                ),
             ));
         }
         Ok(MessageHead { compressed: compressed == 1, len })

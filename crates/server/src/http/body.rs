@@ -149,7 +149,7 @@ fn check_length(headers: &HeaderMap, most: usize) -> Result<(), Refusal> {
 }
 
 fn too_large(most: usize) -> Refusal {
-    Refusal::too_large(format!("the body is larger than the {most} bytes allowed"))
+    Refusal::too_large(format!("the body is larger than the {most} bytes of limits.body_bytes"))
 }
 
 struct Reader<'a> {
@@ -245,5 +245,21 @@ impl Drop for Pace<'_> {
         if !self.shared {
             self.watch.has_body();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_too_large_is_told_which_limit_it_meets() {
+        let check = |length: &'static str| {
+            let headers = [(CONTENT_LENGTH, http::HeaderValue::from_static(length))];
+            check_length(&headers.into_iter().collect(), 10).map_err(|refusal| refusal.message)
+        };
+        check("10").unwrap();
+        let message = check("11").unwrap_err();
+        assert_eq!(message, "the body is larger than the 10 bytes of limits.body_bytes");
     }
 }

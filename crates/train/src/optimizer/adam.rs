@@ -28,7 +28,9 @@ pub(super) fn change(
                 let gradient = change.gradient(gradient, *weight);
                 *mean = flushed(beta1 * *mean + (1.0 - beta1) * gradient);
                 *square = flushed(beta2 * *square + (1.0 - beta2) * gradient * gradient);
-                *weight = change.decayed(*weight) - rate * *mean / (square.sqrt() * root + epsilon);
+                *weight = flushed(
+                    change.decayed(*weight) - rate * *mean / (square.sqrt() * root + epsilon),
+                );
             }
         },
     );

@@ -145,7 +145,9 @@ impl Change {
 }
 
 /// Numbers below this are taken as 0. What is remembered of a gradient that stopped coming decays
-/// forever, and processors are some hundred times slower with numbers below 1e-38.
+/// forever, as does a weight that nothing but a penalty pulls at (that of a pixel which is black in
+/// all examples), and processors are some hundred times slower with numbers below 1e-38: in
+/// training, and wherever the model runs later.
 const TINY: f32 = 1e-30;
 
 #[inline(always)]
@@ -265,6 +267,27 @@ mod tests {
         let close =
             found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-6 * b.abs().max(1.0));
         assert!(close, "{rule:?}: expected {expected:?}, found {found:?}");
+    }
+
+    #[test]
+    fn weights_that_only_decay_end_at_zero() {
+        let sgd = |momentum| Rule::Sgd { momentum, nesterov: false };
+        let l2 = Penalties { l2: 0.5, ..Penalties::default() };
+        let decay = Penalties { decay: 1.0, ..Penalties::default() };
+        let rmsprop = Rule::Rmsprop { rho: 0.9, epsilon: 1e-7, momentum: 0.0 };
+        for (rule, penalties) in
+            [(sgd(0.0), l2), (sgd(0.9), l2), (Rule::ADAM, decay), (rmsprop, decay)]
+        {
+            let mut weights = Weights::default();
+            let start = Array::floats([1, 2], vec![1.0, -2.0]);
+            weights.push("w", start, modelyard_graph::ElementType::Float32);
+            let mut optimizer = Optimizer::new(rule, penalties, Clip::None, &[2]);
+            for _ in 0..3000 {
+                let none = Array::floats([1, 2], vec![0.0; 2]);
+                optimizer.step(&mut weights, &[0], &[Some(none)], 0.1).unwrap();
+            }
+            assert_eq!(weights.array(0).as_floats().unwrap(), [0.0, 0.0], "{rule:?}");
+        }
     }
 
     #[test]

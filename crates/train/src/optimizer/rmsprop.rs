@@ -21,7 +21,7 @@ pub(super) fn change(
                     let gradient = change.gradient(gradient, *weight);
                     *square = flushed(rho * *square + (1.0 - rho) * gradient * gradient);
                     let step = gradient / (square.sqrt() + epsilon);
-                    *weight = change.decayed(*weight) - change.rate * step;
+                    *weight = flushed(change.decayed(*weight) - change.rate * step);
                 }
             },
         );
@@ -36,7 +36,7 @@ pub(super) fn change(
                 let gradient = change.gradient(gradient, *weight);
                 *square = flushed(rho * *square + (1.0 - rho) * gradient * gradient);
                 *velocity = flushed(momentum * *velocity + gradient / (square.sqrt() + epsilon));
-                *weight = change.decayed(*weight) - change.rate * *velocity;
+                *weight = flushed(change.decayed(*weight) - change.rate * *velocity);
             }
         },
     );

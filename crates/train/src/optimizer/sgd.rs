@@ -18,7 +18,7 @@ pub(super) fn change(
             || {
                 for (weight, &gradient) in weights.iter_mut().zip(gradients) {
                     let gradient = change.gradient(gradient, *weight);
-                    *weight = change.decayed(*weight) - change.rate * gradient;
+                    *weight = flushed(change.decayed(*weight) - change.rate * gradient);
                 }
             },
         );
@@ -30,7 +30,7 @@ pub(super) fn change(
                 let gradient = change.gradient(gradient, *weight);
                 *velocity = flushed(momentum * *velocity + gradient);
                 let direction = if nesterov { gradient + momentum * *velocity } else { *velocity };
-                *weight = change.decayed(*weight) - change.rate * direction;
+                *weight = flushed(change.decayed(*weight) - change.rate * direction);
             }
         },
     );

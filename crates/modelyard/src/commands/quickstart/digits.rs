@@ -2,15 +2,31 @@
 
 use anyhow::{Context, bail};
 
+use crate::data::{DataSet, idx_folder};
 use crate::tensors::idx::Idx;
 
 /// The model: 784-128-ReLU-10-softmax.
 pub(super) const MODEL: &[u8] = include_bytes!("../../../../../examples/digits/digits.onnx");
+/// What it was made of, by `modelyard train`.
+pub(super) const SPEC: &str = include_str!("../../../../../examples/digits/training.toml");
+/// Where all of this is in the repository.
+pub(super) const FOLDER: &str = "examples/digits";
+
 const IMAGES: &[u8] = include_bytes!("../../../../../examples/digits/test-images-idx3-ubyte.gz");
 const LABELS: &[u8] = include_bytes!("../../../../../examples/digits/test-labels-idx1-ubyte.gz");
+const TRAINING_IMAGES: &[u8] =
+    include_bytes!("../../../../../examples/digits/train-images-idx3-ubyte.gz");
+const TRAINING_LABELS: &[u8] =
+    include_bytes!("../../../../../examples/digits/train-labels-idx1-ubyte.gz");
 
 /// Width and height of a digit.
 const SIDE: usize = 28;
+
+/// The digits to train on, with those of the test split to measure by.
+pub(super) fn training_data() -> anyhow::Result<DataSet> {
+    idx_folder::in_memory((TRAINING_IMAGES, TRAINING_LABELS), (IMAGES, LABELS))
+        .context("failed to read the digits")
+}
 
 /// Digits that the model has not seen in training.
 pub(super) struct Digits {

@@ -9,12 +9,16 @@ use super::MODEL_NAME;
 use super::clients::Protocol;
 use super::digits::Digits;
 use super::tour::{Finding, Plan};
+use crate::training::record::Outcome;
 
 /// What came of the tour.
 #[derive(Serialize)]
 pub(super) struct Report {
     version: &'static str,
     model: &'static str,
+    /// What came of the training, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) training: Option<Outcome>,
     /// Digits that were tried, over each protocol.
     digits: usize,
     /// Share of digits named correctly.
@@ -65,6 +69,7 @@ impl Report {
         Report {
             version: env!("CARGO_PKG_VERSION"),
             model: MODEL_NAME,
+            training: None,
             digits: plan.digits.len(),
             accuracy: accuracy(&answers, &plan.digits),
             agree,
@@ -139,6 +144,17 @@ impl Report {
         });
         lines.push(captions.collect::<String>().trim_end().to_owned());
     }
+}
+
+/// What came of the training, for people.
+pub(super) fn training_text(outcome: &Outcome) -> String {
+    let accuracy = outcome.test.and_then(|test| test.accuracy).unwrap_or_default();
+    format!(
+        "{} epochs took {:.1} s; the model names {:.2} % of 2,000 other digits correctly\n",
+        outcome.epochs,
+        outcome.seconds,
+        accuracy * 100.0
+    )
 }
 
 fn accuracy(answers: &[(usize, f32)], digits: &Digits) -> f64 {

@@ -1,0 +1,111 @@
+//! A new network, from its layers to the trained model.
+
+use std::path::Path;
+
+use anyhow::{anyhow, bail};
+use modelyard_tensor::{DataType, Dim};
+use modelyard_train::layers::{self, Input, LayerSpec};
+use modelyard_train::{normalize_input, trainer};
+
+use super::prepare::{self, Bound, Sets, normalization};
+use super::recipe::{Normalize, Recipe};
+use super::session::Job;
+use crate::data::{DataSet, InputKind, Task};
+use crate::exit::{Exit, ExitWith};
+
+/// What a new network is made of, and from what it learns.
+pub(crate) struct Network<'a> {
+    /// Its layers.
+    pub(crate) layers: &'a [LayerSpec],
+    /// How to train.
+    pub(crate) recipe: &'a Recipe,
+    /// What it learns from, and where that is.
+    pub(crate) data: (&'a DataSet, &'a Path),
+}
+
+impl Network<'_> {
+    /// Makes the network and gives it, with its examples, to `train`.
+    pub(crate) fn train<T>(
+        &self,
+        train: impl FnOnce(Job<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let Network { layers, recipe, data: (data, path) } = *self;
+        let options = recipe.options(&data.task).exit_with(Exit::Usage)?;
+        let sets = Sets::of(data, recipe)?;
+        let input = input(data, layers).exit_with(Exit::Usage)?;
+        let mut model = layers::build(layers, &input, recipe.seed()).exit_with(Exit::Usage)?;
+        check_outputs(&model, &data.task).exit_with(Exit::Usage)?;
+        if normalizes(data, &input, recipe)? {
+            let training = sets.training(data.train.as_ref());
+            let measured = normalization(&training, &data.inputs[0].name, &input.shape)?;
+            model = normalize_input(model, &input.name, &measured)?;
+        }
+        let binding = prepare::bind(data, &model, options.batch).exit_with(Exit::Usage)?;
+        let bound = Bound::new(data.train.as_ref(), &binding);
+        let training = sets.training(&bound);
+        let validation = sets.validation(&bound);
+        let test = data.test.as_ref().map(|test| Bound::new(test.as_ref(), &binding));
+        train(Job {
+            command: "train",
+            trained: trainer::trainable(&model),
+            model,
+            data: (data, path),
+            training: &training,
+            validation: validation.as_ref().map(|part| part as _),
+            test: test.as_ref().map(|test| test as _),
+            options,
+        })
+    }
+}
+
+/// The input of the network: the shape of one example, flat where the first layer is dense.
+pub(crate) fn input(data: &DataSet, layers: &[LayerSpec]) -> anyhow::Result<Input> {
+    let [only] = data.inputs.as_slice() else {
+        let names: Vec<&str> = data.inputs.iter().map(|input| input.name.as_str()).collect();
+        bail!(
+            "layers take one input, the data has {}: {} (--ignore leaves some out)",
+            names.len(),
+            names.join(", ")
+        );
+    };
+    let first = layers.first().map(|layer| layer.name.as_str());
+    let mut shape = only.shape.to_vec();
+    if first == Some("dense") {
+        shape = vec![shape.iter().product()];
+    } else if only.kind == InputKind::Image && shape.len() == 2 {
+        shape.insert(0, 1);
+    }
+    let data_type = if first == Some("embedding") { DataType::Int64 } else { DataType::Fp32 };
+    Ok(Input { name: only.name.clone(), shape, data_type })
+}
+
+/// Whether mean and deviation are to be taken out.
+fn normalizes(data: &DataSet, input: &Input, recipe: &Recipe) -> anyhow::Result<bool> {
+    let is_table = matches!(data.inputs[0].kind, InputKind::Table(_));
+    let is_float = input.data_type == DataType::Fp32;
+    match recipe.normalize {
+        Some(Normalize::Standard) if !is_float => {
+            Err(anyhow!("--normalize standard is for floats, an embedding takes whole numbers"))
+                .exit_with(Exit::Usage)
+        }
+        Some(normalize) => Ok(normalize == Normalize::Standard),
+        None => Ok(is_table && is_float),
+    }
+}
+
+/// Refuses layers that end in another number of outputs than the data has answers.
+pub(crate) fn check_outputs(model: &modelyard_graph::Model, task: &Task) -> anyhow::Result<()> {
+    let signature = model.signature()?;
+    let last = signature.outputs.first().and_then(|output| output.dims.as_ref()?.last().cloned());
+    let (wanted, what) = match task {
+        Task::Classification { labels } => (labels.len(), "classes"),
+        Task::Regression { width } => (*width, "numbers to answer"),
+        Task::Unlabelled => return Ok(()),
+    };
+    match last {
+        Some(Dim::Fixed(found)) if found != wanted && !(found == 1 && wanted == 2) => {
+            bail!("the model ends in {found} numbers, but the data has {wanted} {what}")
+        }
+        _ => Ok(()),
+    }
+}
