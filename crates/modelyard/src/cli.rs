@@ -33,6 +33,12 @@ pub(crate) enum Command {
     Predict(Box<commands::predict::Args>),
     /// Measure how good a model's answers are on data
     Evaluate(Box<commands::evaluate::Args>),
+    /// Train a new model from a description of its layers
+    Train(Box<commands::train::Args>),
+    /// Train a model further, or give it a new head for other classes
+    Finetune(Box<commands::finetune::Args>),
+    /// Train a small model to answer as a large one does
+    Distill(Box<commands::distill::Args>),
     /// Show what a model takes, gives, costs, and which engines run it
     Inspect(commands::inspect::Args),
     /// Check configuration and models without serving them

@@ -22,17 +22,21 @@ pub(crate) enum Exit {
     Engine = 4,
     /// A remote server could not be reached or refused the request.
     Remote = 5,
+    /// Ctrl-C or SIGTERM came before the work was done; what can be resumed was saved. The number
+    /// is what shells report for a process that ctrl-C ended.
+    Interrupted = 130,
 }
 
 impl Exit {
     /// Every code with what it means, for `--help`.
-    pub(crate) const ALL: [(Exit, &'static str); 6] = [
+    pub(crate) const ALL: [(Exit, &'static str); 7] = [
         (Exit::Ok, "success"),
         (Exit::Failure, "failed while running"),
         (Exit::Usage, "wrong command line or configuration"),
         (Exit::Model, "a model is not usable, or validation found mistakes"),
         (Exit::Engine, "an engine that was asked for is not usable"),
         (Exit::Remote, "a remote server could not be reached or refused the request"),
+        (Exit::Interrupted, "stopped by ctrl-C or SIGTERM before the work was done"),
     ];
 }
 

@@ -19,6 +19,7 @@ mod observe;
 mod output;
 mod source;
 mod tensors;
+mod training;
 
 use std::process::ExitCode;
 

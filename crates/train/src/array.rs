@@ -150,6 +150,47 @@ impl Array {
         Array::new(shape.into(), found, self.data)
     }
 
+    /// These rows of the first dimension, each below its size, in this order.
+    pub fn rows(&self, numbers: &[usize]) -> Array {
+        fn gather<T: Copy>(values: &[T], size: usize, numbers: &[usize]) -> Vec<T> {
+            let mut rows = Vec::with_capacity(size * numbers.len());
+            for &number in numbers {
+                rows.extend_from_slice(&values[number * size..][..size]);
+            }
+            rows
+        }
+        let shape = self.shape.with_rows(numbers.len());
+        let size = shape.iter().skip(1).product();
+        match &self.data {
+            Data::Floats(values) => Array::floats(shape, gather(values, size, numbers)),
+            Data::Ints(values) => Array::ints(shape, gather(values, size, numbers)),
+            Data::Bools(values) => Array::bools(shape, gather(values, size, numbers)),
+        }
+    }
+
+    /// The rows of this array and then those of another, which differs by the first dimension
+    /// only.
+    pub fn joined(&self, other: &Array) -> Result<Array, OpError> {
+        fn chain<T: Copy>(one: &[T], two: &[T]) -> Vec<T> {
+            [one, two].concat()
+        }
+        let rows = |array: &Array| array.shape.first().copied().unwrap_or(0);
+        let shape = self.shape.with_rows(rows(self) + rows(other));
+        let alike = self.shape.get(1..) == other.shape.get(1..);
+        match (&self.data, &other.data) {
+            (Data::Floats(a), Data::Floats(b)) if alike => Ok(Array::floats(shape, chain(a, b))),
+            (Data::Ints(a), Data::Ints(b)) if alike => Ok(Array::ints(shape, chain(a, b))),
+            (Data::Bools(a), Data::Bools(b)) if alike => Ok(Array::bools(shape, chain(a, b))),
+            _ => Err(OpError::new(format!(
+                "expected rows alike, found {} of shape {} and {} of shape {}",
+                self.kind(),
+                self.shape,
+                other.kind(),
+                other.shape
+            ))),
+        }
+    }
+
     /// What the elements are, for errors.
     pub fn kind(&self) -> &'static str {
         match self.data {

@@ -111,29 +111,31 @@ pub(crate) struct Scope<'a> {
 const ELEMENTS_MAX: usize = 1 << 30;
 
 /// Operations below which sharing out costs more than it saves: about 80 us of them.
-const SHARED_OPERATIONS_MIN: usize = 1 << 21;
+const SHARED_OPERATIONS_MIN: usize = 1 << 18;
 
 impl Scope<'_> {
     /// Number of elements of an array of this shape, or an error where the shape, which follows
     /// from what a model states, asks for more than the run may hold. To be asked before memory is
     /// taken.
     pub(crate) fn elements(&self, shape: &[usize]) -> Result<usize, OpError> {
-        self.room(shape)
-    }
-
-    /// As [`Scope::elements`].
-    pub(crate) fn room(&self, shape: &[usize]) -> Result<usize, OpError> {
         let most = ELEMENTS_MAX.min(self.memory_limit_bytes / size_of::<f32>());
-        let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-        elements.filter(|&elements| elements <= most).ok_or_else(|| {
-            let shape = Shape::new(shape);
-            OpError::new(format!("an array of shape {shape} outgrows the limit of {most} elements"))
-        })
+        // Without the zeros: products of some of the sizes must not overflow either.
+        let elements =
+            shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size.max(1)));
+        match elements {
+            Some(elements) if elements <= most => Ok(shape.iter().product()),
+            _ => {
+                let shape = Shape::new(shape);
+                Err(OpError::new(format!(
+                    "an array of shape {shape} outgrows the limit of {most} elements"
+                )))
+            }
+        }
     }
 
-    /// Runs `work` on every item, on all threads where the work is worth it: `operations` is about
-    /// how many multiplications or passes over an element it takes. Returns an error of one of the
-    /// items if any fails.
+    /// Runs `work` on every item, on all threads where the work is worth it: `operations` is how
+    /// many elements are passed over; 16 products count as much as a pass over one. Returns an
+    /// error of one of the items if any fails.
     pub(crate) fn share<T: Send>(
         &self,
         operations: usize,

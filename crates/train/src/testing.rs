@@ -178,12 +178,17 @@ impl Case {
 
     /// Gradients of the weighted sum of all outputs, an entry a trained input.
     pub(crate) fn gradients(&self, program: &Program) -> Vec<Option<Array>> {
+        self.gradients_on(program, 2)
+    }
+
+    /// The same on so many threads.
+    pub(crate) fn gradients_on(&self, program: &Program, threads: usize) -> Vec<Option<Array>> {
         let outputs = self.output_names();
         let targets: Vec<&str> = outputs.iter().map(String::as_str).collect();
         let names = self.trained_names();
         let trained: Vec<&str> = names.iter().map(String::as_str).collect();
         let plan = program.plan(&targets, &trained).unwrap_or_else(|error| panic!("{error}"));
-        let (mut buffers, workers) = (Buffers::default(), Workers::new(2).unwrap());
+        let (mut buffers, workers) = (Buffers::default(), Workers::new(threads).unwrap());
         let mut run = run(&mut buffers, &workers, self.mode);
         let mut pass = program
             .forward(&plan, program.weights(), Vec::new(), &mut run)
@@ -302,7 +307,7 @@ fn is_left_out(array: &Array) -> bool {
 
 /// Weights of the outputs in the sum that is differentiated: all different, none zero.
 fn output_weight(index: usize) -> f32 {
-    0.3 + ((index * 7 + 3) % 11) as f32 * 0.17 - if index % 3 == 0 { 1.1 } else { 0.0 }
+    0.3 + ((index * 7 + 3) % 11) as f32 * 0.17 - if index.is_multiple_of(3) { 1.1 } else { 0.0 }
 }
 
 /// A run without bound.

@@ -264,12 +264,7 @@ mod tests {
     use crate::layers::{Input, build, parse};
 
     fn model(layers: &str, shape: &[usize]) -> Model {
-        let input = Input {
-            name: "x".into(),
-            shape: shape.to_vec(),
-            data_type: DataType::Fp32,
-            normalization: None,
-        };
+        let input = Input { name: "x".into(), shape: shape.to_vec(), data_type: DataType::Fp32 };
         build(&parse(layers).unwrap(), &input, 1).unwrap()
     }
 

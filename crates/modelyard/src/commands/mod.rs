@@ -1,13 +1,16 @@
 //! One command, one file: its options, its work, its tests. Several commands share [`local_model`].
 
 pub(crate) mod completions;
+pub(crate) mod distill;
 pub(crate) mod engine;
 pub(crate) mod evaluate;
+pub(crate) mod finetune;
 pub(crate) mod inspect;
 pub(crate) mod local_model;
 pub(crate) mod predict;
 pub(crate) mod quickstart;
 pub(crate) mod serve;
+pub(crate) mod train;
 pub(crate) mod validate;
 
 use crate::cli::{Cli, Command};
@@ -19,6 +22,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&args, globals),
         Command::Predict(args) => predict::run(&args, globals),
         Command::Evaluate(args) => evaluate::run(&args, globals),
+        Command::Train(args) => train::run(&args, globals),
+        Command::Finetune(args) => finetune::run(&args, globals),
+        Command::Distill(args) => distill::run(&args, globals),
         Command::Inspect(args) => inspect::run(&args, globals),
         Command::Validate(args) => validate::run(&args, globals),
         Command::Bench(args) => crate::bench::run(&args, globals),

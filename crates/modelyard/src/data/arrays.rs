@@ -157,7 +157,7 @@ impl Examples for Arrays {
         let inputs = self.inputs.iter();
         Ok(Batch {
             inputs: inputs.map(|(name, column)| (name.clone(), column.gather(numbers))).collect(),
-            targets: targets::pick(&self.targets, numbers),
+            targets: self.targets.pick(numbers),
         })
     }
 }
@@ -211,7 +211,7 @@ fn arrays(inputs: Vec<(String, Column)>, targets: Targets) -> anyhow::Result<Arr
             bail!("expected {len} examples in '{name}', found {}", column.rows);
         }
     }
-    if let Some(found) = targets::len(&targets)
+    if let Some(found) = targets.count()
         && found != len
     {
         bail!("there are {len} examples and {found} targets");

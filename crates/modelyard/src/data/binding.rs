@@ -1,7 +1,9 @@
 //! Which input of a data set goes into which input of a model, and in what shape.
 
 use anyhow::{Context, bail};
+use modelyard_graph::{Constant, ElementType};
 use modelyard_tensor::{DataType, Dim, Shape, Tensor, TensorSpec};
+use modelyard_train::Array;
 use modelyard_train::data::Batch;
 
 use super::arrange::{Arrange, arrange};
@@ -61,6 +63,12 @@ impl Binding {
     /// How many examples the model takes at once.
     pub(crate) fn rows(&self) -> Rows {
         self.rows
+    }
+
+    /// The model's inputs for a batch, by name, as training takes them. Shares the numbers where
+    /// they keep their order.
+    pub(crate) fn arrays(&self, batch: &Batch) -> anyhow::Result<Vec<(String, Array)>> {
+        self.inputs.iter().map(|bound| bound.array(batch, self.rows)).collect()
     }
 
     /// The model's inputs for a batch. Where the model takes a fixed number of examples, the last
@@ -129,6 +137,27 @@ fn bound(
 }
 
 impl Bound {
+    fn array(&self, batch: &Batch, rows: Rows) -> anyhow::Result<(String, Array)> {
+        let name = self.spec.name.clone();
+        let plain = self.column.is_none()
+            && !self.bytes
+            && rows != Rows::Single
+            && self.spec.data_type == DataType::Fp32;
+        if let (true, Arrange::Reshape(shape)) = (plain, &self.arrange) {
+            let (_, array) = batch.inputs.get(self.data).context("the batch lacks an input")?;
+            let count = array.shape().first().copied().unwrap_or(0);
+            let shape: Shape = [count].into_iter().chain(shape.iter().copied()).collect();
+            return Ok((name, array.clone().reshaped(shape)));
+        }
+        let tensor = self.tensor(batch, rows)?;
+        let element_type = ElementType::from(tensor.data_type());
+        let constant = Constant::raw("", element_type, tensor.shape(), tensor.data().clone());
+        let array = Array::from_constant(&constant).with_context(|| {
+            format!("input '{name}' takes {element_type}, which training does not know")
+        })?;
+        Ok((name, array))
+    }
+
     fn tensor(&self, batch: &Batch, rows: Rows) -> anyhow::Result<Tensor> {
         let (_, array) = batch.inputs.get(self.data).context("the batch lacks an input")?;
         let count = array.shape().first().copied().unwrap_or(0);
@@ -177,7 +206,6 @@ impl Bound {
 
 #[cfg(test)]
 mod tests {
-    use modelyard_train::Array;
     use modelyard_train::data::Targets;
 
     use super::*;

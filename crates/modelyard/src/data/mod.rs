@@ -17,12 +17,10 @@ mod bad;
 pub(crate) mod binding;
 mod idx_folder;
 mod json_lines;
-#[allow(dead_code, reason = "training measures it; evaluation only meets it inside of models")]
 pub(crate) mod normalization;
 mod numpy;
 mod parallel;
 mod pictures;
-#[allow(dead_code, reason = "training splits; evaluation takes the parts that a source has")]
 pub(crate) mod split;
 mod table;
 mod targets;
@@ -49,7 +47,6 @@ pub(crate) struct DataSet {
     /// What is to be answered.
     pub(crate) task: Task,
     /// The class of each example of `train`, where there are classes: known without loading.
-    #[allow(dead_code, reason = "training splits by it")]
     pub(crate) classes: Option<Vec<usize>>,
     /// What was left out: place and reason.
     pub(crate) skipped: Vec<(String, String)>,

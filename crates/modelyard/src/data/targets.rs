@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use anyhow::bail;
-use modelyard_tensor::Shape;
 use modelyard_train::Array;
 use modelyard_train::data::Targets;
 
@@ -134,32 +133,6 @@ fn by_name(a: &str, b: &str) -> Ordering {
         (Ok(_), Err(_)) => Ordering::Less,
         (Err(_), Ok(_)) => Ordering::Greater,
         (Err(_), Err(_)) => a.cmp(b),
-    }
-}
-
-/// The targets of these examples.
-pub(super) fn pick(targets: &Targets, numbers: &[usize]) -> Targets {
-    match targets {
-        Targets::Classes(classes) => {
-            Targets::Classes(numbers.iter().map(|&number| classes[number]).collect())
-        }
-        Targets::Values(values) => {
-            let width = values.shape().last().copied().unwrap_or(1);
-            let all = values.as_floats().unwrap_or_default();
-            let rows = numbers.iter().flat_map(|&number| &all[number * width..][..width]);
-            let rows: Vec<f32> = rows.copied().collect();
-            Targets::Values(Array::floats(Shape::from([numbers.len(), width]), rows))
-        }
-        Targets::Unknown => Targets::Unknown,
-    }
-}
-
-/// Number of examples with targets; `None` where there are no targets.
-pub(super) fn len(targets: &Targets) -> Option<usize> {
-    match targets {
-        Targets::Classes(classes) => Some(classes.len()),
-        Targets::Values(values) => values.shape().first().copied(),
-        Targets::Unknown => None,
     }
 }
 

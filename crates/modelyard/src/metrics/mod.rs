@@ -9,7 +9,6 @@
 
 pub(crate) mod classification;
 pub(crate) mod confusion;
-#[allow(dead_code, reason = "training draws them")]
 pub(crate) mod curves;
 pub(crate) mod regression;
 pub(crate) mod text;

@@ -69,11 +69,21 @@ impl Progress {
         if self.bars.is_hidden() { write() } else { self.bars.suspend(write) }
     }
 
+    /// A bar over `length` steps with a text that changes and the time that is left.
+    pub(crate) fn meter(&self, length: u64) -> Bar {
+        let template = "{msg} [{bar:24}] {percent}% {eta} left";
+        self.styled(template, "", length)
+    }
+
     /// A bar over `length` steps that appears after a second. Dropping it removes it.
     pub(crate) fn bar(&self, what: &'static str, length: u64) -> Bar {
+        self.styled("{msg} [{bar:30}] {pos}/{len} {elapsed}", what, length)
+    }
+
+    fn styled(&self, template: &str, what: &'static str, length: u64) -> Bar {
         let bar = ProgressBar::hidden();
         bar.set_length(length);
-        let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {elapsed}");
+        let style = ProgressStyle::with_template(template);
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(what);
         Bar { progress: self.clone(), bar, shown: false }
@@ -91,6 +101,13 @@ impl Bar {
     /// One step more.
     pub(crate) fn step(&mut self) {
         self.bar.inc(1);
+        self.look();
+    }
+
+    /// Stands at this step, with this text.
+    pub(crate) fn set(&mut self, step: u64, text: String) {
+        self.bar.set_position(step);
+        self.bar.set_message(text);
         self.look();
     }
 

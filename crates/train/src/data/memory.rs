@@ -1,9 +1,7 @@
 //! Examples in memory.
 
-use modelyard_tensor::Shape;
-
 use super::{Batch, DataError, Examples, Targets};
-use crate::array::{Array, Data};
+use crate::array::Array;
 
 /// Examples that are all in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,12 +16,7 @@ impl InMemory {
     pub fn new(inputs: Vec<(String, Array)>, targets: Targets) -> Result<InMemory, DataError> {
         let rows = |array: &Array| array.shape().first().copied().unwrap_or(0);
         let len = inputs.first().map_or(0, |(_, array)| rows(array));
-        let targets_len = match &targets {
-            Targets::Classes(classes) => classes.len(),
-            Targets::Values(values) => rows(values),
-            Targets::Soft { logits, .. } => rows(logits),
-            Targets::Unknown => len,
-        };
+        let targets_len = targets.count().unwrap_or(len);
         let lens = inputs.iter().map(|(name, array)| (name.as_str(), rows(array)));
         for (name, found) in lens.chain([("the targets", targets_len)]) {
             if found != len {
@@ -52,40 +45,8 @@ impl Examples for InMemory {
     }
 
     fn load(&self, numbers: &[usize]) -> Result<Batch, DataError> {
-        let inputs = self.inputs.iter().map(|(name, array)| (name.clone(), rows(array, numbers)));
-        Ok(Batch {
-            inputs: inputs.collect(),
-            targets: match &self.targets {
-                Targets::Classes(classes) => {
-                    Targets::Classes(numbers.iter().map(|&number| classes[number]).collect())
-                }
-                Targets::Values(values) => Targets::Values(rows(values, numbers)),
-                Targets::Soft { logits, classes } => Targets::Soft {
-                    logits: rows(logits, numbers),
-                    classes: classes
-                        .as_ref()
-                        .map(|classes| numbers.iter().map(|&number| classes[number]).collect()),
-                },
-                Targets::Unknown => Targets::Unknown,
-            },
-        })
-    }
-}
-
-/// These rows of an array.
-fn rows(array: &Array, numbers: &[usize]) -> Array {
-    fn gather<T: Copy>(values: &[T], size: usize, numbers: &[usize]) -> Vec<T> {
-        let mut rows = Vec::with_capacity(size * numbers.len());
-        numbers.iter().for_each(|&number| rows.extend_from_slice(&values[number * size..][..size]));
-        rows
-    }
-    let mut shape = Shape::new(array.shape());
-    let size = shape.iter().skip(1).product();
-    shape = shape.with_rows(numbers.len());
-    match array.data() {
-        Data::Floats(values) => Array::floats(shape, gather(values, size, numbers)),
-        Data::Ints(values) => Array::ints(shape, gather(values, size, numbers)),
-        Data::Bools(values) => Array::bools(shape, gather(values, size, numbers)),
+        let inputs = self.inputs.iter().map(|(name, array)| (name.clone(), array.rows(numbers)));
+        Ok(Batch { inputs: inputs.collect(), targets: self.targets.pick(numbers) })
     }
 }
 

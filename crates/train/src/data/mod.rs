@@ -4,13 +4,16 @@
 //! |---|---|
 //! | `mod` | [`Examples`], the seam to where examples are; [`Batch`] |
 //! | `memory` | [`InMemory`]: examples that are in memory |
+//! | `taught` | [`Taught`], [`Joined`]: examples with a teacher's answers, and two sources as one |
 //! | `batches` | [`Batches`]: shuffled, cut, and loaded ahead on another thread |
 
 mod batches;
 mod memory;
+mod taught;
 
 pub use batches::{Batches, Order};
 pub use memory::{InMemory, Part};
+pub use taught::{Joined, Taught};
 
 use crate::array::Array;
 
@@ -49,11 +52,39 @@ pub enum Targets {
     Soft {
         /// The teacher's logits.
         logits: Array,
-        /// The number of a class, one an example.
-        classes: Option<Vec<usize>>,
+        /// The number of the class of each example, where it is known.
+        classes: Vec<Option<usize>>,
     },
     /// Nothing is known: examples for a teacher to answer.
     Unknown,
+}
+
+impl Targets {
+    /// The targets of these examples, in this order.
+    pub fn pick(&self, numbers: &[usize]) -> Targets {
+        fn pick<T: Copy>(classes: &[T], numbers: &[usize]) -> Vec<T> {
+            numbers.iter().map(|&number| classes[number]).collect()
+        }
+        match self {
+            Targets::Classes(classes) => Targets::Classes(pick(classes, numbers)),
+            Targets::Values(values) => Targets::Values(values.rows(numbers)),
+            Targets::Soft { logits, classes } => {
+                Targets::Soft { logits: logits.rows(numbers), classes: pick(classes, numbers) }
+            }
+            Targets::Unknown => Targets::Unknown,
+        }
+    }
+
+    /// Number of examples with targets; `None` where nothing is known.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Targets::Classes(classes) => Some(classes.len()),
+            Targets::Values(values) | Targets::Soft { logits: values, .. } => {
+                Some(values.shape().first().copied().unwrap_or(0))
+            }
+            Targets::Unknown => None,
+        }
+    }
 }
 
 impl Batch {

@@ -15,20 +15,6 @@ pub struct Input {
     pub shape: Vec<usize>,
     /// `FP32`, or `INT64` for the numbers of an embedding.
     pub data_type: DataType,
-    /// For each feature or channel, what is subtracted from the input and what it is divided by,
-    /// as part of the model: shapes that broadcast against an example.
-    pub normalization: Option<Normalization>,
-}
-
-/// Mean and deviation of the input, as the model takes them out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Normalization {
-    /// The shape of both: broadcasts against one example.
-    pub shape: Vec<usize>,
-    /// Subtracted.
-    pub mean: Vec<f32>,
-    /// Divides.
-    pub deviation: Vec<f32>,
 }
 
 /// Parameters of one model at most: more would not fit the memory of the machines this is for.
@@ -36,7 +22,7 @@ const PARAMETERS_MAX: usize = 1 << 30;
 
 /// Makes a model of these layers, with first weights that follow from the seed.
 pub fn build(layers: &[LayerSpec], input: &Input, seed: u64) -> Result<Model, LayerError> {
-    let mut network = Network::new(input, seed)?;
+    let mut network = Network::new(input, seed);
     layers.iter().try_for_each(|layer| network.add(layer))?;
     network.finish()
 }
@@ -60,11 +46,11 @@ pub(super) struct Network {
 }
 
 impl Network {
-    fn new(input: &Input, seed: u64) -> Result<Network, LayerError> {
+    fn new(input: &Input, seed: u64) -> Network {
         let dims: Vec<Dim> = std::iter::once(Dim::Symbol("batch".into()))
             .chain(input.shape.iter().map(|&size| Dim::Fixed(size)))
             .collect();
-        let mut network = Network {
+        Network {
             builder: GraphBuilder::new("network").input(&input.name, input.data_type, &dims),
             random: Rng::with_seed(seed),
             value: input.name.clone(),
@@ -74,20 +60,7 @@ impl Network {
             parameters: 0,
             prefix: String::new(),
             last: String::new(),
-        };
-        if let Some(normalization) = &input.normalization {
-            network.normalize(normalization)?;
         }
-        Ok(network)
-    }
-
-    fn normalize(&mut self, normalization: &Normalization) -> Result<(), LayerError> {
-        let shape = &normalization.shape;
-        self.weight("normalization.mean", shape, normalization.mean.clone())?;
-        self.weight("normalization.deviation", shape, normalization.deviation.clone())?;
-        self.node("Sub", &["normalization.mean"], "normalization.centred", |node| node);
-        self.node("Div", &["normalization.deviation"], "normalization.scaled", |node| node);
-        Ok(())
     }
 
     /// Adds one layer.

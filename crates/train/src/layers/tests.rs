@@ -11,12 +11,7 @@ use crate::testing::run;
 use crate::workers::Workers;
 
 fn input(shape: &[usize]) -> Input {
-    Input {
-        name: "x".into(),
-        shape: shape.to_vec(),
-        data_type: DataType::Fp32,
-        normalization: None,
-    }
+    Input { name: "x".into(), shape: shape.to_vec(), data_type: DataType::Fp32 }
 }
 
 fn model(layers: &str, input: &Input) -> Result<Model, String> {

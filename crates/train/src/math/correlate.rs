@@ -157,12 +157,12 @@ fn block<I: Isa, const M: usize, const N: usize>(
 /// Pairs of matrices whose rows are multiplied with each other; see [`dots`].
 #[derive(Clone, Copy)]
 pub(crate) struct Pairs<'a> {
-    /// The left matrices: rows of `len` elements, a multiple of [`SLACK`], that follow one
-    /// another; elements that do not count are 0.
+    /// The left matrices: rows of `padded(len)` elements that follow one another; elements that do
+    /// not count are 0, and so are those past `len`.
     pub(crate) left: &'a [f32],
     /// Rows of a left matrix.
     pub(crate) rows: usize,
-    /// The right matrices; their elements are finite where the left are 0.
+    /// The right matrices; all of their elements are finite where the left are 0.
     pub(crate) right: Rows<'a>,
     /// Elements from one right matrix to the next.
     pub(crate) right_step: usize,
@@ -206,10 +206,9 @@ impl Dots<'_> {
                 let starts = std::array::from_fn(start);
                 let rows = std::array::from_fn(|m| (row + m).min(pairs.rows - 1));
                 let sums = dots_block::<I, M, R>(isa, &pairs, rows, starts);
-                for m in 0..M.min(pairs.rows - row) {
-                    for r in 0..R.min(depth - first) {
-                        self.sums[(row + m) * depth + first + r] += ops.sum(sums[m][r]);
-                    }
+                for (row, sums) in (row..pairs.rows).zip(sums) {
+                    let kept = &mut self.sums[row * depth..][..depth][first..];
+                    kept.iter_mut().zip(sums).for_each(|(sum, lanes)| *sum += ops.sum(lanes));
                 }
             }
         }
@@ -227,13 +226,13 @@ fn dots_block<I: Isa, const M: usize, const R: usize>(
     let ops = isa.f32();
     let (len, lanes) = (pairs.right.len, ops.len());
     let mut sums = [[ops.zero(); R]; M];
+    let stride = padded(len);
     for pair in 0..pairs.count {
-        let left = &pairs.left[pair * pairs.rows * len..][..pairs.rows * len];
-        let lefts: [&[f32]; M] = std::array::from_fn(|m| &left[rows[m] * len..][..len]);
+        let left = &pairs.left[pair * pairs.rows * stride..][..pairs.rows * stride];
+        let lefts: [&[f32]; M] = std::array::from_fn(|m| &left[rows[m] * stride..][..stride]);
         let right = &pairs.right.data[pair * pairs.right_step..];
-        let rights: [&[f32]; R] = std::array::from_fn(|r| &right[starts[r]..][..len]);
-        let mut at = 0;
-        while at + lanes <= len {
+        let rights: [&[f32]; R] = std::array::from_fn(|r| &right[starts[r]..][..stride]);
+        for at in (0..len).step_by(lanes) {
             let left: [I::F32; M] = std::array::from_fn(
                 #[inline(always)]
                 |m| ops.load(&lefts[m][at..at + lanes]),
@@ -244,7 +243,6 @@ fn dots_block<I: Isa, const M: usize, const R: usize>(
                     sums[m][r] = ops.mul_add(left[m], value, sums[m][r]);
                 }
             }
-            at += lanes;
         }
     }
     sums
@@ -282,10 +280,9 @@ mod tests {
             }
             let mut left = numbers(seed ^ 1, height * padded(len) * count);
             left.chunks_mut(padded(len)).for_each(|row| row[len..].fill(0.0));
-            let rows_of_right = Rows { len: padded(len), ..rows };
             let mut sums = vec![1.0; height * depth];
             let pairs = Pairs {
-                left: &left, rows: height, right: rows_of_right, right_step: step, count,
+                left: &left, rows: height, right: rows, right_step: step, count,
             };
             dots(&mut sums, pairs);
             for row in 0..height {

@@ -86,11 +86,10 @@ pub(crate) fn apply(
     for (axis, line) in lines.iter().enumerate() {
         let Some(line) = line else { continue };
         let axis = first + axis;
-        let inner: usize = dims[axis + 1..].iter().product();
-        let from = inner * dims[axis];
         dims[axis] = line.output();
-        let len = scope.room(&dims)?;
-        let to = inner * dims[axis];
+        let len = scope.elements(&dims)?;
+        let inner: usize = dims[axis + 1..].iter().product();
+        let (from, to) = (inner * line.input, inner * line.output());
         let mut out = scope.buffers.take(len);
         let source = result.as_deref().unwrap_or(input);
         let blocks = len.checked_div(to).unwrap_or(0).div_ceil(PIECES);

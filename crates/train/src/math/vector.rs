@@ -7,10 +7,7 @@ use rten_simd::SimdUnaryOp;
 /// does the rest.
 #[inline(always)]
 pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || work(),
-    )
+    Arch::new().dispatch(work)
 }
 
 /// `sum += addend`, element by element. Both are of one length.
@@ -83,16 +80,29 @@ pub(crate) fn map2(out: &mut [f32], one: &[f32], two: &[f32], function: impl Fn(
     );
 }
 
-/// The sum. In eight strands, so that it can use vectors; the order of additions is fixed.
+/// The sum. In strands, so that it can use vectors, and several that do not wait for each other;
+/// the order of additions is fixed.
 pub(crate) fn sum(values: &[f32]) -> f32 {
-    vectorized(|| {
-        let (chunks, rest) = values.as_chunks::<8>();
-        let mut strands = [0f32; 8];
-        for chunk in chunks {
-            strands.iter_mut().zip(chunk).for_each(|(strand, value)| *strand += value);
-        }
-        strands.iter().sum::<f32>() + rest.iter().sum::<f32>()
-    })
+    vectorized(
+        #[inline(always)]
+        || {
+            let (blocks, rest) = values.as_chunks::<32>();
+            let mut wide = [0f32; 32];
+            for block in blocks {
+                for (strand, value) in wide.iter_mut().zip(block) {
+                    *strand += value;
+                }
+            }
+            let (chunks, rest) = rest.as_chunks::<8>();
+            let mut strands = [0f32; 8];
+            for chunk in wide.as_chunks::<8>().0.iter().chain(chunks) {
+                for (strand, value) in strands.iter_mut().zip(chunk) {
+                    *strand += value;
+                }
+            }
+            strands.iter().sum::<f32>() + rest.iter().sum::<f32>()
+        },
+    )
 }
 
 /// The sum of products, in the manner of [`sum`].
@@ -117,8 +127,10 @@ mod tests {
 
     #[test]
     fn sums_take_every_element() {
-        let values: Vec<f32> = (0..19).map(|value| value as f32).collect();
-        assert_eq!(sum(&values), 171.0);
-        assert_eq!(dot(&values, &vec![2.0; 19]), 342.0);
+        let values: Vec<f32> = (0..83).map(|value| value as f32).collect();
+        assert_eq!(sum(&values), 3403.0);
+        let values = &values[..19];
+        assert_eq!(sum(values), 171.0);
+        assert_eq!(dot(values, &[2.0; 19]), 342.0);
     }
 }

@@ -31,7 +31,7 @@ impl AveragePool {
     }
 
     fn line(&self, scope: &Scope<'_>, axis: &Axis) -> Result<Line, OpError> {
-        scope.room(&[axis.output])?;
+        scope.elements(&[axis.output])?;
         let terms = axis.output.saturating_mul(axis.kernel.min(axis.input.max(1)));
         if terms > TERMS_MAX {
             return Err(OpError::new(format!(
@@ -66,7 +66,7 @@ impl Operator for AveragePool {
     fn forward(&self, scope: &mut Scope<'_>, inputs: Inputs<'_>) -> Result<Outcome, OpError> {
         let input = inputs.at(0)?;
         let (window, shape) = self.sliding.pool(input.shape())?;
-        scope.room(&shape)?;
+        scope.elements(&shape)?;
         let lines = self.lines(scope, &window)?;
         let dims = dims(input.shape(), window.0.map(|axis| axis.input));
         let out = resample::apply(scope, input.as_floats()?, &dims, &lines)?;

@@ -21,7 +21,7 @@ impl Conv {
         let spatial = Sliding::spatial(input)?;
         let kernel = super::convolution::kernel(&self.sliding, weights, spatial.len())?;
         let groups = self.groups;
-        if weights[1].checked_mul(groups) != Some(input[1]) || weights[0] % groups != 0 {
+        if weights[1].checked_mul(groups) != Some(input[1]) || !weights[0].is_multiple_of(groups) {
             return Err(OpError::new(format!(
                 "weights of shape {} in {groups} groups do not fit an input of {} channels",
                 Shape::new(weights),
@@ -38,7 +38,7 @@ impl Conv {
             inputs: weights[1],
             outputs: weights[0] / groups,
         };
-        Ok((convolution, shape))
+        Ok((convolution.simplified(), shape))
     }
 }
 
@@ -67,10 +67,14 @@ impl Operator for Conv {
             gradients[0] = Some(Array::floats(at.shape(0)?.clone(), by_input));
         }
         if at.wants(1) {
-            let by_weights = convolution.by_weights(scope, at.inputs.floats(0)?, values)?;
+            let input = at.inputs.floats(0)?;
+            let (by_weights, by_bias) =
+                convolution.by_weights(scope, input, values, at.wants(2))?;
             gradients[1] = Some(Array::floats(at.shape(1)?.clone(), by_weights));
-        }
-        if at.wants(2) {
+            if let Some(by_bias) = by_bias {
+                gradients[2] = Some(Array::floats(at.shape(2)?.clone(), by_bias));
+            }
+        } else if at.wants(2) {
             let (channels, plane) = (at.shape(1)?[0], convolution.window.output_len());
             let by_bias = by_bias(scope, values, channels, plane)?;
             gradients[2] = Some(Array::floats(at.shape(2)?.clone(), by_bias));
@@ -158,6 +162,44 @@ mod tests {
                 assert_close(&found, &weights, &scaled(&dw));
             }
         }
+    }
+
+    #[test]
+    fn results_are_the_same_bits_for_any_number_of_threads() {
+        for kernel in [1, 3, 40] {
+            let (input, weights) = ([13, 8, 40, 40], [6, 8, kernel, kernel]);
+            let case = Case::new("Conv")
+                .trained(&input, filled(1, &input))
+                .trained(&weights, filled(2, &weights))
+                .trained(&[6], numbers(3, 6));
+            let program = case.program();
+            let bits = |threads: usize| -> Vec<u32> {
+                let arrays = case.gradients_on(&program, threads).into_iter().flatten();
+                let floats = arrays.flat_map(|array| array.into_floats().unwrap());
+                floats.map(f32::to_bits).collect()
+            };
+            let one = bits(1);
+            assert!([2, 3].into_iter().all(|threads| bits(threads) == one));
+        }
+    }
+
+    #[test]
+    fn a_kernel_of_the_size_of_the_input_is_a_matrix_product() {
+        let case = Case::new("Conv")
+            .with("group", 2)
+            .with("strides", [3, 1])
+            .trained(&[3, 4, 2, 3], numbers(1, 72))
+            .trained(&[4, 2, 2, 3], numbers(2, 48))
+            .trained(&[4], numbers(3, 4));
+        let (x, w, b) = (numbers(1, 72), numbers(2, 48), numbers(3, 4));
+        let element = |sample: usize, channel: usize| {
+            let input = &x[sample * 24 + channel / 2 * 12..][..12];
+            let products = input.iter().zip(&w[channel * 12..][..12]).map(|(x, w)| x * w);
+            products.sum::<f32>() + b[channel]
+        };
+        let expected: Vec<f32> = (0..12).map(|at| element(at / 4, at % 4)).collect();
+        assert_close(&case.run()[0], &[3, 4, 1, 1], &expected);
+        case.check();
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl ConvTranspose {
         let spatial = Sliding::spatial(input)?;
         let kernel = super::convolution::kernel(&self.sliding, weights, spatial.len())?;
         let groups = self.groups;
-        if weights[0] != input[1] || weights[0] % groups != 0 {
+        if weights[0] != input[1] || !weights[0].is_multiple_of(groups) {
             return Err(OpError::new(format!(
                 "weights of shape {} in {groups} groups do not fit an input of {} channels",
                 Shape::new(weights),
@@ -123,11 +123,13 @@ impl Operator for ConvTranspose {
             gradients[0] = Some(Array::floats(at.shape(0)?.clone(), by_input));
         }
         if at.wants(1) {
-            let by_weights = convolution.by_weights(scope, values, at.inputs.floats(0)?)?;
+            let input = at.inputs.floats(0)?;
+            let (by_weights, _) = convolution.by_weights(scope, values, input, false)?;
             gradients[1] = Some(Array::floats(at.shape(1)?.clone(), by_weights));
         }
         if at.wants(2) {
-            let by_bias = by_bias(scope, values, shape[1], convolution.window.input_len())?;
+            let plane = shape[2..].iter().product();
+            let by_bias = by_bias(scope, values, shape[1], plane)?;
             gradients[2] = Some(Array::floats(at.shape(2)?.clone(), by_bias));
         }
         scope.buffers.recycle(gradient);

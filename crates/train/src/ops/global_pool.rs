@@ -13,10 +13,10 @@ fn sizes(input: &Shape) -> Result<(Shape, usize), OpError> {
     let [samples, channels, axes @ ..] = &input[..] else {
         return Err(OpError::new(format!("expected samples and channels, found shape {input}")));
     };
-    let len: usize = axes.iter().product();
-    if len == 0 {
-        return Err(OpError::new(format!("a plane of shape {input} has no elements")));
-    }
+    let len = axes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    let len = len.filter(|&len| len > 0).ok_or_else(|| {
+        OpError::new(format!("a plane of shape {input} has no elements or too many"))
+    })?;
     Ok(([*samples, *channels].into_iter().chain(axes.iter().map(|_| 1)).collect(), len))
 }
 
@@ -121,7 +121,10 @@ mod tests {
     fn planes_without_elements_are_refused() {
         for name in ["GlobalAveragePool", "GlobalMaxPool"] {
             let text = Case::new(name).trained(&[1, 2, 0], vec![]).try_run().unwrap_err();
-            assert!(text.contains("a plane of shape [1,2,0] has no elements"), "{text}");
+            assert!(
+                text.contains("a plane of shape [1,2,0] has no elements or too many"),
+                "{text}"
+            );
             let text = Case::new(name).trained(&[3], vec![0.0; 3]).try_run().unwrap_err();
             assert!(text.contains("expected samples and channels, found shape [3]"), "{text}");
         }

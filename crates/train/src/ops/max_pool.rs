@@ -26,20 +26,20 @@ impl Operator for MaxPool {
     fn forward(&self, scope: &mut Scope<'_>, inputs: Inputs<'_>) -> Result<Outcome, OpError> {
         let input = inputs.at(0)?;
         let (window, shape) = self.sliding.pool(input.shape())?;
-        scope.room(&window.0.map(|axis| axis.kernel))?;
+        scope.elements(&window.0.map(|axis| axis.kernel))?;
         if window.taps() > TAPS_MAX {
             return Err(OpError::new(format!(
                 "a window has {} taps, more than {TAPS_MAX}",
                 window.taps()
             )));
         }
-        let len = scope.room(&shape)?;
+        let len = scope.elements(&shape)?;
         let (mut out, mut taps) = (scope.buffers.take(len), scope.buffers.take(len));
         let (input_len, output_len) = (window.input_len(), window.output_len());
         let values = input.as_floats()?;
         let piece = (output_len * planes_of_piece(&shape)).max(1);
         let items = out.chunks_mut(piece).zip(taps.chunks_mut(piece)).enumerate().collect();
-        scope.share(4 * values.len().max(len), items, |(number, (out, taps))| {
+        scope.share(2 * values.len().max(len), items, |(number, (out, taps))| {
             let planes = out.chunks_exact_mut(output_len).zip(taps.chunks_exact_mut(output_len));
             let mut scratch = Vec::new();
             for (plane, (out, taps)) in planes.enumerate() {
@@ -414,5 +414,16 @@ mod tests {
         let large = large.with("kernel_shape", [1, 1, 1]).with("pads", [1 << 24; 6]);
         let text = large.try_run().unwrap_err();
         assert!(text.contains("outgrows the limit"), "{text}");
+    }
+
+    #[test]
+    fn sizes_that_overflow_beside_an_empty_batch_are_refused() {
+        let dims = [0, 1, 1 << 40, 1 << 40];
+        for name in ["MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "Conv"] {
+            let case = Case::new(name).with("kernel_shape", [1, 1]).trained(&dims, Vec::new());
+            let case = if name == "Conv" { case.trained(&[1, 1, 1, 1], vec![1.0]) } else { case };
+            let text = case.try_run().unwrap_err();
+            assert!(text.contains("[0,1,1099511627776,1099511627776]"), "{text}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! `unary` and `binary` are the frames of operators that work element by element; an operator
 //! that fits one is a function and its slope. Adding an operator: a file here, a line in
 //! [`OPERATORS`], a check against finite differences in the file, and a case in
-//! `tests/fixtures/operators.py`, which asks PyTorch.
+//! `tests/fixtures/cases`, which asks PyTorch.
 
 mod add;
 mod arg_extremum;

@@ -174,10 +174,13 @@ impl Sliding {
         })
     }
 
-    /// The spatial axes of an array of shape (samples, channels, axes...): one to three.
+    /// The spatial axes of an array of shape (samples, channels, axes...): one to three, such that
+    /// products of some of the sizes do not overflow.
     pub(super) fn spatial(shape: &[usize]) -> Result<&[usize], OpError> {
+        let mut sizes = shape.iter().map(|&size| size.max(1));
+        let fits = sizes.try_fold(1usize, |product, size| product.checked_mul(size)).is_some();
         match shape {
-            [_, _, axes @ ..] if (1..=3).contains(&axes.len()) => Ok(axes),
+            [_, _, axes @ ..] if fits && (1..=3).contains(&axes.len()) => Ok(axes),
             _ => Err(OpError::new(format!(
                 "expected samples, channels and one to three axes more, found shape {}",
                 Shape::new(shape)

@@ -16,7 +16,6 @@ impl Trainer {
         workers: &Workers,
     ) -> Result<Score, TrainError> {
         let mut sums = Sums::default();
-        let mut has_classes = false;
         let size = self.options.batch.max(BATCH_MIN);
         std::thread::scope(|scope| {
             for batch in Batches::start(scope, examples, Order::Sequential, (size, 0)) {
@@ -36,11 +35,10 @@ impl Trainer {
                 let prediction = pass.value(self.objective.target());
                 let graded = self.objective.grade(prediction, &batch.targets)?;
                 let correct = self.objective.correct(prediction, &batch.targets);
-                has_classes |= correct.is_some();
                 sums.add(graded.loss, correct, batch.len());
                 pass.recycle(&mut self.buffers);
             }
-            Ok(sums.score(has_classes))
+            Ok(sums.score())
         })
     }
 }

@@ -18,7 +18,7 @@ mod options;
 mod tests;
 
 pub use checkpoint::CheckpointError;
-pub use objective::{LossKind, Objective};
+pub use objective::{Correct, LossKind, Objective, logits_of};
 pub use options::{EarlyStop, Options};
 
 use modelyard_graph::Model;
@@ -103,6 +103,8 @@ pub struct Progress {
 struct Sums {
     loss: f64,
     correct: usize,
+    /// Examples whose class is known.
+    graded: usize,
     examples: usize,
 }
 
@@ -222,6 +224,11 @@ impl Trainer {
         self.peak_bytes
     }
 
+    /// Numbers that are trained.
+    pub fn trained_parameters(&self) -> usize {
+        self.trained.iter().map(|&number| self.weights.array(number).len()).sum()
+    }
+
     /// Writes the weights into the model that the trainer was made of.
     pub fn store(&self, model: &mut Model) {
         self.weights.store(model);
@@ -338,7 +345,7 @@ impl Trainer {
             step: progress.step,
             examples,
             loss: graded.loss,
-            score: progress.sums.score(correct.is_some()),
+            score: progress.sums.score(),
         })
     }
 
@@ -358,7 +365,7 @@ impl Trainer {
             None => None,
         };
         let sums = std::mem::take(&mut self.progress.sums);
-        let mut training = sums.score(self.objective.has_classes(&self.options));
+        let mut training = sums.score();
         training.loss += self.optimizer.penalty(&self.weights, &self.trained);
         let last = self.progress.step.saturating_sub(1);
         let epoch_steps = self.epoch_steps(examples);
@@ -393,17 +400,18 @@ fn named(batch: &Batch) -> Vec<(&str, Array)> {
 }
 
 impl Sums {
-    fn add(&mut self, loss: f64, correct: Option<usize>, examples: usize) {
+    fn add(&mut self, loss: f64, correct: Option<Correct>, examples: usize) {
         self.loss += loss * examples as f64;
-        self.correct += correct.unwrap_or(0);
+        self.correct += correct.map_or(0, |correct| correct.right);
+        self.graded += correct.map_or(0, |correct| correct.of);
         self.examples += examples;
     }
 
-    fn score(&self, has_classes: bool) -> Score {
-        let examples = self.examples.max(1) as f64;
+    fn score(&self) -> Score {
+        let graded = (self.graded > 0).then_some(self.graded as f64);
         Score {
-            loss: self.loss / examples,
-            accuracy: has_classes.then_some(self.correct as f64 / examples),
+            loss: self.loss / self.examples.max(1) as f64,
+            accuracy: graded.map(|graded| self.correct as f64 / graded),
         }
     }
 }
@@ -412,7 +420,7 @@ impl Sums {
 /// ratios of dropout, and the mean and deviation that normalize the input.
 pub fn trainable(model: &Model) -> Vec<String> {
     let is_state = |name: &str| {
-        name.starts_with("normalization.")
+        crate::normalization::is_part(name)
             || model.graph.nodes.iter().any(|node| {
                 let position = node.inputs.iter().position(|input| input == name);
                 match node.op_type.as_str() {

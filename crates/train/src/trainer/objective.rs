@@ -80,7 +80,7 @@ impl Objective {
         match (self.loss, targets) {
             (LossKind::Distillation(temperature, alpha), Targets::Soft { logits, classes }) => {
                 let settings = Distillation { temperature, alpha };
-                distillation(prediction, logits, classes.as_deref(), settings)
+                distillation(prediction, logits, classes, settings)
             }
             // Validation by labels alone.
             (LossKind::Distillation(..) | LossKind::CrossEntropy, _) => {
@@ -95,10 +95,10 @@ impl Objective {
     }
 
     /// How many examples of a batch are answered right; `None` where there are no classes.
-    pub fn correct(&self, prediction: &Array, targets: &Targets) -> Option<usize> {
-        let classes = match targets {
-            Targets::Classes(classes) => classes,
-            Targets::Soft { classes, .. } => classes.as_ref()?,
+    pub fn correct(&self, prediction: &Array, targets: &Targets) -> Option<Correct> {
+        let classes: Vec<Option<usize>> = match targets {
+            Targets::Classes(classes) => classes.iter().copied().map(Some).collect(),
+            Targets::Soft { classes, .. } => classes.clone(),
             _ => return None,
         };
         let values = prediction.as_floats().ok()?;
@@ -109,14 +109,21 @@ impl Objective {
             [one] => usize::from(*one > middle),
             _ => largest(row),
         };
-        let rows = values.chunks_exact(columns).zip(classes);
-        Some(rows.filter(|(row, class)| answer(row) == **class).count())
+        let rows = values.chunks_exact(columns).zip(&classes);
+        Some(Correct {
+            right: rows.filter(|(row, class)| Some(answer(row)) == **class).count(),
+            of: classes.iter().flatten().count(),
+        })
     }
+}
 
-    /// Whether an accuracy can be told.
-    pub(super) fn has_classes(&self, _options: &super::Options) -> bool {
-        self.loss != LossKind::MeanSquaredError && self.loss != LossKind::KlDivergence
-    }
+/// Right answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Correct {
+    /// How many are right.
+    pub right: usize,
+    /// Of how many whose class is known.
+    pub of: usize,
 }
 
 /// The number of the largest element; the first of equals.
@@ -161,12 +168,7 @@ mod tests {
     use modelyard_tensor::DataType;
 
     fn model(layers: &str) -> Model {
-        let input = Input {
-            name: "x".into(),
-            shape: vec![4],
-            data_type: DataType::Fp32,
-            normalization: None,
-        };
+        let input = Input { name: "x".into(), shape: vec![4], data_type: DataType::Fp32 };
         build(&parse(layers).unwrap(), &input, 1).unwrap()
     }
 
@@ -187,9 +189,15 @@ mod tests {
     fn right_answers_are_counted() {
         let objective = Objective::of(&model("dense(3)"), LossKind::CrossEntropy).unwrap();
         let prediction = Array::floats([2, 3], vec![0.1, 0.9, 0.2, 0.7, 0.1, 0.1]);
-        assert_eq!(objective.correct(&prediction, &Targets::Classes(vec![1, 2])), Some(1));
+        let correct = |prediction, targets| {
+            objective.correct(prediction, &targets).map(|correct| (correct.right, correct.of))
+        };
+        assert_eq!(correct(&prediction, Targets::Classes(vec![1, 2])), Some((1, 2)));
+        let logits = prediction.clone();
+        let soft = Targets::Soft { logits, classes: vec![Some(1), None] };
+        assert_eq!(correct(&prediction, soft), Some((1, 1)));
         let one = Array::floats([2, 1], vec![0.1, -0.9]);
-        assert_eq!(objective.correct(&one, &Targets::Classes(vec![1, 0])), Some(2));
-        assert_eq!(objective.correct(&one, &Targets::Unknown), None);
+        assert_eq!(correct(&one, Targets::Classes(vec![1, 0])), Some((2, 2)));
+        assert_eq!(correct(&one, Targets::Unknown), None);
     }
 }

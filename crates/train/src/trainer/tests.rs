@@ -17,8 +17,7 @@ fn examples(count: usize, seed: u64) -> InMemory {
 }
 
 fn model(layers: &str) -> Model {
-    let input =
-        Input { name: "x".into(), shape: vec![2], data_type: DataType::Fp32, normalization: None };
+    let input = Input { name: "x".into(), shape: vec![2], data_type: DataType::Fp32 };
     build(&parse(layers).unwrap(), &input, 3).unwrap()
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Attend {
     scale: f32,
     /// Whether a query meets only the keys up to its own place.
     causal: bool,
+    /// Scores are bent to stay within this of zero, before masks are added.
+    softcap: Option<f32>,
 }
 
 /// The arrays that hold queries, keys and values.
@@ -72,7 +74,12 @@ impl Attend {
             )));
         }
         let scale = scale.unwrap_or_else(|| 1.0 / (query.width as f32).sqrt());
-        Ok(Attend { query, key, value, scale, causal })
+        Ok(Attend { query, key, value, scale, causal, softcap: None })
+    }
+
+    /// The same with scores that are bent: `cap tanh(score / cap)`.
+    pub(super) fn capped(self, softcap: Option<f32>) -> Attend {
+        Attend { softcap, ..self }
     }
 
     /// The shape of scores.
@@ -138,6 +145,9 @@ impl Attend {
         let key = self.key.matrix(given.key, sample, key_head);
         let product = Product { alpha: self.scale, ..PLAIN };
         matmul::multiply(scores, query, key.transposed(), product)?;
+        if let Some(cap) = self.softcap {
+            scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
+        }
         for (query, row) in scores.chunks_exact_mut(self.key.rows).enumerate() {
             let met = if self.causal { (query + 1).min(row.len()) } else { row.len() };
             let (row, hidden) = row.split_at_mut(met);
@@ -212,7 +222,21 @@ impl Attend {
                 let sum = vector::dot(kept, by);
                 vector::vectorized(|| kept.iter_mut().zip(by).for_each(|(p, by)| *p *= by - sum));
             }
-            let by_scores = Matrix::new(kept, self.query.rows, self.key.rows);
+            let by_products = match self.softcap {
+                Some(cap) => {
+                    // No longer needed for what it was.
+                    let bent = &mut by_probabilities;
+                    let product = Product { alpha: self.scale / cap, ..PLAIN };
+                    matmul::multiply(bent, query, key.transposed(), product)?;
+                    bent.iter_mut().zip(&*kept).for_each(|(bent, by)| {
+                        let tanh = bent.tanh();
+                        *bent = by * (1.0 - tanh * tanh);
+                    });
+                    &*bent
+                }
+                None => &*kept,
+            };
+            let by_scores = Matrix::new(by_products, self.query.rows, self.key.rows);
             let size = self.query.rows * self.query.width;
             let by_query = &mut back.query[member * size..][..size];
             matmul::multiply(by_query, by_scores, key, Product { alpha: self.scale, ..PLAIN })?;

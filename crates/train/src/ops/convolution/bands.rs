@@ -172,11 +172,7 @@ impl Bands {
                 let at_row = row.origin(band.row) + at as isize;
                 let Some(line) = self.line(plane, at_depth, at_row) else { break };
                 let out = &mut slab[at * band.pitch + from..][..columns.len()];
-                // Not a copy to the compiler, which would call a function for each short row.
-                let line = &line[first as usize..][..out.len()];
-                for at in 0..out.len() {
-                    out[at] = line[at] + 0.0;
-                }
+                put(out, &line[first as usize..], 0.0);
             }
         }
     }
@@ -259,11 +255,7 @@ impl Bands {
     #[inline(always)]
     pub(super) fn store(&self, band: &Band, values: &[f32], plane: &mut [f32], bias: f32) {
         for (row, values) in values.chunks(band.pitch).take(band.rows).enumerate() {
-            let out = &mut plane[self.start(band, row)..][..band.width];
-            let values = &values[..out.len()];
-            for at in 0..out.len() {
-                out[at] = values[at] + bias;
-            }
+            put(&mut plane[self.start(band, row)..][..band.width], values, bias);
         }
     }
 
@@ -274,12 +266,11 @@ impl Bands {
         let (body, rest) = data.split_at_mut(band.len());
         for (row, out) in body.chunks_mut(band.pitch).enumerate() {
             let line = &plane[self.start(band, row)..][..band.width];
-            // As in `copy`.
             let (out, gap) = out.split_at_mut(band.width);
-            for at in 0..out.len() {
-                out[at] = line[at] + 0.0;
+            put(out, line, 0.0);
+            for gap in gap {
+                *gap = 0.0;
             }
-            gap.iter_mut().for_each(|gap| *gap = 0.0);
         }
         rest.fill(0.0);
     }
@@ -320,6 +311,37 @@ fn inside(first: isize, len: usize, size: usize) -> std::ops::Range<usize> {
     let from = (-first).clamp(0, len as isize);
     let to = (size as isize - first).clamp(from, len as isize);
     from as usize..to as usize
+}
+
+/// `out[i] = line[i] + addend`, for rows that are so short that calling a function to copy them
+/// takes longer than copying: whole vectors, the last of which may overlap the one before.
+#[inline(always)]
+fn put(out: &mut [f32], line: &[f32], addend: f32) {
+    const LANES: usize = 8;
+    let line = &line[..out.len()];
+    let (chunks, rest) = out.as_chunks_mut::<LANES>();
+    let is_whole = rest.is_empty();
+    for (out, line) in chunks.iter_mut().zip(line.as_chunks::<LANES>().0) {
+        *out = plus(line, addend);
+    }
+    match (out.last_chunk_mut::<LANES>(), line.last_chunk::<LANES>()) {
+        (Some(out), Some(line)) if !is_whole => *out = plus(line, addend),
+        (Some(_), Some(_)) => {}
+        _ => {
+            for (out, &value) in out.iter_mut().zip(line) {
+                *out = value + addend;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn plus<const LANES: usize>(line: &[f32; LANES], addend: f32) -> [f32; LANES] {
+    let mut sums = *line;
+    for sum in &mut sums {
+        *sum += addend;
+    }
+    sums
 }
 
 /// Every `N`th element.

@@ -2,7 +2,7 @@
 //! tap by tap, is added to where the tap reads.
 
 use super::bands::Bands;
-use super::{Convolution, PIECES, chunks, fill, pieces};
+use super::{Convolution, chunks, fill, pieces, pieces_most};
 use crate::error::OpError;
 use crate::math::correlate::{PANEL_ROWS_MAX, Panels, Rows, SLACK, correlate, padded};
 use crate::operator::Scope;
@@ -26,9 +26,9 @@ impl Convolution {
         let step = padded(bands.band_len());
         let starts = (0..outputs).map(|row| row * step).collect();
         let folding = Folding { convolution: self, bands, panels, starts };
-        let pieces: Vec<_> = pieces(self.batch, PIECES).collect();
         let mut out = scope.buffers.take(self.batch * self.input_len());
         let scratch_len = (outputs + PANEL_ROWS_MAX) * step + SLACK;
+        let pieces: Vec<_> = pieces(self.batch, pieces_most(scratch_len)).collect();
         let mut scratch: Vec<_> = pieces.iter().map(|_| scope.buffers.take(scratch_len)).collect();
         let items =
             chunks(&mut out, &pieces, self.input_len()).into_iter().zip(&mut scratch).collect();

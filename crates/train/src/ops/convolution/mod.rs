@@ -30,6 +30,8 @@ use crate::site::Site;
 
 /// Samples are shared out in this many pieces at most.
 const PIECES: usize = 8;
+/// Elements of scratch memory of all pieces, about.
+const SCRATCH_LEN: usize = 1 << 26;
 
 /// The sizes of a convolution. Input and output are planes of (sample, channel); weights are
 /// (output channel, input channel of its group, taps...).
@@ -45,15 +47,49 @@ pub(super) struct Convolution {
 }
 
 impl Convolution {
+    /// The same map as a matrix product, where the kernel has the size of the input: channels and
+    /// taps are one axis then.
+    pub(super) fn simplified(self) -> Convolution {
+        let whole = |axis: &Axis| {
+            axis.output == 1 && axis.begin == 0 && axis.dilation == 1 && axis.kernel == axis.input
+        };
+        if !self.window.all(whole) {
+            return self;
+        }
+        let inputs = self.depth();
+        Convolution { window: Window([Axis::NONE; 3]), inputs, ..self }
+    }
+
     /// Refuses what is too large before memory is taken for it.
     pub(super) fn check(&self, scope: &Scope<'_>) -> Result<(), OpError> {
         let sizes = |size: fn(&Axis) -> usize| self.window.0.map(|axis| size(&axis).max(1));
         let [depth, row, column] = sizes(|axis| axis.kernel);
-        scope.room(&[self.groups, self.outputs.max(1), self.inputs.max(1), depth, row, column])?;
+        scope.elements(&[
+            self.groups,
+            self.outputs.max(1),
+            self.inputs.max(1),
+            depth,
+            row,
+            column,
+        ])?;
         let [depth, row, column] = sizes(|axis| axis.output);
-        scope.room(&[self.batch.max(1), self.groups, self.outputs.max(1), depth, row, column])?;
+        scope.elements(&[
+            self.batch.max(1),
+            self.groups,
+            self.outputs.max(1),
+            depth,
+            row,
+            column,
+        ])?;
         let [depth, row, column] = sizes(|axis| axis.input);
-        scope.room(&[self.batch.max(1), self.groups, self.inputs.max(1), depth, row, column])?;
+        scope.elements(&[
+            self.batch.max(1),
+            self.groups,
+            self.inputs.max(1),
+            depth,
+            row,
+            column,
+        ])?;
         Ok(())
     }
 
@@ -165,6 +201,11 @@ pub(super) fn by_bias(
     partial.chunks_exact(channels).for_each(|partial| vector::add(&mut sums, partial));
     scope.buffers.give(partial);
     Ok(sums)
+}
+
+/// Pieces at most where each needs `len` elements of scratch memory.
+fn pieces_most(len: usize) -> usize {
+    (SCRATCH_LEN / len.max(1)).clamp(1, PIECES)
 }
 
 /// `samples` cut into pieces of consecutive samples.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{Convolution, PIECES, chunks, fill, pieces};
 use crate::error::OpError;
 use crate::math::matmul::{ADDED, Matrix, multiply};
+use crate::math::vector;
 use crate::operator::Scope;
 
 impl Convolution {
@@ -39,8 +40,27 @@ impl Convolution {
         Ok(out)
     }
 
-    /// Adds the gradient by the weights over these samples to `sums`.
+    /// Adds the gradient by the weights to `by_weights`.
     pub(super) fn pointwise_by_weights(
+        &self,
+        scope: &mut Scope<'_>,
+        (input, output): (&[f32], &[f32]),
+        by_weights: &mut [f32],
+    ) -> Result<(), OpError> {
+        let len = by_weights.len();
+        let pieces = self.pieces_of_weights(len);
+        let mut sums = scope.buffers.zeros(pieces.len() * len);
+        let items = pieces.into_iter().zip(sums.chunks_exact_mut(len)).collect();
+        scope.share(self.operations(), items, |(samples, sums)| {
+            self.add_by_weights(samples, (input, output), sums)
+        })?;
+        sums.chunks_exact(len).for_each(|partial| vector::add(by_weights, partial));
+        scope.buffers.give(sums);
+        Ok(())
+    }
+
+    /// The same over some samples.
+    fn add_by_weights(
         &self,
         samples: Range<usize>,
         (input, output): (&[f32], &[f32]),

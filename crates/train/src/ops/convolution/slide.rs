@@ -1,7 +1,7 @@
 //! The output of a convolution: panels of weights slide over bands of the input.
 
 use super::bands::Bands;
-use super::{Convolution, PIECES, chunks, pieces};
+use super::{Convolution, chunks, pieces, pieces_most};
 use crate::error::OpError;
 use crate::math::correlate::{PANEL_ROWS_MAX, Panels, Rows, correlate, padded};
 use crate::math::vector;
@@ -29,10 +29,10 @@ impl Convolution {
             panels,
             bias,
         };
-        let pieces: Vec<_> = pieces(self.batch, PIECES).collect();
         let mut out = scope.buffers.take(self.batch * self.output_len());
         let scratch_len =
             sliding.bands.data_len() + PANEL_ROWS_MAX * padded(sliding.bands.band_len());
+        let pieces: Vec<_> = pieces(self.batch, pieces_most(scratch_len)).collect();
         let mut scratch: Vec<_> = pieces.iter().map(|_| scope.buffers.take(scratch_len)).collect();
         let items =
             chunks(&mut out, &pieces, self.output_len()).into_iter().zip(&mut scratch).collect();

@@ -18,9 +18,6 @@ impl Equation {
     /// Parses an equation. Without `->`, the result has the labels that stand once, in order of
     /// the alphabet (capitals first).
     pub(super) fn parse(text: &str) -> Result<Equation, OpError> {
-        if text.contains("...") {
-            return Err(OpError::new(format!("'{text}': an ellipsis is not covered")));
-        }
         let (inputs, result) = match text.split_once("->") {
             Some((inputs, result)) => (inputs, Some(labels(result)?)),
             None => (text, None),

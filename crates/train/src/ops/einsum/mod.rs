@@ -3,13 +3,18 @@
 //! | module | does |
 //! |---|---|
 //! | `equation` | parses an equation |
+//! | `ellipsis` | gives letters to the axes that `...` stands for |
 //! | `contract` | evaluates it by permuting, summing and one stack of matrix products |
 //!
 //! The gradient by an operand is an equation too: the one in which it changes places with the
-//! result. Ellipses, labels that stand twice in one operand and more operands are not covered.
+//! result. Labels that stand twice in one operand and more operands are not covered, nor is
+//! broadcasting under an ellipsis.
 
 mod contract;
+mod ellipsis;
 mod equation;
+
+use std::borrow::Cow;
 
 use modelyard_tensor::Shape;
 
@@ -21,14 +26,32 @@ use contract::{Labelled, contract};
 use equation::{Equation, Sizes};
 
 #[derive(Debug)]
-struct Einsum(Equation);
+enum Einsum {
+    /// The same equation for all ranks.
+    Plain(Equation),
+    /// Has an ellipsis: the text, whose equation the ranks decide.
+    Ellipsis(String),
+}
+
+impl Einsum {
+    fn equation(&self, shapes: &[&Shape]) -> Result<Cow<'_, Equation>, OpError> {
+        match self {
+            Einsum::Plain(equation) => Ok(Cow::Borrowed(equation)),
+            Einsum::Ellipsis(text) => {
+                let ranks: Vec<usize> = shapes.iter().map(|shape| shape.len()).collect();
+                let text = ellipsis::spelled_out(text, &ranks)?;
+                Equation::parse(&text).map(Cow::Owned)
+            }
+        }
+    }
+}
 
 impl Operator for Einsum {
     fn forward(&self, scope: &mut Scope<'_>, inputs: Inputs<'_>) -> Result<Outcome, OpError> {
-        let Einsum(equation) = self;
-        let operands = equation.operands.iter().enumerate();
-        let shapes = operands.map(|(at, _)| Ok(inputs.at(at)?.shape()));
-        let sizes = Sizes::new(equation, &shapes.collect::<Result<Vec<_>, OpError>>()?)?;
+        let shapes = (0..inputs.len()).map(|number| Ok(inputs.at(number)?.shape()));
+        let shapes = shapes.collect::<Result<Vec<_>, OpError>>()?;
+        let equation = self.equation(&shapes)?;
+        let sizes = Sizes::new(&equation, &shapes)?;
         let one = Labelled { data: inputs.floats(0)?, labels: &equation.operands[0] };
         let two = match equation.operands.get(1) {
             Some(labels) => Some(Labelled { data: inputs.floats(1)?, labels }),
@@ -49,10 +72,10 @@ impl Operator for Einsum {
     }
 
     fn backward(&self, scope: &mut Scope<'_>, mut at: Backward<'_>) -> Result<Gradients, OpError> {
-        let Einsum(equation) = self;
         let gradient = at.gradient()?;
         let shapes: Vec<&Shape> = at.input_shapes.iter().collect();
-        let sizes = Sizes::new(equation, &shapes)?;
+        let equation = self.equation(&shapes)?;
+        let sizes = Sizes::new(&equation, &shapes)?;
         let by_result = Labelled { data: gradient.as_floats()?, labels: &equation.result };
         let mut gradients = vec![None; equation.operands.len()];
         for (number, of) in gradients.iter_mut().enumerate() {
@@ -73,7 +96,8 @@ impl Operator for Einsum {
 }
 
 pub(super) fn build(site: &Site<'_>) -> Result<Box<dyn Operator>, OpError> {
-    let equation = Equation::parse(&site.text("equation", ""))?;
+    let text = site.text("equation", "");
+    let equation = Equation::parse(&text.replace("...", ""))?;
     if equation.operands.len() != site.node.inputs.len() {
         return Err(OpError::new(format!(
             "the equation has {} operands, the node {} inputs",
@@ -81,7 +105,8 @@ pub(super) fn build(site: &Site<'_>) -> Result<Box<dyn Operator>, OpError> {
             site.node.inputs.len()
         )));
     }
-    Ok(Box::new(Einsum(equation)))
+    let has_ellipsis = text.contains("...");
+    Ok(Box::new(if has_ellipsis { Einsum::Ellipsis(text) } else { Einsum::Plain(equation) }))
 }
 
 #[cfg(test)]
@@ -199,7 +224,7 @@ mod tests {
         let with = |equation: &str| {
             Case::new("Einsum").with("equation", equation).trained(&[2, 2], numbers(1, 4))
         };
-        refused(with("...i->...i"), "an ellipsis is not covered");
+        refused(with("...ijk->...i"), "operand '...ijk' has 2 axes");
         refused(with("ii->i"), "label 'i' stands twice in 'ii'");
         refused(with("ij->k"), "label 'k' of the result is in no operand");
         refused(with("i1->i"), "'1' is no label");

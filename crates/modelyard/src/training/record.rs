@@ -1,0 +1,170 @@
+//! What is written into the model's metadata, and told at the end.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use modelyard_graph::Model;
+use modelyard_train::trainer::{Ended, EpochReport, Options, Score, Trainer};
+use serde::Serialize;
+
+use super::watch::score_text;
+use crate::data::{DataSet, InputKind, Task};
+use crate::metrics::curves::{self, Panel};
+
+/// What came of a run.
+#[derive(Serialize)]
+pub(super) struct Report {
+    /// The model that was written.
+    pub(super) model: String,
+    /// Numbers that were trained.
+    pub(super) trained_parameters: usize,
+    /// How the run ended.
+    pub(super) ended: &'static str,
+    /// Epochs done.
+    pub(super) epochs: usize,
+    /// Of the training itself, the median over the epochs.
+    pub(super) examples_per_second: f64,
+    /// Of all of it.
+    pub(super) seconds: f64,
+    /// Most memory that values of a step took at once.
+    pub(super) peak_bytes: usize,
+    /// The last epoch.
+    pub(super) training: Option<Score>,
+    /// The weights that were written, on what was set apart.
+    pub(super) validation: Option<Score>,
+    /// The same on the test part of the data.
+    pub(super) test: Option<Score>,
+    /// Entries of the data that were left out.
+    pub(super) skipped: usize,
+}
+
+impl Report {
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!(
+            "wrote '{}': {} trained parameters, {} epochs in {:.1} s ({}), {:.0} examples/s, at \
+             most {:.1} MB of values a step",
+            self.model,
+            self.trained_parameters,
+            self.epochs,
+            self.seconds,
+            self.ended,
+            self.examples_per_second,
+            self.peak_bytes as f64 / 1e6
+        );
+        let scores =
+            [("training", &self.training), ("validation", &self.validation), ("test", &self.test)];
+        for (name, score) in scores {
+            if let Some(score) = score {
+                let _ = write!(text, "\n{name:<11}{}", score_text(score));
+            }
+        }
+        if self.skipped > 0 {
+            let _ =
+                write!(text, "\nleft out {} entries of the data that cannot be used", self.skipped);
+        }
+        text
+    }
+}
+
+/// How a run ended, in words.
+pub(super) fn ending(ended: Ended) -> &'static str {
+    match ended {
+        Ended::Finished => "finished",
+        Ended::Early => "stopped early, best weights kept",
+        Ended::Stopped => "stopped",
+    }
+}
+
+/// The training record, as JSON in the metadata under `training`.
+#[derive(Serialize)]
+struct Record<'a> {
+    tool: String,
+    command: &'a str,
+    data: String,
+    training_examples: usize,
+    validation_examples: usize,
+    options: &'a Options,
+    epochs: usize,
+    last_epoch: Option<&'a EpochReport>,
+    test: Option<Score>,
+}
+
+/// Where a model comes from.
+pub(super) struct Origin<'a> {
+    pub(super) command: &'a str,
+    pub(super) data: &'a Path,
+    pub(super) training_examples: usize,
+    pub(super) validation_examples: usize,
+}
+
+/// Writes labels, preprocessing and the training record into the metadata.
+pub(super) fn write(
+    model: &mut Model,
+    data: &DataSet,
+    (origin, trainer, test): (&Origin<'_>, &Trainer, Option<Score>),
+) -> anyhow::Result<()> {
+    if let Task::Classification { labels } = &data.task {
+        model.metadata.insert("labels".into(), serde_json::to_string(labels)?);
+    }
+    let preprocessing: Vec<_> = data.inputs.iter().map(Preprocessing::of).collect();
+    model.metadata.insert("preprocessing".into(), serde_json::to_string(&preprocessing)?);
+    let progress = trainer.progress();
+    let record = Record {
+        tool: format!("modelyard {}", env!("CARGO_PKG_VERSION")),
+        command: origin.command,
+        data: origin.data.display().to_string(),
+        training_examples: origin.training_examples,
+        validation_examples: origin.validation_examples,
+        options: trainer.options(),
+        epochs: progress.epoch,
+        last_epoch: progress.history.last(),
+        test,
+    };
+    model.metadata.insert("training".into(), serde_json::to_string(&record)?);
+    Ok(())
+}
+
+/// What must have been done to an input before the model is given it. Mean and deviation, where
+/// they are taken out, are part of the model itself.
+#[derive(Serialize)]
+struct Preprocessing<'a> {
+    input: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pixels: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<&'a [String]>,
+}
+
+impl<'a> Preprocessing<'a> {
+    fn of(input: &'a crate::data::Input) -> Preprocessing<'a> {
+        let (pixels, columns) = match &input.kind {
+            InputKind::Image => (Some("0 (dark) to 1 (bright)"), None),
+            InputKind::Table(columns) => (None, Some(columns.as_slice())),
+            InputKind::Tensor => (None, None),
+        };
+        Preprocessing { input: &input.name, pixels, columns }
+    }
+}
+
+/// The curves of a run as SVG.
+pub(super) fn curves(title: &str, history: &[EpochReport]) -> String {
+    let series = |of: &dyn Fn(&EpochReport) -> Option<f64>| {
+        let points = history.iter().filter_map(|epoch| Some((epoch.epoch as f64, of(epoch)?)));
+        points.collect::<Vec<_>>()
+    };
+    let mut panels = vec![Panel {
+        name: "loss".into(),
+        training: series(&|epoch| Some(epoch.training.loss)),
+        validation: series(&|epoch| Some(epoch.validation?.loss)),
+    }];
+    let accuracy = Panel {
+        name: "accuracy".into(),
+        training: series(&|epoch| epoch.training.accuracy),
+        validation: series(&|epoch| epoch.validation?.accuracy),
+    };
+    if !accuracy.training.is_empty() {
+        panels.push(accuracy);
+    }
+    curves::draw(title, &panels)
+}
