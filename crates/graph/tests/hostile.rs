@@ -129,3 +129,29 @@ fn depth_takes_no_stack() {
     });
     thread.expect("threads can be made").join().expect("the stack sufficed");
 }
+
+/// The weights of a model whose data is in another file.
+fn whole_weights(folder: &Path) -> Result<Vec<f32>, ReadError> {
+    let model = modelyard_graph::file::read_whole(&folder.join("model.onnx"), &Limits::default())?;
+    assert!(model.external_files().is_empty());
+    let bytes = model.graph.initializers[0].bytes().unwrap();
+    Ok(bytes.as_chunks().0.iter().map(|&item| f32::from_le_bytes(item)).collect())
+}
+
+#[test]
+fn external_data_is_taken_in_whole_or_refused() {
+    use modelyard_testkit::external;
+    let folder = tempfile::TempDir::new().unwrap();
+    external::write(folder.path()).unwrap();
+    let data = external::data();
+    let expected: Vec<f32> = data[data.len() - 8 * 4 * 4..]
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&item| f32::from_le_bytes(item))
+        .collect();
+    assert_eq!(whole_weights(folder.path()).unwrap(), expected);
+    std::fs::write(folder.path().join(external::DATA_FILE), &data[..data.len() - 1]).unwrap();
+    let error = whole_weights(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("expected 128 bytes at offset 4096"), "{error}");
+}

@@ -33,14 +33,7 @@ pub fn binary_cross_entropy(
             (sigmoid - target) * scale
         }
         Form::Probabilities => {
-            // Not `clamp` of NaN to a number: NaN must be seen.
-            let p = if x < SMALLEST {
-                SMALLEST
-            } else if x > 1.0 - SMALLEST {
-                1.0 - SMALLEST
-            } else {
-                x
-            };
+            let p = x.clamp(SMALLEST, 1.0 - SMALLEST);
             sum -= f64::from(target) * f64::from(p).ln()
                 + f64::from(1.0 - target) * f64::from(1.0 - p).ln();
             (p - target) / (p * (1.0 - p)) * scale

@@ -13,26 +13,33 @@ pub(super) fn change(
 ) {
     let Some((squares, velocity)) = memory.split_first_mut() else { return };
     let Some(velocity) = velocity.first_mut() else {
-        return vectorized(|| {
-            for ((weight, &gradient), square) in weights.iter_mut().zip(gradients).zip(squares) {
+        return vectorized(
+            #[inline(always)]
+            || {
+                for ((weight, &gradient), square) in weights.iter_mut().zip(gradients).zip(squares)
+                {
+                    let gradient = change.gradient(gradient, *weight);
+                    *square = flushed(rho * *square + (1.0 - rho) * gradient * gradient);
+                    let step = gradient / (square.sqrt() + epsilon);
+                    *weight = change.decayed(*weight) - change.rate * step;
+                }
+            },
+        );
+    };
+    vectorized(
+        #[inline(always)]
+        || {
+            let memory = squares.iter_mut().zip(velocity);
+            for ((weight, &gradient), (square, velocity)) in
+                weights.iter_mut().zip(gradients).zip(memory)
+            {
                 let gradient = change.gradient(gradient, *weight);
                 *square = flushed(rho * *square + (1.0 - rho) * gradient * gradient);
-                let step = gradient / (square.sqrt() + epsilon);
-                *weight = change.decayed(*weight) - change.rate * step;
+                *velocity = flushed(momentum * *velocity + gradient / (square.sqrt() + epsilon));
+                *weight = change.decayed(*weight) - change.rate * *velocity;
             }
-        });
-    };
-    vectorized(|| {
-        let memory = squares.iter_mut().zip(velocity);
-        for ((weight, &gradient), (square, velocity)) in
-            weights.iter_mut().zip(gradients).zip(memory)
-        {
-            let gradient = change.gradient(gradient, *weight);
-            *square = flushed(rho * *square + (1.0 - rho) * gradient * gradient);
-            *velocity = flushed(momentum * *velocity + gradient / (square.sqrt() + epsilon));
-            *weight = change.decayed(*weight) - change.rate * *velocity;
-        }
-    });
+        },
+    );
 }
 
 #[cfg(test)]

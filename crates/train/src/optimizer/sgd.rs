@@ -13,21 +13,27 @@ pub(super) fn change(
     change: &Change,
 ) {
     let Some(velocity) = memory.first_mut() else {
-        return vectorized(|| {
-            for (weight, &gradient) in weights.iter_mut().zip(gradients) {
-                let gradient = change.gradient(gradient, *weight);
-                *weight = change.decayed(*weight) - change.rate * gradient;
-            }
-        });
+        return vectorized(
+            #[inline(always)]
+            || {
+                for (weight, &gradient) in weights.iter_mut().zip(gradients) {
+                    let gradient = change.gradient(gradient, *weight);
+                    *weight = change.decayed(*weight) - change.rate * gradient;
+                }
+            },
+        );
     };
-    vectorized(|| {
-        for ((weight, &gradient), velocity) in weights.iter_mut().zip(gradients).zip(velocity) {
-            let gradient = change.gradient(gradient, *weight);
-            *velocity = flushed(momentum * *velocity + gradient);
-            let direction = if nesterov { gradient + momentum * *velocity } else { *velocity };
-            *weight = change.decayed(*weight) - change.rate * direction;
-        }
-    });
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((weight, &gradient), velocity) in weights.iter_mut().zip(gradients).zip(velocity) {
+                let gradient = change.gradient(gradient, *weight);
+                *velocity = flushed(momentum * *velocity + gradient);
+                let direction = if nesterov { gradient + momentum * *velocity } else { *velocity };
+                *weight = change.decayed(*weight) - change.rate * direction;
+            }
+        },
+    );
 }
 
 #[cfg(test)]
