@@ -54,7 +54,11 @@ class Epochs(keras.callbacks.Callback):
 
 
 def main():
-    options = recipe.arguments(__doc__, jit=("auto", "on", "off"), steps_per_execution=(1, 10, 25, 50, 125, 250))
+    options = recipe.arguments(
+        __doc__,
+        jit=("auto", "on", "off"),
+        steps_per_execution=(1, 10, 25, 50, 125, 250),
+    )
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     keras.utils.set_random_seed(options.seed)

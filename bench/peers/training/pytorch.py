@@ -49,9 +49,7 @@ def main():
     images, labels = read("train", options.model)
     if options.memory_format == "channels-last":
         model = model.to(memory_format=torch.channels_last)
-    kind = {} if options.adam == "forloop" else {options.adam: True}
-    if options.adam == "forloop":
-        kind = {"foreach": False}
+    kind = {"foreach": options.adam == "foreach", "fused": options.adam == "fused"}
     adam = torch.optim.Adam(model.parameters(), lr=recipe.LEARNING_RATE, **kind)
     step = torch.compile(model) if options.compile == "on" else model
 
@@ -59,8 +57,8 @@ def main():
     for _ in range(options.epochs):
         with stopwatch:
             order = torch.randperm(len(images))
-            batches = zip(images[order].split(options.batch), labels[order].split(options.batch))
-            for x, y in batches:
+            batches = [part[order].split(options.batch) for part in (images, labels)]
+            for x, y in zip(*batches):
                 adam.zero_grad(set_to_none=True)
                 functional.cross_entropy(step(x), y).backward()
                 adam.step()
