@@ -66,7 +66,8 @@ impl Digit {
     }
 }
 
-fn unpack(path: PathBuf) -> anyhow::Result<Vec<u8>> {
+/// The content of a gzip file.
+pub(crate) fn unpack(path: PathBuf) -> anyhow::Result<Vec<u8>> {
     let mut data = Vec::new();
     let file = File::open(&path).with_context(|| format!("failed to open {}", path.display()))?;
     GzDecoder::new(file).read_to_end(&mut data)?;

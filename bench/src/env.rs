@@ -6,8 +6,17 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 /// What decides, in a peer's folder, what is installed.
-const PEER_SOURCES: [&str; 5] =
-    ["install.sh", "requirements.txt", "package-lock.json", "Cargo.lock", "src/main.rs"];
+const PEER_SOURCES: [&str; 9] = [
+    "install.sh",
+    "requirements.txt",
+    "requirements-pytorch.txt",
+    "requirements-keras_tf.txt",
+    "requirements-gradient_graph.txt",
+    "torch_stubs.py",
+    "package-lock.json",
+    "Cargo.lock",
+    "src/main.rs",
+];
 
 /// Options of every suite.
 #[derive(clap::Args, Clone)]

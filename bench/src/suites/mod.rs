@@ -1,6 +1,7 @@
 //! One file a suite.
 
 mod batching;
+mod distillation;
 mod drain;
 mod limit;
 mod memory;
@@ -11,6 +12,7 @@ mod peers;
 mod perf_analyzer;
 mod resnet;
 mod start;
+mod training;
 
 use crate::env::Env;
 use crate::report::Report;
@@ -42,6 +44,10 @@ pub(crate) enum Suite {
     Drain,
     /// Our generator against NVIDIA's perf_analyzer
     PerfAnalyzer,
+    /// Digits learned beside PyTorch and Keras
+    Training,
+    /// A small student with a teacher and without
+    Distillation,
 }
 
 impl Suite {
@@ -60,6 +66,8 @@ impl Suite {
             Suite::Overload => overload::run(env),
             Suite::Drain => drain::run(env),
             Suite::PerfAnalyzer => perf_analyzer::run(env),
+            Suite::Training => training::run(env),
+            Suite::Distillation => distillation::run(env),
         }
     }
 }
