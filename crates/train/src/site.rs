@@ -2,7 +2,6 @@
 
 use modelyard_graph::{ElementType, Node};
 
-use crate::array::Array;
 use crate::error::OpError;
 
 /// A node whose operator is being built. Attributes have ONNX's defaults only where the operator
@@ -12,9 +11,7 @@ pub(crate) struct Site<'a> {
     pub(crate) node: &'a Node,
     /// Version of its operator set.
     pub(crate) opset: i64,
-    /// Inputs that are constants of the model, `None` for the others.
-    pub(crate) constants: &'a [Option<&'a Array>],
-    /// The types in which the model states them.
+    /// The types in which the model states inputs that are its constants, `None` for the others.
     pub(crate) constant_types: &'a [Option<ElementType>],
 }
 
@@ -42,11 +39,6 @@ impl Site<'_> {
     /// A string attribute.
     pub(crate) fn text(&self, name: &str, default: &str) -> String {
         self.node.string(name).unwrap_or(default).to_owned()
-    }
-
-    /// A constant input.
-    pub(crate) fn constant(&self, number: usize) -> Option<&Array> {
-        self.constants.get(number).copied().flatten()
     }
 
     /// The type of a constant input, as the model states it: arrays know fewer.

@@ -26,7 +26,7 @@ use crate::training::session::{Job, OutputArgs};
 #[derive(clap::Args)]
 #[command(after_help = after_help())]
 pub(crate) struct Args {
-    /// The layers
+    /// The layers, one after the other: all kinds are listed below
     #[arg(long, value_name = "LAYERS", required_unless_present = "spec")]
     layers: Option<String>,
     /// A TOML file with `layers` (text, or an array of tables) and a table `[training]`
@@ -131,7 +131,7 @@ pub(crate) fn run(args: &Args, _globals: &Globals) -> anyhow::Result<()> {
     };
     let recipe = args.recipe.clone().or(spec.training);
     let layers = match (&args.layers, spec.layers) {
-        (Some(text), _) => Ok(layers::parse(text)?),
+        (Some(text), _) => layers::parse(text).map_err(anyhow::Error::new),
         (None, Some(layers)) => layers.specs(),
         (None, None) => Err(anyhow!("the specification has no layers")),
     };
@@ -145,7 +145,7 @@ pub(crate) fn run(args: &Args, _globals: &Globals) -> anyhow::Result<()> {
     check_outputs(&model, &data.task).exit_with(Exit::Usage)?;
     if normalizes(&data, &input, &recipe)? {
         let training = sets.training(data.train.as_ref());
-        let measured = normalization(&training, &data.inputs[0].name, &input.shape)?;
+        let measured = normalization(&training, (&data.inputs[0].name, 0), &input.shape)?;
         model = normalize_input(model, &input.name, &measured)?;
     }
     let binding = prepare::bind(&data, &model, options.batch).exit_with(Exit::Usage)?;

@@ -42,11 +42,12 @@ impl Report {
     /// For people.
     pub(super) fn text(&self) -> String {
         let mut text = format!(
-            "wrote '{}': {} trained parameters, {} epochs in {:.1} s ({}), {:.0} examples/s, at \
-             most {:.1} MB of values a step",
+            "wrote '{}': {} trained parameters, {} {} in {:.1} s ({}), {:.0} examples/s\n\
+             memory     at most {:.1} MB for the values of a step",
             self.model,
             self.trained_parameters,
             self.epochs,
+            if self.epochs == 1 { "epoch" } else { "epochs" },
             self.seconds,
             self.ended,
             self.examples_per_second,
@@ -60,8 +61,8 @@ impl Report {
             }
         }
         if self.skipped > 0 {
-            let _ =
-                write!(text, "\nleft out {} entries of the data that cannot be used", self.skipped);
+            let entries = if self.skipped == 1 { "entry" } else { "entries" };
+            let _ = write!(text, "\nleft out {} {entries} that cannot be used", self.skipped);
         }
         text
     }

@@ -156,10 +156,6 @@ impl Program {
         node: &Node,
         inputs: &[Option<Slot>],
     ) -> Result<Box<dyn Operator>, String> {
-        let constants: Vec<Option<&Array>> = inputs
-            .iter()
-            .map(|slot| self.weight_of[(*slot)?].map(|weight| self.weights.array(weight)))
-            .collect();
         let constant_types: Vec<_> = inputs
             .iter()
             .map(|slot| self.weight_of[(*slot)?].map(|weight| self.weights.element_type(weight)))
@@ -167,7 +163,7 @@ impl Program {
         let build = ops::find(node)
             .ok_or_else(|| format!("{node}: training does not know this operator"))?;
         let opset = model.opset(&node.domain).unwrap_or(1);
-        build(&Site { node, opset, constants: &constants, constant_types: &constant_types })
+        build(&Site { node, opset, constant_types: &constant_types })
             .map_err(|error| format!("{node}: {error}"))
     }
 
