@@ -9,10 +9,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::exit::Exit;
 use crate::{bench, commands};
 
-/// Serves ONNX models over REST and gRPC.
+/// Trains ONNX models, and serves them over REST and gRPC.
 ///
-/// `modelyard serve model.onnx` is all it takes: the Open Inference Protocol v2 on HTTP port 8000
-/// and gRPC port 8001, a plain `POST /predict`, metrics, health and an OpenAPI page.
+/// `modelyard serve model.onnx` is all it takes to serve one: the Open Inference Protocol v2 on HTTP
+/// port 8000 and gRPC port 8001, a plain `POST /predict`, metrics, health and an OpenAPI page.
+/// `modelyard train --help` shows how to get one.
 #[derive(Parser)]
 #[command(name = "modelyard", version, after_help = after_help(), max_term_width = 100)]
 pub(crate) struct Cli {
@@ -109,6 +110,7 @@ fn after_help() -> String {
          modelyard serve digits=mnist.onnx net.onnx       serve several, the first as 'digits'\n  \
          modelyard serve --repository models              serve a model repository folder\n  \
          modelyard inspect model.onnx                     what the model takes and gives\n  \
+         modelyard evaluate model.onnx --data photos      how often the model is right\n  \
          modelyard validate --repository models           find all mistakes before a release\n\n\
          Exit codes:\n",
     );

@@ -20,7 +20,10 @@ const PREFIX: &str = "normalization";
 
 /// Whether a weight is the mean or the deviation of an input.
 pub(crate) fn is_part(name: &str) -> bool {
-    name.starts_with(PREFIX)
+    let rest = name.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('.'));
+    rest.is_some_and(|(number, part)| {
+        number.bytes().all(|byte| byte.is_ascii_digit()) && matches!(part, "mean" | "deviation")
+    })
 }
 
 /// The model with `(input - mean) / deviation` before everything that takes this input.
@@ -54,6 +57,14 @@ pub fn normalize_input(
 mod tests {
     use super::*;
     use crate::layers::{Input, build, parse};
+
+    #[test]
+    fn weights_that_are_only_called_so_are_no_part() {
+        assert!(is_part("normalization.mean") && is_part("normalization2.deviation"));
+        for name in ["normalization_1/gamma", "normalization.weight", "normalizations.mean"] {
+            assert!(!is_part(name), "{name}");
+        }
+    }
 
     #[test]
     fn stands_before_everything_and_can_be_repeated() {

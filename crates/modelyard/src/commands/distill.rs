@@ -11,10 +11,10 @@ use modelyard_train::{Array, layers};
 
 use super::finetune;
 use super::local_model::{self, LocalModel};
-use crate::cli::{EngineArgs, Globals};
+use crate::cli::{EngineArgs, Globals, LibraryArgs};
 use crate::data::args::DataArgs;
 use crate::data::binding::{Binding, Rows};
-use crate::data::{DataSet, Task};
+use crate::data::{DataSet, Options, Task, TaskKind};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::training::network::input;
@@ -57,8 +57,22 @@ pub(crate) struct Args {
     recipe: Recipe,
     #[command(flatten)]
     output: OutputArgs,
+    /// Engine to run the teacher with: auto (the best that loads it), rten, onnxruntime
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<String>,
     #[command(flatten)]
-    engine: EngineArgs,
+    library: LibraryArgs,
+}
+
+impl Args {
+    /// What the teacher runs with; its threads are those of the training.
+    fn engine(&self) -> EngineArgs {
+        EngineArgs {
+            engine: self.engine.clone(),
+            library: self.library.clone(),
+            threads: self.output.threads.map(|threads| threads.to_string()),
+        }
+    }
 }
 
 /// Runs the command.
@@ -69,7 +83,11 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let options = finetune::picture_options(args.data.options(), &teacher.cut);
     let data = progress.spin("reading the data", || args.data.open(&options))?;
     let more = match &args.unlabelled {
-        Some(path) => Some(DataSet::open(path, &options).exit_with(Exit::Usage)?),
+        Some(path) => {
+            let options = Options { task: Some(TaskKind::Unlabelled), ..options };
+            let open = || DataSet::open(path, &options).exit_with(Exit::Usage);
+            Some(progress.spin("reading the unlabelled data", open)?)
+        }
         None => None,
     };
     let sets = Sets::of(&data, &args.recipe)?;
@@ -84,7 +102,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let limit = options.memory_limit_bytes;
     let logits = teacher.answers((&data, data.train.as_ref()), limit, &progress)?;
     teacher.check_classes(&data.task, &logits).exit_with(Exit::Usage)?;
-    let student = student(args, &data, &logits)?;
+    let mut student = student(args, &data, &logits)?;
+    teacher.name_classes(&mut student)?;
     let binding = prepare::bind(&data, &student, options.batch).exit_with(Exit::Usage)?;
     let bound = Bound::new(data.train.as_ref(), &binding);
     let taught = Taught { of: &bound, labelled: true, logits };
@@ -152,7 +171,7 @@ impl Teacher {
         let file = folder.path().join("teacher.onnx");
         std::fs::write(&file, cut.encode()).context("failed to write the teacher")?;
         let file = file.to_string_lossy();
-        let loaded = local_model::load((&file, None), &args.engine, globals, progress)?;
+        let loaded = local_model::load((&file, None), &args.engine(), globals, progress)?;
         let labels = cut.metadata.get("labels");
         let labels = labels.and_then(|labels| serde_json::from_str(labels).ok());
         Ok(Teacher { cut, loaded, labels })
@@ -225,6 +244,14 @@ impl Teacher {
             ),
             _ => Ok(()),
         }
+    }
+
+    /// Gives the student the names of the classes that it learns to tell apart.
+    fn name_classes(&self, student: &mut Model) -> anyhow::Result<()> {
+        if let Some(labels) = &self.labels {
+            student.metadata.insert("labels".into(), serde_json::to_string(labels)?);
+        }
+        Ok(())
     }
 }
 

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use modelyard_graph::{Limits, Model, file};
+use modelyard_tensor::Dim;
 use modelyard_train::transfer::{self, Head};
 use modelyard_train::{normalize_input, trainer, with_statistics};
 
 use crate::cli::Globals;
 use crate::data::args::DataArgs;
-use crate::data::{DataSet, Options, Task};
+use crate::data::{DataSet, InputKind, Options, Task};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::tensors::image;
@@ -167,14 +168,28 @@ fn normalized(
     sets: &Sets,
     (data, binding): (&DataSet, &crate::data::binding::Binding),
 ) -> anyhow::Result<Model> {
-    let [spec] = model.signature()?.inputs.as_slice() else {
+    let signature = model.signature()?;
+    let ([spec], [input]) = (signature.inputs.as_slice(), data.inputs.as_slice()) else {
         return Err(anyhow::anyhow!("--normalize is for models with one input"))
             .exit_with(Exit::Usage);
     };
+    let dims = spec.dims.as_deref().unwrap_or_default();
+    let measured = match dims {
+        // Flat, as are pictures for dense layers: measured before they are flattened.
+        [] | [_] | [_, _] => {
+            let training = sets.training(data.train.as_ref());
+            normalization(&training, (&input.name, 0), &[input.shape.iter().product()])?
+        }
+        [_, first, .., last] => {
+            let channels = input.shape.first().map(|&channels| Dim::Fixed(channels));
+            let is_last = input.kind == InputKind::Image
+                && channels.as_ref() == Some(last)
+                && channels.as_ref() != Some(first);
+            let axis = if is_last { dims.len() - 2 } else { 0 };
+            let bound = Bound::new(data.train.as_ref(), binding);
+            normalization(&sets.training(&bound), (&spec.name, axis), &vec![1; dims.len() - 1])?
+        }
+    };
     let name = spec.name.clone();
-    let bound = Bound::new(data.train.as_ref(), binding);
-    let training = sets.training(&bound);
-    let rank = spec.dims.as_ref().map_or(2, Vec::len);
-    let measured = normalization(&training, &name, &vec![0; rank - 1])?;
     Ok(normalize_input(model, &name, &measured)?)
 }

@@ -89,8 +89,11 @@ fn example(line: &[u8], form: &mut Option<Form>, options: &Options) -> anyhow::R
 impl Form {
     fn of(object: &Map<String, Value>, options: &Options) -> anyhow::Result<Form> {
         let has = |name: &&str| object.contains_key(*name);
+        let unlabelled = options.task == Some(TaskKind::Unlabelled);
         let target = match &options.target {
-            Some(target) if !object.contains_key(target) => bail!("there is no key '{target}'"),
+            Some(target) if !unlabelled && !object.contains_key(target) => {
+                bail!("there is no key '{target}'")
+            }
             Some(target) => Some(target.clone()),
             None => TARGET_NAMES.into_iter().find(|name| has(name)).map(str::to_owned),
         };
@@ -107,6 +110,9 @@ impl Form {
                     shown(value)
                 ),
             }
+        }
+        if unlabelled {
+            form.target = None;
         }
         if form.arrays.is_empty() && form.scalars.is_empty() {
             bail!("there are no numbers to be inputs");

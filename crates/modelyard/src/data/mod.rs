@@ -98,6 +98,8 @@ pub(crate) enum TaskKind {
     Classification,
     /// Targets are values
     Regression,
+    /// There are no targets, or they do not matter
+    Unlabelled,
 }
 
 /// How to read.

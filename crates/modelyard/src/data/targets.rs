@@ -46,6 +46,7 @@ pub(super) fn decide(
 /// The targets under the task that was asked for, where they allow it.
 fn asked_for(raw: Raw, task: Option<TaskKind>) -> anyhow::Result<Raw> {
     Ok(match (raw, task) {
+        (_, Some(TaskKind::Unlabelled)) => Raw::Unknown,
         (Raw::Integers(values), Some(TaskKind::Regression)) => {
             Raw::Values(1, values.into_iter().map(|value| value as f32).collect())
         }

@@ -37,7 +37,7 @@ impl Network<'_> {
         check_outputs(&model, &data.task).exit_with(Exit::Usage)?;
         if normalizes(data, &input, recipe)? {
             let training = sets.training(data.train.as_ref());
-            let measured = normalization(&training, &data.inputs[0].name, &input.shape)?;
+            let measured = normalization(&training, (&data.inputs[0].name, 0), &input.shape)?;
             model = normalize_input(model, &input.name, &measured)?;
         }
         let binding = prepare::bind(data, &model, options.batch).exit_with(Exit::Usage)?;

@@ -81,14 +81,14 @@ impl Examples for Bound<'_> {
     }
 }
 
-/// Mean and deviation of one input over these examples, in the shape of the model's input: by
-/// feature, or by channel, which comes first.
+/// Mean and deviation of one input over these examples, in the shape of an example in the model:
+/// by feature or channel, which `axis` of an example counts.
 pub(crate) fn normalization(
     examples: &dyn Examples,
-    input: &str,
+    (input, axis): (&str, usize),
     shape: &[usize],
 ) -> anyhow::Result<Normalization> {
-    let measured = data::normalization::Normalization::measure(examples, input, 0)?;
+    let measured = data::normalization::Normalization::measure(examples, input, axis)?;
     let channels = measured.mean.len().max(1);
     let (mut mean, mut deviation) = (measured.mean, measured.deviation);
     if let [flat] = *shape
@@ -102,8 +102,8 @@ pub(crate) fn normalization(
         (mean, deviation) = (repeated(&mean), repeated(&deviation));
     }
     let mut dims = vec![1; shape.len()];
-    if let Some(first) = dims.first_mut() {
-        *first = mean.len();
+    if let Some(counted) = dims.get_mut(axis) {
+        *counted = mean.len();
     }
     Ok(Normalization { shape: dims, mean, deviation })
 }

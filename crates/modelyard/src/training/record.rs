@@ -50,11 +50,12 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let outcome = &self.outcome;
         let mut text = format!(
-            "wrote '{}': {} trained parameters, {} epochs in {:.1} s ({}), {:.0} examples/s, at \
-             most {:.1} MB of values a step",
+            "wrote '{}': {} trained parameters, {} {} in {:.1} s ({}), {:.0} examples/s\n\
+             memory     at most {:.1} MB for the values of a step",
             self.model,
             outcome.trained_parameters,
             outcome.epochs,
+            if outcome.epochs == 1 { "epoch" } else { "epochs" },
             outcome.seconds,
             outcome.ended,
             outcome.examples_per_second,
@@ -71,11 +72,8 @@ impl Report {
             }
         }
         if outcome.skipped > 0 {
-            let _ = write!(
-                text,
-                "\nleft out {} entries of the data that cannot be used",
-                outcome.skipped
-            );
+            let entries = if outcome.skipped == 1 { "entry" } else { "entries" };
+            let _ = write!(text, "\nleft out {} {entries} that cannot be used", outcome.skipped);
         }
         text
     }

@@ -125,16 +125,17 @@ impl Trainer {
         if header.version != VERSION {
             return other("its version", header.version.to_string(), VERSION.to_string());
         }
-        if header.run != run {
-            return other("the model or data", header.run.clone(), run.to_owned());
-        }
         let fields = |options: &Options| serde_json::to_value(options).unwrap_or_default();
         let (found, expected) = (fields(&header.options), fields(&self.options));
         let differs = |key: &&String| found.get(key.as_str()) != expected.get(key.as_str());
         // More epochs are welcome: that is how a run is prolonged.
         let keys = expected.as_object().into_iter().flat_map(|object| object.keys());
+        // Settings before the model: a seed decides its first weights too.
         match keys.filter(|key| *key != "epochs").find(differs) {
             Some(key) => other(key, text(found.get(key)), text(expected.get(key))),
+            None if header.run != run => {
+                other("the model or data", header.run.clone(), run.to_owned())
+            }
             None => Ok(()),
         }
     }

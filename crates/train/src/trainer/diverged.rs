@@ -53,7 +53,8 @@ impl Trainer {
         found.map(|value| format!("{value}, holds NaN or infinity"))
     }
 
-    fn advice(&self) -> String {
+    /// What to try.
+    pub(super) fn advice(&self) -> String {
         let rate = self.options.schedule.rate;
         let clip = match self.options.clip {
             Clip::None => ", clip gradients (--clip-norm 1)",

@@ -364,6 +364,13 @@ impl Trainer {
             Some(examples) => Some(self.evaluate(examples, workers)?),
             None => None,
         };
+        if let Some(score) = validation.filter(|score| !score.loss.is_finite()) {
+            return Err(TrainError::Diverged {
+                step: self.progress.step,
+                what: format!("the loss on the validation examples is {}", score.loss),
+                advice: self.advice(),
+            });
+        }
         let sums = std::mem::take(&mut self.progress.sums);
         let mut training = sums.score();
         training.loss += self.optimizer.penalty(&self.weights, &self.trained);

@@ -45,7 +45,7 @@ pub(super) fn open(path: &Path, options: &Options) -> anyhow::Result<DataSet> {
     let train = check.pictures(found.train)?;
     let test = check.pictures(found.test)?;
     let skipped = check.bad.finish(train.len() + test.len(), options.skip_bad)?;
-    let labelled = !found.labels.is_empty();
+    let labelled = !found.labels.is_empty() && options.task != Some(TaskKind::Unlabelled);
     let classes = labelled.then(|| train.iter().map(|picture| picture.class).collect());
     let of = |pictures: Vec<Picture>| Pictures { form, pictures, labelled };
     let test = (!test.is_empty()).then(|| Box::new(of(test)) as Box<dyn Examples>);

@@ -91,11 +91,15 @@ impl Builder {
         if self.features.len() > CELLS_MAX {
             bail!("the table has more than {CELLS_MAX} numbers");
         }
-        let (position, name) = &self.columns.target;
         // A target is only taken with its features, so that both keep their number of rows.
         let wrong = match wrong {
             Some((name, found)) => Some((name, format!("expected a number, found {found}"))),
-            None => self.targets.push(cell(*position))?.map(|reason| (name, reason)),
+            None => match &self.columns.target {
+                Some((position, name)) => {
+                    self.targets.push(cell(*position))?.map(|reason| (name, reason))
+                }
+                None => None,
+            },
         };
         match wrong {
             Some((name, reason)) => {
@@ -120,11 +124,15 @@ impl Builder {
             self.refuse_text_columns()?;
         }
         let skipped = self.bad.finish(self.rows, options.skip_bad)?;
+        let targets = match &self.columns.target {
+            Some(_) => self.targets.finish(),
+            None => Raw::Unknown,
+        };
         let names: Vec<String> = self.columns.features.into_iter().map(|(_, name)| name).collect();
         let shape = [names.len()].into();
         let column = Column::floats(shape, self.features, self.rows, InputKind::Table(names));
         let inputs = vec![("features".to_owned(), column)];
-        let found = Found { inputs, targets: self.targets.finish() };
+        let found = Found { inputs, targets };
         data_set(found, None, options, skipped)
     }
 

@@ -10,7 +10,7 @@ use anyhow::bail;
 
 pub(super) use self::csv::read as csv;
 pub(super) use self::parquet::read as parquet;
-use super::{Options, TARGET_NAMES};
+use super::{Options, TARGET_NAMES, TaskKind};
 use builder::{Builder, Cell};
 
 /// Most columns of a table.
@@ -23,8 +23,8 @@ const CELLS_MAX: usize = 1 << 28;
 struct Columns {
     /// Positions and names of the features, in the order of the table.
     features: Vec<(usize, String)>,
-    /// Position and name of the target.
-    target: (usize, String),
+    /// Position and name of the target, unless none is wanted.
+    target: Option<(usize, String)>,
 }
 
 impl Columns {
@@ -51,27 +51,38 @@ impl Columns {
         let named = |target: &str| {
             used.iter().find(|(_, name)| name.trim().eq_ignore_ascii_case(target)).copied()
         };
+        let unlabelled = options.task == Some(TaskKind::Unlabelled);
         let target = match &options.target {
             Some(target) => match used.iter().find(|(_, name)| *name == target) {
                 Some(found) => Some(*found),
+                None if unlabelled => None,
                 None => bail!("there is no column '{target}' to be the target, only {}", listed()),
             },
-            None => TARGET_NAMES.iter().find_map(|name| named(name)).or(used.last().copied()),
+            None => {
+                let last = used.last().copied().filter(|_| !unlabelled);
+                TARGET_NAMES.iter().find_map(|name| named(name)).or(last)
+            }
         };
-        let Some((target, target_name)) = target else { bail!("the table has no columns") };
-        let features = used.into_iter().filter(|(position, _)| *position != target);
+        if target.is_none() && !unlabelled {
+            bail!("the table has no columns");
+        }
+        let is_target = |at: usize| target.is_some_and(|(position, _)| position == at);
+        let features = used.into_iter().filter(|(position, _)| !is_target(*position));
         let features: Vec<_> =
             features.map(|(position, name)| (position, name.trim().to_owned())).collect();
         if features.is_empty() {
-            bail!("expected columns of numbers beside the target '{target_name}', found none");
+            let beside = target.map(|(_, name)| format!(" beside the target '{name}'"));
+            bail!("expected columns of numbers{}, found none", beside.unwrap_or_default());
         }
-        Ok(Columns { features, target: (target, target_name.clone()) })
+        let target = target.filter(|_| !unlabelled);
+        Ok(Columns { features, target: target.map(|(position, name)| (position, name.clone())) })
     }
 
     /// The positions of all columns in use, ascending.
     fn positions(&self) -> Vec<usize> {
         let features = self.features.iter().map(|(position, _)| *position);
-        let mut positions: Vec<usize> = features.chain([self.target.0]).collect();
+        let target = self.target.iter().map(|(position, _)| *position);
+        let mut positions: Vec<usize> = features.chain(target).collect();
         positions.sort_unstable();
         positions
     }
@@ -84,7 +95,8 @@ mod tests {
     fn choose(names: &[&str], options: &Options) -> anyhow::Result<(Vec<usize>, usize)> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let columns = Columns::choose(&names, options)?;
-        Ok((columns.features.iter().map(|(position, _)| *position).collect(), columns.target.0))
+        let features = columns.features.iter().map(|(position, _)| *position).collect();
+        Ok((features, columns.target.map_or(usize::MAX, |(position, _)| position)))
     }
 
     #[test]
@@ -98,6 +110,20 @@ mod tests {
         assert_eq!(choose(&["a", "b", "c"], &options).unwrap(), (vec![2], 0));
         let pandas = ["", "a", "b", "__index_level_0__"];
         assert_eq!(choose(&pandas, &default).unwrap(), (vec![1], 2));
+    }
+
+    #[test]
+    fn without_targets_all_columns_but_theirs_are_features() {
+        let options = |target: Option<&str>| Options {
+            task: Some(TaskKind::Unlabelled),
+            target: target.map(str::to_owned),
+            ..Options::default()
+        };
+        let none = usize::MAX;
+        assert_eq!(choose(&["a", "b"], &options(None)).unwrap(), (vec![0, 1], none));
+        assert_eq!(choose(&["a", "label"], &options(None)).unwrap(), (vec![0], none));
+        assert_eq!(choose(&["a", "b", "c"], &options(Some("b"))).unwrap(), (vec![0, 2], none));
+        assert_eq!(choose(&["a", "c"], &options(Some("b"))).unwrap(), (vec![0, 1], none));
     }
 
     #[test]
