@@ -41,7 +41,7 @@ pub enum CompileError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// A node could not be evaluated or differentiated.
-    #[error("failed to {action} {node}: {source}")]
+    #[error("failed to {action} {node}")]
     Node {
         /// `evaluate` or `differentiate`.
         action: &'static str,

@@ -108,7 +108,7 @@ pub(crate) struct Scope<'a> {
 }
 
 /// Elements of one array at most, whatever the run's limit.
-const ELEMENTS_MAX: usize = 1 << 30;
+pub(crate) const ELEMENTS_MAX: usize = 1 << 30;
 
 /// Operations below which sharing out costs more than it saves: about 80 us of them.
 const SHARED_OPERATIONS_MIN: usize = 1 << 18;
@@ -127,7 +127,7 @@ impl Scope<'_> {
             _ => {
                 let shape = Shape::new(shape);
                 Err(OpError::new(format!(
-                    "an array of shape {shape} outgrows the limit of {most} elements"
+                    "an array of shape {shape} outgrows the limit of {most} elements; make the batch smaller or the memory limit larger"
                 )))
             }
         }

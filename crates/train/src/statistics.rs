@@ -8,8 +8,9 @@ use crate::workers::Workers;
 
 /// The model with the running mean and variance of every BatchNormalization as initializers.
 ///
-/// Exporters pass them through other nodes (Identity, Expand, CastLike); training then would not
-/// know where new statistics belong. Where they are computed from constants alone the result takes
+/// Exporters pass them through other nodes (Identity, Expand, CastLike), or let several nodes share
+/// one constant; training then would not know where new statistics belong, or overwrite what is
+/// trained. Where they are computed from constants alone the result takes
 /// their place; where they depend on the input they are left, and are never updated.
 pub fn with_statistics(model: &Model) -> Result<Model, ReadError> {
     let mut changed = model.clone();
@@ -18,7 +19,9 @@ pub fn with_statistics(model: &Model) -> Result<Model, ReadError> {
     for (position, node) in norms.filter(|(_, node)| node.is("BatchNormalization")) {
         for (input, part) in [(3, "running_mean"), (4, "running_variance")] {
             let Some(source) = node.input(input) else { continue };
-            if program.weights().get(source).is_some() {
+            let uses = model.graph.nodes.iter().flat_map(|node| &node.inputs);
+            let is_alone = uses.filter(|used| *used == source).count() == 1;
+            if is_alone && program.weights().get(source).is_some() {
                 continue;
             }
             let Some(constant) = evaluated(&program, source) else { continue };
@@ -71,6 +74,7 @@ mod tests {
             .unwrap();
         let changed = with_statistics(&model).unwrap();
         let node = &changed.graph.nodes[2];
+        assert_ne!(node.inputs[4], "scale", "what is trained is not overwritten");
         let mean = changed.graph.initializer(&node.inputs[3]).unwrap();
         assert_eq!(mean.bytes(), model.graph.initializer("mean").unwrap().bytes());
         assert!(changed.graph.initializer(&node.inputs[4]).is_some());

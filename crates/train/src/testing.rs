@@ -277,7 +277,7 @@ impl Case {
         let mut run = run(&mut buffers, &workers, self.mode);
         let pass = program
             .forward(&plan, weights, Vec::new(), &mut run)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| with_sources(&error))?;
         Ok(targets.iter().map(|name| pass.value(name).clone()).collect())
     }
 
@@ -352,4 +352,10 @@ pub(crate) fn broadcasting() -> impl Strategy<Value = (Vec<usize>, Vec<usize>)> 
 /// Number of elements of a shape.
 pub(crate) fn count(dims: &[usize]) -> usize {
     dims.iter().product()
+}
+
+/// An error with what caused it, as the user sees it.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -33,7 +33,7 @@ pub enum TransferError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The result is no valid model.
-    #[error("the model with its new head is not valid: {0}")]
+    #[error("the model with its new head is not valid")]
     Invalid(#[from] modelyard_graph::ReadError),
 }
 
@@ -50,6 +50,9 @@ pub struct Head<'a> {
     pub seed: u64,
 }
 
+/// Outputs of a head at most.
+const UNITS_MAX: usize = 1 << 20;
+
 /// Names of a head's values begin so; with a number where a model has one already.
 const HEAD: &str = "head";
 
@@ -62,6 +65,12 @@ pub fn replace_head(base: &Model, head: Head<'_>) -> Result<Model, TransferError
     };
     let shape = shape_at(base, &cut)?;
     let mut model = base.clone();
+    if head.units == 0 || head.units > UNITS_MAX {
+        return Err(TransferError::Attach {
+            value: cut,
+            reason: format!("expected 1 to {UNITS_MAX} outputs, found {}", head.units),
+        });
+    }
     prune_to(&mut model.graph, &cut);
     let prefix = free_prefix(&model.graph);
     let features = pool(&mut model.graph, (&cut, &shape), &prefix)?;

@@ -92,7 +92,8 @@ impl Operator for FusedMatMul {
         let stacks = self.stacks(a.shape(), b.shape())?;
         let one = self.a(&stacks, a.as_floats()?, a.shape());
         let two = self.b(&stacks, b.as_floats()?, b.shape());
-        let mut out = scope.buffers.take(stacks.shape.iter().product());
+        let len = scope.elements(&stacks.shape)?;
+        let mut out = scope.buffers.take(len);
         if !out.is_empty() {
             let mut targets = out.chunks_exact_mut(stacks.rows * stacks.columns);
             let product = Product { alpha: self.alpha, beta: 0.0, bias: None };

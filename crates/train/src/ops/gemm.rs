@@ -31,7 +31,8 @@ impl Operator for Gemm {
         let a = matrix(inputs.at(0)?)?.transposed_if(self.transpose_a);
         let b = matrix(inputs.at(1)?)?.transposed_if(self.transpose_b);
         let shape = Shape::from([a.rows, b.columns]);
-        let mut out = scope.buffers.take(a.rows * b.columns);
+        let len = scope.elements(&shape)?;
+        let mut out = scope.buffers.take(len);
         let c = inputs.get(2);
         // The usual bias, one element a column, is added while the product is written.
         let bias = match c {

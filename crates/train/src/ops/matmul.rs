@@ -90,7 +90,8 @@ impl Operator for MatMul {
         let stacks = Stacks::new(inputs.at(0)?.shape(), inputs.at(1)?.shape())?;
         let (a, b) = (inputs.floats(0)?, inputs.floats(1)?);
         let Stacks { rows, depth, columns, .. } = stacks;
-        let mut out = scope.buffers.take(stacks.shape.iter().product());
+        let len = scope.elements(&stacks.shape)?;
+        let mut out = scope.buffers.take(len);
         if stacks.is_one_product() {
             let rows = rows * stacks.count();
             matmul::multiply(

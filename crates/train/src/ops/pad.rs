@@ -10,7 +10,7 @@ use crate::element::{Element, by_kind};
 use crate::error::OpError;
 use crate::math::picks::Picks;
 use crate::math::view::View;
-use crate::operator::{Backward, Gradients, Inputs, Operator, Outcome, Reads, Scope};
+use crate::operator::{Backward, ELEMENTS_MAX, Gradients, Inputs, Operator, Outcome, Reads, Scope};
 use crate::ops::movement::{Moved, Movement, Source, axes, ints_of};
 use crate::ops::squeeze::marked;
 use crate::site::Site;
@@ -68,6 +68,10 @@ fn padded(
     });
     let shape = sizes.collect::<Option<Shape>>();
     let shape = shape.ok_or_else(|| OpError::new(format!("cannot pad {from} by {pads:?}")))?;
+    // Before lists as long as the axes are made.
+    if shape.elements().is_none_or(|elements| elements > ELEMENTS_MAX) {
+        return Err(OpError::new(format!("an array of shape {shape} outgrows the limit")));
+    }
     Ok((ends, shape))
 }
 

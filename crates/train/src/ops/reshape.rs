@@ -35,7 +35,7 @@ impl Reshape {
         }
         let elements: usize = from.iter().product();
         if let Some(axis) = free {
-            let others: usize = dims.iter().product();
+            let others = Shape::new(&dims).elements().ok_or_else(refuse)?;
             dims[axis] = elements.checked_div(others).unwrap_or(0);
         }
         let shape = Shape::new(&dims);

@@ -50,7 +50,8 @@ impl Schedule {
                 self.rate * factor.powi(i32::try_from(falls).unwrap_or(i32::MAX))
             }
             Curve::Cosine => {
-                let total = (epoch_steps * epochs).saturating_sub(self.warmup_steps).max(1);
+                let total =
+                    epoch_steps.saturating_mul(epochs).saturating_sub(self.warmup_steps).max(1);
                 let passed = ((step - self.warmup_steps) as f64 / total as f64).min(1.0);
                 (f64::from(self.rate) * (1.0 + (std::f64::consts::PI * passed).cos()) / 2.0) as f32
             }

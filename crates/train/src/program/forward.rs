@@ -5,7 +5,7 @@ use modelyard_tensor::Shape;
 use super::{Plan, Program, Slot, Weights};
 use crate::array::Array;
 use crate::buffers::Buffers;
-use crate::error::RunError;
+use crate::error::{OpError, RunError};
 use crate::operator::{Inputs, Scope};
 use crate::workers::Workers;
 
@@ -130,7 +130,20 @@ impl Program {
             }
         }
         pass.put_inputs(inputs)?;
-        Ok(pass)
+        // A target that no step gives must be an input or a weight.
+        let given = |slot: &Slot| {
+            pass.values[*slot].is_some()
+                || plan
+                    .steps
+                    .iter()
+                    .any(|planned| self.steps[planned.number].outputs.contains(&Some(*slot)))
+        };
+        match plan.targets.iter().find(|slot| !given(slot)) {
+            Some(&slot) => {
+                Err(RunError::Input(format!("no value is given for '{}'", self.names[slot])))
+            }
+            None => Ok(pass),
+        }
     }
 }
 
@@ -215,10 +228,15 @@ impl Pass<'_> {
         let outcome = operator
             .forward(&mut scope(run, self.mode, planned.number, &planned.wanted), Inputs(&inputs))
             .map_err(failed)?;
+        let given = outcome.outputs.len();
         for (slot, array) in step.outputs.iter().zip(outcome.outputs) {
             if let Some(slot) = slot {
                 self.put(*slot, array);
             }
+        }
+        if let Some(slot) = step.outputs.iter().skip(given).flatten().next() {
+            let name = &self.program.names[*slot];
+            return Err(failed(OpError::new(format!("it gives {given} outputs, not '{name}'"))));
         }
         for (input, array) in outcome.updates {
             let weight = step.inputs[input].and_then(|slot| self.program.weight_of[slot]);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Options, Progress, Trainer};
 use crate::array::{Array, Data};
+use crate::optimizer::Curve;
 use crate::program::Weights;
 
 /// Why bytes are no checkpoint of a run.
@@ -44,6 +45,9 @@ struct Header {
 
 /// Version of this format.
 const VERSION: u32 = 1;
+
+/// No run gets so far: sums of steps cannot overflow below it.
+const STEPS_MAX: u64 = 1 << 60;
 
 /// Name of the header in the metadata.
 const HEADER: &str = "modelyard.training";
@@ -95,6 +99,9 @@ impl Trainer {
         let header = header.ok_or_else(|| malformed(&"it has no header"))?;
         let header: Header = serde_json::from_str(header).map_err(|error| malformed(&error))?;
         self.compare(&header, run)?;
+        if header.progress.step != header.steps || header.steps > STEPS_MAX {
+            return Err(malformed(&format!("it stands at step {}", header.progress.step)));
+        }
 
         let mut weights = self.weights.clone();
         read_weights(&tensors, "weight", &mut weights)?;
@@ -128,10 +135,11 @@ impl Trainer {
         let fields = |options: &Options| serde_json::to_value(options).unwrap_or_default();
         let (found, expected) = (fields(&header.options), fields(&self.options));
         let differs = |key: &&String| found.get(key.as_str()) != expected.get(key.as_str());
-        // More epochs are welcome: that is how a run is prolonged.
+        // Other numbers of epochs are welcome where they change no step that is done.
+        let ignored = if self.options.schedule.curve == Curve::Cosine { "" } else { "epochs" };
         let keys = expected.as_object().into_iter().flat_map(|object| object.keys());
         // Settings before the model: a seed decides its first weights too.
-        match keys.filter(|key| *key != "epochs").find(differs) {
+        match keys.filter(|key| *key != ignored).find(differs) {
             Some(key) => other(key, text(found.get(key)), text(expected.get(key))),
             None if header.run != run => {
                 other("the model or data", header.run.clone(), run.to_owned())

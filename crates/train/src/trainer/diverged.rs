@@ -23,12 +23,7 @@ impl Trainer {
                 advice: "look for missing values in the data".into(),
             };
         }
-        let names = self.weights.names().iter().enumerate();
-        let bad_weight = names
-            .filter(|(number, _)| !is_finite(self.weights.array(*number)))
-            .map(|(_, name)| name.clone())
-            .next();
-        let what = match bad_weight {
+        let what = match self.bad_weight() {
             Some(name) => format!("weight '{name}' holds NaN or infinity since the step before"),
             None => self.first_bad_value(inputs, workers).unwrap_or_else(|| {
                 let first = self.progress.first_loss.unwrap_or_default();
@@ -38,8 +33,16 @@ impl Trainer {
         TrainError::Diverged { step, what, advice: self.advice() }
     }
 
+    /// The first weight that holds no numbers.
+    pub(super) fn bad_weight(&self) -> Option<String> {
+        let mut names = self.weights.names().iter().enumerate();
+        let bad = names.find(|(number, _)| !is_finite(self.weights.array(*number)));
+        bad.map(|(_, name)| name.clone())
+    }
+
     /// The first value on the way forward that holds no numbers.
     fn first_bad_value(&mut self, inputs: Vec<(&str, Array)>, workers: &Workers) -> Option<String> {
+        let mode = Mode::Train { seed: self.step_seed() };
         let mut run = Run {
             buffers: &mut self.buffers,
             workers,

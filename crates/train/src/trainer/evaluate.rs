@@ -5,9 +5,6 @@ use crate::data::{Batches, Examples, Order};
 use crate::program::{Mode, Run};
 use crate::workers::Workers;
 
-/// Examples evaluated at once at least: nothing is kept for a way back, so there is room.
-const BATCH_MIN: usize = 64;
-
 impl Trainer {
     /// The mean loss, without penalties, and the accuracy of the weights on some examples.
     pub fn evaluate(
@@ -16,7 +13,7 @@ impl Trainer {
         workers: &Workers,
     ) -> Result<Score, TrainError> {
         let mut sums = Sums::default();
-        let size = self.options.batch.max(BATCH_MIN);
+        let size = self.options.batch;
         std::thread::scope(|scope| {
             for batch in Batches::start(scope, examples, Order::Sequential, (size, 0)) {
                 let batch = batch?;

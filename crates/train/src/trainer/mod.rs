@@ -43,8 +43,11 @@ pub enum TrainError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The examples and the loss do not fit.
-    #[error("failed to grade the model's answers: {0}")]
+    #[error("failed to grade the model's answers")]
     Loss(#[from] OpError),
+    /// The weights could not be changed.
+    #[error("failed to change the weights")]
+    Update(#[source] OpError),
     /// Examples could not be loaded.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -308,7 +311,7 @@ impl Trainer {
         workers: &Workers,
     ) -> Result<StepReport, TrainError> {
         let examples = batch.len();
-        let seed = random::mix(self.options.seed ^ STEP_SEEDS, self.progress.step);
+        let seed = self.step_seed();
         let inputs = named(&batch);
         let mut run = Run {
             buffers: &mut self.buffers,
@@ -331,7 +334,8 @@ impl Trainer {
         let updates = pass.take_updates();
         pass.recycle(&mut self.buffers);
         let rate = self.learning_rate(batches as u64);
-        self.optimizer.step(&mut self.weights, &self.trained, &gradients, rate)?;
+        let step = self.optimizer.step(&mut self.weights, &self.trained, &gradients, rate);
+        step.map_err(TrainError::Update)?;
         updates.into_iter().for_each(|(number, array)| self.weights.set(number, array));
         gradients.into_iter().flatten().for_each(|gradient| self.buffers.recycle(gradient));
 
@@ -349,6 +353,11 @@ impl Trainer {
         })
     }
 
+    /// What the step under way draws by chance.
+    fn step_seed(&self) -> u64 {
+        random::mix(self.options.seed ^ STEP_SEEDS, self.progress.step)
+    }
+
     fn learning_rate(&self, epoch_steps: u64) -> f32 {
         self.options.schedule.at(self.progress.step, epoch_steps, self.options.epochs as u64)
     }
@@ -364,6 +373,13 @@ impl Trainer {
             Some(examples) => Some(self.evaluate(examples, workers)?),
             None => None,
         };
+        if let Some(name) = self.bad_weight() {
+            return Err(TrainError::Diverged {
+                step: self.progress.step,
+                what: format!("weight '{name}' holds NaN or infinity after it"),
+                advice: self.advice(),
+            });
+        }
         if let Some(score) = validation.filter(|score| !score.loss.is_finite()) {
             return Err(TrainError::Diverged {
                 step: self.progress.step,

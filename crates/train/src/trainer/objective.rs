@@ -52,12 +52,13 @@ impl Objective {
             LossKind::BinaryCrossEntropy => &["Sigmoid"],
             _ => &["Softmax", "LogSoftmax"],
         };
-        let last = source(model, &output).map(|(node, _)| node);
+        let last = last_node(model, &output);
         let form = match last {
-            Some(node) if ends.contains(&node.op_type.as_str()) && is_over_last(model, node) => {
-                let target = logits_of(model, &output);
-                return Ok(Objective { target, form: Form::Logits, loss });
-            }
+            Some(node) if ends.contains(&node.op_type.as_str()) => match logits_before(model, node)
+            {
+                Some(target) => return Ok(Objective { target, form: Form::Logits, loss }),
+                None => Form::Probabilities,
+            },
             Some(node) if node.op_type == "Softmax" || node.op_type == "Sigmoid" => {
                 Form::Probabilities
             }
@@ -132,33 +133,41 @@ fn largest(row: &[f32]) -> usize {
     (1..row.len()).fold(0, better)
 }
 
-/// The node that gives a value, and its position.
-fn source<'a>(model: &'a Model, value: &str) -> Option<(&'a Node, usize)> {
-    let nodes = model.graph.nodes.iter().enumerate();
-    let mut nodes = nodes.filter(|(_, node)| node.outputs.iter().any(|output| output == value));
-    nodes.next().map(|(position, node)| (node, position))
-}
-
-/// The logits of an output: what goes into its final softmax or sigmoid, or the output itself.
-pub fn logits_of(model: &Model, output: &str) -> String {
-    match source(model, output) {
-        Some((node, _)) if is_over_last(model, node) => node.inputs[0].clone(),
-        _ => output.to_owned(),
+/// The node that gives a value, or what goes into it unchanged.
+fn last_node<'a>(model: &'a Model, value: &str) -> Option<&'a Node> {
+    let mut value = value.to_owned();
+    // Each step goes to an earlier node, so this ends.
+    for node in model.graph.nodes.iter().rev() {
+        if node.outputs.contains(&value) {
+            match node.op_type.as_str() {
+                "Identity" | "Cast" | "Dropout" => value = node.input(0)?.to_owned(),
+                _ => return Some(node),
+            }
+        }
     }
+    None
 }
 
-/// Whether a node is a sigmoid, or a softmax over the last axis of what it is given.
-fn is_over_last(model: &Model, node: &Node) -> bool {
-    match node.op_type.as_str() {
+/// The logits of an output: what goes into its final softmax, or the output itself.
+pub fn logits_of(model: &Model, output: &str) -> String {
+    let softmax = last_node(model, output)
+        .filter(|node| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax"));
+    softmax.and_then(|node| logits_before(model, node)).unwrap_or_else(|| output.to_owned())
+}
+
+/// What goes into a sigmoid, or into a softmax over the last axis.
+fn logits_before(model: &Model, node: &Node) -> Option<String> {
+    let input = node.input(0)?;
+    let is_over_last = match node.op_type.as_str() {
         "Sigmoid" => true,
-        "Softmax" | "LogSoftmax" => {
+        _ => {
             let opset = model.opset("").unwrap_or(1);
             let axis = node.int("axis").unwrap_or(if opset < 13 { 1 } else { -1 });
-            let rank = model.kinds().get(&node.inputs[0]).map(|kind| kind.rank as i64);
+            let rank = model.kinds().get(input).map(|kind| kind.rank as i64);
             axis == -1 || rank.is_some_and(|rank| axis == rank - 1)
         }
-        _ => false,
-    }
+    };
+    is_over_last.then(|| input.to_owned())
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ fn a_batch_that_does_not_fit_the_memory_limit_says_so() {
     let workers = Workers::new(1).unwrap();
     let error = trainer(&model(LAYERS), settings)
         .run(&examples(64, 1), None, &workers, &mut |_, _| Control::Continue)
-        .unwrap_err()
-        .to_string();
+        .unwrap_err();
+    let error = crate::testing::with_sources(&error);
     assert!(error.contains("make the batch smaller"), "{error}");
 }

@@ -117,7 +117,8 @@ impl Attend {
         masks: &[Mask<'_>],
     ) -> Result<(Vec<f32>, Vec<f32>), OpError> {
         let mut out = scope.buffers.take(self.output().len());
-        let mut scores = scope.buffers.take(self.scores().iter().product());
+        let len = scope.elements(&self.scores())?;
+        let mut scores = scope.buffers.take(len);
         let size = self.query.rows * self.value.width;
         let mut items: Vec<_> = scores
             .chunks_exact_mut(self.head())

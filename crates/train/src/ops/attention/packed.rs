@@ -79,7 +79,8 @@ impl Operator for Packed {
         let bias = inputs.get(2);
         let bias = bias.map(|bias| crate::ops::row_norm::factors(bias, "bias", of.columns));
         let bias = bias.transpose()?;
-        let mut projected = scope.buffers.take(of.rows() * of.columns);
+        let len = scope.elements(&[of.rows(), of.columns])?;
+        let mut projected = scope.buffers.take(len);
         let x = Matrix::new(inputs.floats(0)?, of.rows(), of.input);
         let weights = Matrix::new(inputs.floats(1)?, of.input, of.columns);
         matmul::multiply(&mut projected, x, weights, Product { bias, ..PLAIN })?;

@@ -56,7 +56,8 @@ impl<C: Cell> Operator for Recurrent<C> {
             *result = work.run(kept);
         });
         let (shape, state_shape) = (sizes.output_shape(), sizes.state_shape());
-        let mut y = scope.buffers.take(shape.iter().product());
+        let len = scope.elements(&shape)?;
+        let mut y = scope.buffers.take(len);
         let mut states = vec![vec![0.0; state_shape.iter().product()]; 1 + usize::from(C::HAS_C)];
         let mut saved = Vec::with_capacity(4 * kept.len());
         for (lane, kept, result) in kept {
