@@ -37,13 +37,24 @@ pub enum TransferError {
     Invalid(#[from] modelyard_graph::ReadError),
 }
 
+/// What a head ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A softmax: one class of several.
+    Softmax,
+    /// A sigmoid: yes or no.
+    Sigmoid,
+    /// The numbers themselves.
+    Plain,
+}
+
 /// A new head.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
     /// Classes, or numbers for regression.
     pub units: usize,
-    /// Whether it ends in a softmax.
-    pub softmax: bool,
+    /// What it ends in.
+    pub end: End,
     /// The value to attach it to; `None` is what the last Gemm or MatMul with weights takes.
     pub at: Option<&'a str>,
     /// Decides the first weights.
@@ -189,11 +200,14 @@ fn attach(graph: &mut Graph, (features, count): (&str, usize), prefix: &str, hea
     let (weight, bias) = (format!("{prefix}weight"), format!("{prefix}bias"));
     graph.initializers.push(Constant::floats(&weight, &[count, head.units], &weights));
     graph.initializers.push(Constant::floats(&bias, &[head.units], &zeros));
-    let output = free_name(graph, if head.softmax { "probabilities" } else { "output" });
-    let sum = if head.softmax { format!("{prefix}sum") } else { output.clone() };
+    let is_plain = head.end == End::Plain;
+    let output = free_name(graph, if is_plain { "output" } else { "probabilities" });
+    let sum = if is_plain { output.clone() } else { format!("{prefix}sum") };
     graph.nodes.push(node("Gemm", &[features, &weight, &bias], &sum));
-    if head.softmax {
-        graph.nodes.push(node("Softmax", &[&sum], &output).with("axis", 1));
+    match head.end {
+        End::Softmax => graph.nodes.push(node("Softmax", &[&sum], &output).with("axis", 1)),
+        End::Sigmoid => graph.nodes.push(node("Sigmoid", &[&sum], &output)),
+        End::Plain => {}
     }
     let dims = [Dim::Symbol("batch".into()), Dim::Fixed(head.units)];
     let value_type = ValueType::tensor(DataType::Fp32, &dims);
@@ -277,7 +291,7 @@ mod tests {
         build(&parse(layers).unwrap(), &input, 1).unwrap()
     }
 
-    const HEAD_OF_3: Head<'_> = Head { units: 3, softmax: true, at: None, seed: 1 };
+    const HEAD_OF_3: Head<'_> = Head { units: 3, end: End::Softmax, at: None, seed: 1 };
 
     fn names(model: &Model) -> Vec<&str> {
         model.graph.initializers.iter().map(|constant| constant.name.as_str()).collect()
@@ -295,7 +309,7 @@ mod tests {
     #[test]
     fn a_cut_in_space_is_pooled() {
         let base = model("conv2d(6, 3, relu), flatten, dense(5)", &[1, 8, 8]);
-        let head = Head { at: Some("conv2d1.relu"), softmax: false, ..HEAD_OF_3 };
+        let head = Head { at: Some("conv2d1.relu"), end: End::Plain, ..HEAD_OF_3 };
         let model = replace_head(&base, head).unwrap();
         assert_eq!(model.graph.initializer("head.weight").unwrap().dims, [6, 3]);
         assert_eq!(model.graph.outputs[0].name, "output");

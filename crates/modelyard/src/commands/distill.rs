@@ -7,7 +7,7 @@ use modelyard_graph::{Limits, Model, Value, ValueType, file};
 use modelyard_tensor::{DataType, Dim};
 use modelyard_train::data::{Batches, Examples, Joined, Order, Taught};
 use modelyard_train::trainer::{self, LossKind};
-use modelyard_train::{Array, layers};
+use modelyard_train::{Array, layers, normalize_input};
 
 use super::finetune;
 use super::local_model::{self, LocalModel};
@@ -17,9 +17,10 @@ use crate::data::binding::{Binding, Rows};
 use crate::data::{DataSet, Options, Task, TaskKind};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
-use crate::training::network::input;
-use crate::training::prepare::{self, Bound, Sets};
-use crate::training::recipe::Recipe;
+use crate::source::labels;
+use crate::training::network::{input, normalizes};
+use crate::training::prepare::{self, Bound, Sets, normalization};
+use crate::training::recipe::{Normalize, Recipe};
 use crate::training::session::{Job, OutputArgs};
 
 /// Train a small model to answer as a large one does
@@ -102,7 +103,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let limit = options.memory_limit_bytes;
     let logits = teacher.answers((&data, data.train.as_ref()), limit, &progress)?;
     teacher.check_classes(&data.task, &logits).exit_with(Exit::Usage)?;
-    let mut student = student(args, &data, &logits)?;
+    let mut student = student(args, (&data, &sets), &logits)?;
     teacher.name_classes(&mut student)?;
     let binding = prepare::bind(&data, &student, options.batch).exit_with(Exit::Usage)?;
     let bound = Bound::new(data.train.as_ref(), &binding);
@@ -172,8 +173,7 @@ impl Teacher {
         std::fs::write(&file, cut.encode()).context("failed to write the teacher")?;
         let file = file.to_string_lossy();
         let loaded = local_model::load((&file, None), &args.engine(), globals, progress)?;
-        let labels = cut.metadata.get("labels");
-        let labels = labels.and_then(|labels| serde_json::from_str(labels).ok());
+        let labels = labels::of_metadata(&cut.metadata);
         Ok(Teacher { cut, loaded, labels })
     }
 
@@ -270,16 +270,35 @@ fn logits_only(mut model: Model) -> anyhow::Result<Model> {
 }
 
 /// The model that learns.
-fn student(args: &Args, data: &DataSet, logits: &Array) -> anyhow::Result<Model> {
-    let model = match (&args.student, &args.layers) {
+fn student(args: &Args, (data, sets): (&DataSet, &Sets), logits: &Array) -> anyhow::Result<Model> {
+    let mut model = match (&args.student, &args.layers) {
+        (Some(_), _) if args.recipe.normalize == Some(Normalize::Standard) => {
+            return Err(anyhow!("--normalize goes with --layers: a student has its own"))
+                .exit_with(Exit::Usage);
+        }
         (Some(path), _) => finetune::read(path)?,
         (None, layers) => {
             let text = layers.as_deref().unwrap_or_default();
             let layers = layers::parse(text).exit_with(Exit::Usage)?;
             let input = input(data, &layers).exit_with(Exit::Usage)?;
-            layers::build(&layers, &input, args.recipe.seed()).exit_with(Exit::Usage)?
+            let model = layers::build(&layers, &input, args.recipe.seed());
+            let model = model.exit_with(Exit::Usage)?;
+            match normalizes(data, &input, &args.recipe)? {
+                true => {
+                    let training = sets.training(data.train.as_ref());
+                    let name = (data.inputs[0].name.as_str(), 0);
+                    let measured = normalization(&training, name, &input.shape)?;
+                    normalize_input(model, &input.name, &measured)?
+                }
+                false => model,
+            }
         }
     };
+    if let Some(labels) = labels::of_metadata(&model.metadata)
+        && labels.len() != logits.shape()[1]
+    {
+        model.metadata.remove("labels");
+    }
     let columns = logits.shape()[1];
     let signature = model.signature()?;
     let last = signature.outputs.first().and_then(|output| output.dims.as_ref()?.last().cloned());

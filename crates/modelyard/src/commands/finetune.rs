@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use modelyard_graph::{Limits, Model, file};
 use modelyard_tensor::Dim;
-use modelyard_train::transfer::{self, Head};
+use modelyard_train::transfer::{self, End, Head};
 use modelyard_train::{normalize_input, trainer, with_statistics};
 
 use crate::cli::Globals;
@@ -13,8 +13,9 @@ use crate::data::args::DataArgs;
 use crate::data::{DataSet, InputKind, Options, Task};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
+use crate::source::labels::METADATA_KEYS;
 use crate::tensors::image;
-use crate::training::network::check_outputs;
+use crate::training::network::{check_outputs, fitting_loss};
 use crate::training::prepare::{self, Bound, Sets, normalization};
 use crate::training::recipe::{Normalize, Recipe};
 use crate::training::session::{Job, OutputArgs};
@@ -61,12 +62,14 @@ pub(crate) fn run(args: &Args, _globals: &Globals) -> anyhow::Result<()> {
     let data = args.data.options();
     let data = picture_options(data, &base);
     let data = progress.spin("reading the data", || args.data.open(&data))?;
-    let options = args.recipe.options(&data.task).exit_with(Exit::Usage)?;
+    let mut options = args.recipe.options(&data.task).exit_with(Exit::Usage)?;
     let sets = Sets::of(&data, &args.recipe)?;
     let (mut model, head) = with_head(args, &base, &data.task)?;
     check_outputs(&model, &data.task)
         .context("the model needs a new head (--replace-head)")
         .exit_with(Exit::Usage)?;
+    fitting_loss((&model, &data.task), &args.recipe, &mut options)?;
+    prepare::check_labels(&model, &data.task).exit_with(Exit::Usage)?;
     let trained = chosen(args, &model, &head).exit_with(Exit::Usage)?;
     let binding = prepare::bind(&data, &model, options.batch).exit_with(Exit::Usage)?;
     if args.recipe.normalize == Some(Normalize::Standard) {
@@ -117,15 +120,20 @@ fn with_head(args: &Args, base: &Model, task: &Task) -> anyhow::Result<(Model, V
         Task::Regression { width } => *width,
         Task::Unlabelled => 0,
     };
+    let units = if units == 0 { wanted } else { units };
     let head = Head {
-        units: if units == 0 { wanted } else { units },
-        softmax: matches!(task, Task::Classification { .. }),
+        units,
+        end: match task {
+            Task::Classification { .. } if units == 1 => End::Sigmoid,
+            Task::Classification { .. } => End::Softmax,
+            _ => End::Plain,
+        },
         at: args.cut.as_deref(),
         seed: args.recipe.seed(),
     };
     let mut model = transfer::replace_head(base, head).exit_with(Exit::Model)?;
     // They named the old classes.
-    for key in ["labels", "classes", "class_names", "names"] {
+    for key in METADATA_KEYS {
         model.metadata.remove(key);
     }
     let weights = model.graph.initializers.iter().map(|constant| constant.name.clone());

@@ -13,7 +13,7 @@ use crate::config::layer::read_text;
 use crate::config::mistake::{Mistake, Mistakes};
 
 /// Keys of ONNX metadata under which exporters leave class names.
-const METADATA_KEYS: [&str; 4] = ["labels", "classes", "class_names", "names"];
+pub(crate) const METADATA_KEYS: [&str; 4] = ["labels", "classes", "class_names", "names"];
 
 /// The class names of each output. Those that cannot be right are noted.
 pub(super) fn labels(
@@ -56,7 +56,7 @@ fn for_one(
         return from_file(path, output, mistakes);
     }
     // What an exporter left behind is a hint, not a statement: it is used where it fits.
-    let found = METADATA_KEYS.iter().find_map(|key| from_metadata(metadata.get(*key)?));
+    let found = of_metadata(metadata);
     found.filter(|labels| classes(output) == Some(labels.len())).map(Arc::from)
 }
 
@@ -108,6 +108,11 @@ fn fitting(
 }
 
 /// A JSON list, a JSON object from class number to name, or one name a line.
+/// The class names that an exporter left in a model's metadata.
+pub(crate) fn of_metadata(metadata: &BTreeMap<String, String>) -> Option<Vec<String>> {
+    METADATA_KEYS.iter().find_map(|key| from_metadata(metadata.get(*key)?))
+}
+
 fn from_metadata(text: &str) -> Option<Vec<String>> {
     if let Ok(list) = serde_json::from_str::<Vec<String>>(text) {
         return Some(list);

@@ -7,7 +7,7 @@
 pub(crate) mod check;
 mod file;
 mod folder;
-mod labels;
+pub(crate) mod labels;
 mod name;
 mod pbtxt;
 mod triton;

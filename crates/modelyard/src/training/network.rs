@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
+use modelyard_graph::Model;
 use modelyard_tensor::{DataType, Dim};
 use modelyard_train::layers::{self, Input, LayerSpec};
+use modelyard_train::trainer::{LossKind, Options};
 use modelyard_train::{normalize_input, trainer};
 
 use super::prepare::{self, Bound, Sets, normalization};
@@ -30,11 +32,12 @@ impl Network<'_> {
         train: impl FnOnce(Job<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let Network { layers, recipe, data: (data, path) } = *self;
-        let options = recipe.options(&data.task).exit_with(Exit::Usage)?;
+        let mut options = recipe.options(&data.task).exit_with(Exit::Usage)?;
         let sets = Sets::of(data, recipe)?;
         let input = input(data, layers).exit_with(Exit::Usage)?;
         let mut model = layers::build(layers, &input, recipe.seed()).exit_with(Exit::Usage)?;
         check_outputs(&model, &data.task).exit_with(Exit::Usage)?;
+        fitting_loss((&model, &data.task), recipe, &mut options)?;
         if normalizes(data, &input, recipe)? {
             let training = sets.training(data.train.as_ref());
             let measured = normalization(&training, (&data.inputs[0].name, 0), &input.shape)?;
@@ -80,7 +83,7 @@ pub(crate) fn input(data: &DataSet, layers: &[LayerSpec]) -> anyhow::Result<Inpu
 }
 
 /// Whether mean and deviation are to be taken out.
-fn normalizes(data: &DataSet, input: &Input, recipe: &Recipe) -> anyhow::Result<bool> {
+pub(crate) fn normalizes(data: &DataSet, input: &Input, recipe: &Recipe) -> anyhow::Result<bool> {
     let is_table = matches!(data.inputs[0].kind, InputKind::Table(_));
     let is_float = input.data_type == DataType::Fp32;
     match recipe.normalize {
@@ -93,19 +96,51 @@ fn normalizes(data: &DataSet, input: &Input, recipe: &Recipe) -> anyhow::Result<
     }
 }
 
-/// Refuses layers that end in another number of outputs than the data has answers.
-pub(crate) fn check_outputs(model: &modelyard_graph::Model, task: &Task) -> anyhow::Result<()> {
-    let signature = model.signature()?;
-    let last = signature.outputs.first().and_then(|output| output.dims.as_ref()?.last().cloned());
+/// Refuses a model that ends in another number of outputs than the data has answers. Two classes
+/// may have one output: how likely the second is.
+pub(crate) fn check_outputs(model: &Model, task: &Task) -> anyhow::Result<()> {
     let (wanted, what) = match task {
         Task::Classification { labels } => (labels.len(), "classes"),
         Task::Regression { width } => (*width, "numbers to answer"),
         Task::Unlabelled => return Ok(()),
     };
+    let dims = output_dims(model)?;
+    let Some([_, inner @ .., last]) = dims.as_deref() else { return Ok(()) };
+    let is_classes = matches!(task, Task::Classification { .. });
+    if is_classes && inner.iter().any(|dim| *dim != Dim::Fixed(1)) {
+        let dims: Vec<String> = dims.iter().flatten().map(Dim::to_string).collect();
+        bail!("the model ends in shape [{}], expected one row of scores an example", dims.join(","))
+    }
     match last {
-        Some(Dim::Fixed(found)) if found != wanted && !(found == 1 && wanted == 2) => {
+        Dim::Fixed(1) if is_classes && wanted == 2 => {
+            let last = model.graph.nodes.last().map(|node| node.op_type.as_str());
+            if last == Some("Softmax") {
+                bail!("a softmax over one number is always 1: use sigmoid, or 2 outputs");
+            }
+            Ok(())
+        }
+        Dim::Fixed(found) if *found != wanted => {
             bail!("the model ends in {found} numbers, but the data has {wanted} {what}")
         }
         _ => Ok(()),
     }
+}
+
+/// The loss where none is asked for: a model with one number for two classes answers yes or no.
+pub(crate) fn fitting_loss(
+    (model, task): (&Model, &Task),
+    recipe: &Recipe,
+    options: &mut Options,
+) -> anyhow::Result<()> {
+    let is_yes_or_no = matches!(output_dims(model)?.as_deref(), Some([.., Dim::Fixed(1)]));
+    if recipe.loss.is_none() && is_yes_or_no && matches!(task, Task::Classification { .. }) {
+        options.loss = LossKind::BinaryCrossEntropy;
+    }
+    Ok(())
+}
+
+/// Dimensions of the first output, if the model states them.
+fn output_dims(model: &Model) -> anyhow::Result<Option<Vec<Dim>>> {
+    let outputs = &model.signature()?.outputs;
+    Ok(outputs.first().and_then(|output| output.dims.clone()))
 }

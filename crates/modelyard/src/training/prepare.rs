@@ -7,8 +7,9 @@ use modelyard_train::data::{Batch, DataError, Examples, Part};
 
 use super::recipe::Recipe;
 use crate::data::binding::{Binding, Rows};
-use crate::data::{self, DataSet, split};
+use crate::data::{self, DataSet, Task, split};
 use crate::exit::{Exit, ExitWith};
+use crate::source::labels;
 
 /// Numbers of the examples to learn from, and of those set apart.
 pub(crate) struct Sets {
@@ -44,13 +45,35 @@ pub(crate) fn bind(data: &DataSet, model: &Model, batch: usize) -> anyhow::Resul
     match binding.rows() {
         Rows::Free => Ok(binding),
         Rows::Fixed(1) if batch == 1 => Ok(binding),
-        Rows::Fixed(1) | Rows::Single => bail!(
+        Rows::Single => bail!(
+            "the model takes one example without a batch dimension: export it with a free one to \
+             train it"
+        ),
+        Rows::Fixed(1) => bail!(
             "the model takes one example at a time: train it with --batch 1, or export it with a \
              free batch dimension"
         ),
         Rows::Fixed(rows) => bail!(
             "the model takes exactly {rows} examples at a time: export it with a free batch \
              dimension to train it"
+        ),
+    }
+}
+
+/// Refuses a model whose classes are named otherwise, or stand in another order, than those of the
+/// data: it would unlearn what it knows.
+pub(crate) fn check_labels(model: &Model, task: &Task) -> anyhow::Result<()> {
+    let (Task::Classification { labels }, Some(own)) = (task, labels::of_metadata(&model.metadata))
+    else {
+        return Ok(());
+    };
+    match own == *labels {
+        true => Ok(()),
+        false => bail!(
+            "the classes of the model are {}, those of the data {}: name and order them alike, or \
+             give the model a new head",
+            own.join(", "),
+            labels.join(", ")
         ),
     }
 }

@@ -118,6 +118,9 @@ pub(crate) enum Normalize {
 impl Recipe {
     /// These settings where they are given, else those of `file`.
     pub(crate) fn or(self, file: Recipe) -> Recipe {
+        // One way to clip: a flag for the other takes its place.
+        let clips = self.clip_norm.is_some() || self.clip_value.is_some();
+        let file_clips = if clips { (None, None) } else { (file.clip_norm, file.clip_value) };
         Recipe {
             loss: self.loss.or(file.loss),
             optimizer: self.optimizer.or(file.optimizer),
@@ -131,8 +134,8 @@ impl Recipe {
             l1: self.l1.or(file.l1),
             l2: self.l2.or(file.l2),
             weight_decay: self.weight_decay.or(file.weight_decay),
-            clip_norm: self.clip_norm.or(file.clip_norm),
-            clip_value: self.clip_value.or(file.clip_value),
+            clip_norm: self.clip_norm.or(file_clips.0),
+            clip_value: self.clip_value.or(file_clips.1),
             early_stop: self.early_stop.or(file.early_stop),
             validation: self.validation.or(file.validation),
             seed: self.seed.or(file.seed),
@@ -163,7 +166,8 @@ impl Recipe {
             curve: self.schedule.as_deref().map_or(Ok(Curve::Constant), curve)?,
         };
         let clip = match (self.clip_norm, self.clip_value) {
-            (Some(norm), _) => Clip::Norm(positive("--clip-norm", norm)?),
+            (Some(_), Some(_)) => bail!("clip-norm and clip-value exclude each other"),
+            (Some(norm), None) => Clip::Norm(positive("--clip-norm", norm)?),
             (None, Some(most)) => Clip::Value(positive("--clip-value", most)?),
             (None, None) => Clip::None,
         };
@@ -192,15 +196,15 @@ impl Recipe {
 
     fn loss(&self, task: &Task) -> anyhow::Result<LossKind> {
         Ok(match (self.loss, task) {
+            (_, Task::Unlabelled) => bail!(
+                "the data has no targets to learn (--target names one, --targets a file of them)"
+            ),
             (Some(Loss::CrossEntropy), _) => LossKind::CrossEntropy,
             (Some(Loss::Mse), _) => LossKind::MeanSquaredError,
             (Some(Loss::BinaryCrossEntropy), _) => LossKind::BinaryCrossEntropy,
             (Some(Loss::KlDivergence), _) => LossKind::KlDivergence,
             (None, Task::Classification { .. }) => LossKind::CrossEntropy,
             (None, Task::Regression { .. }) => LossKind::MeanSquaredError,
-            (None, Task::Unlabelled) => bail!(
-                "the data has no targets to learn (--target names one, --targets a file of them)"
-            ),
         })
     }
 
@@ -251,13 +255,18 @@ impl Recipe {
     }
 }
 
-/// Memory that could be taken without swapping, as Linux estimates it; without an estimate there
-/// is no bound.
+/// Memory that could be taken without swapping, as Linux estimates it, and within the cgroup's
+/// limit; without an estimate there is no bound.
 fn free_memory_bytes() -> usize {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
-    kilobytes.map_or(usize::MAX, |kilobytes: usize| kilobytes.saturating_mul(1024))
+    let free = kilobytes.map_or(usize::MAX, |kilobytes: usize| kilobytes.saturating_mul(1024));
+    let cgroup = |file: &str| -> Option<usize> {
+        std::fs::read_to_string(format!("/sys/fs/cgroup/{file}")).ok()?.trim().parse().ok()
+    };
+    let within = cgroup("memory.max").zip(cgroup("memory.current"));
+    within.map_or(free, |(most, used)| free.min(most.saturating_sub(used)))
 }
 
 fn curve(text: &str) -> anyhow::Result<Curve> {

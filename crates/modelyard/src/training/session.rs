@@ -1,9 +1,10 @@
 //! A run from its start to the written model.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use modelyard_graph::Model;
 use modelyard_train::Workers;
 use modelyard_train::data::Examples;
@@ -103,7 +104,8 @@ pub(crate) struct Trained {
 impl Job<'_> {
     /// Trains, writes what came of it, and says so.
     pub(crate) fn run(self, args: &OutputArgs, progress: &Progress) -> anyhow::Result<()> {
-        let (checkpoints, data) = (self.checkpoints(args), self.data.1);
+        check_paths(args).exit_with(Exit::Usage)?;
+        let (checkpoints, data) = (self.checkpoints(args)?, self.data.1);
         let threads = args.threads.map_or_else(modelyard_engine::threads::budget, usize::from);
         let interrupt = Interrupt::listen().context("failed to listen for signals")?;
         let Trained { model, outcome, history } = self.train(&Conditions {
@@ -121,7 +123,9 @@ impl Job<'_> {
             files::write_atomically(path, record::curves(&title, &history).as_bytes())?;
         }
         // The run is over: what was kept to resume it has no use any more.
-        let _ = std::fs::remove_file(&checkpoints.path);
+        if args.resume || checkpoints.saved.load(Ordering::Relaxed) {
+            let _ = std::fs::remove_file(&checkpoints.path);
+        }
         let report = Report { model: args.output.display().to_string(), outcome };
         if args.json { output::json(&report) } else { Ok(output::line(report.text())?) }
     }
@@ -137,7 +141,8 @@ impl Job<'_> {
             resume(&mut trainer, checkpoints)?;
         }
 
-        let steps = self.training.len().div_ceil(self.options.batch) * self.options.epochs;
+        let batches = self.training.len().div_ceil(self.options.batch);
+        let steps = batches.saturating_mul(self.options.epochs);
         let mut watch = Watch::new(conditions, steps as u64)?;
         let mut observe = |event: Event<'_>, trainer: &Trainer| watch.observe(event, trainer);
         let ended = trainer.run(self.training, self.validation, &workers, &mut observe);
@@ -197,18 +202,84 @@ impl Job<'_> {
         Ok(self.model)
     }
 
-    fn checkpoints(&self, args: &OutputArgs) -> Checkpoints {
-        let path = args.checkpoint.clone().unwrap_or_else(|| {
-            let mut name = args.output.clone().into_os_string();
-            name.push(".checkpoint");
-            name.into()
-        });
-        let digest = Sha256::digest(self.model.encode());
-        let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let examples = self.training.len();
-        let run = format!("model {digest} on {examples} examples of {}", self.data.1.display());
-        Checkpoints { path, every: args.checkpoint_every, run }
+    fn checkpoints(&self, args: &OutputArgs) -> anyhow::Result<Checkpoints> {
+        let model = self.model.encode();
+        if model.len() > MODEL_BYTES_MAX {
+            return Err(anyhow!(
+                "the model has {} bytes, more than the {MODEL_BYTES_MAX} of an ONNX file",
+                model.len()
+            ))
+            .exit_with(Exit::Model);
+        }
+        let run = format!(
+            "model {} on {} examples of {} ({})",
+            digest([model.as_slice()]),
+            self.training.len(),
+            self.data.1.display(),
+            self.fingerprint()?
+        );
+        let path = checkpoint_path(args);
+        if path.exists() && !args.resume {
+            output::complain(&format!(
+                "'{}' of an earlier run will be replaced; --resume goes on with it",
+                path.display()
+            ));
+        }
+        Ok(Checkpoints { path, every: args.checkpoint_every, run, saved: AtomicBool::new(false) })
     }
+
+    /// Tells other data, another teacher and other choices of weights apart: a digest of the names
+    /// of the weights and of some examples with their targets.
+    fn fingerprint(&self) -> anyhow::Result<String> {
+        const LOOKED_AT: usize = 64;
+        let len = self.training.len();
+        let numbers: Vec<usize> =
+            (0..LOOKED_AT.min(len)).map(|number| number * len / LOOKED_AT.min(len)).collect();
+        let examples = format!("{:?}", self.training.load(&numbers)?);
+        let names = self.trained.iter().map(String::as_bytes);
+        Ok(digest(names.chain([examples.as_bytes()])))
+    }
+}
+
+/// Bytes of a protobuf message at most, as most programs read them.
+const MODEL_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Eight bytes of the SHA-256 of some pieces, in hexadecimal.
+fn digest<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut digest = Sha256::new();
+    for piece in pieces {
+        digest.update((piece.len() as u64).to_le_bytes());
+        digest.update(piece);
+    }
+    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn checkpoint_path(args: &OutputArgs) -> PathBuf {
+    args.checkpoint.clone().unwrap_or_else(|| {
+        let mut name = args.output.clone().into_os_string();
+        name.push(".checkpoint");
+        name.into()
+    })
+}
+
+/// Refuses paths that would only fail when all the work is done.
+fn check_paths(args: &OutputArgs) -> anyhow::Result<()> {
+    let checkpoint = checkpoint_path(args);
+    let paths = [Some(&args.output), Some(&checkpoint), args.curves.as_ref()];
+    let paths: Vec<&PathBuf> = paths.into_iter().flatten().chain(&args.metrics).collect();
+    for (number, path) in paths.iter().enumerate() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            bail!("there is no folder for '{}'", path.display());
+        }
+        if path.is_dir() {
+            bail!("'{}' is a folder, expected the name of a file", path.display());
+        }
+        if paths[..number].contains(path) {
+            bail!("'{}' is named for two different files", path.display());
+        }
+    }
+    Ok(())
 }
 
 fn resume(trainer: &mut Trainer, checkpoints: &Checkpoints) -> anyhow::Result<()> {

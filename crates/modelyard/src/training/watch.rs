@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -26,12 +27,16 @@ pub(crate) struct Checkpoints {
     pub(super) every: Duration,
     /// What else decides the result: see [`Trainer::checkpoint`].
     pub(super) run: String,
+    /// Whether this run has saved one.
+    pub(super) saved: AtomicBool,
 }
 
 impl Checkpoints {
     pub(super) fn save(&self, trainer: &Trainer) -> anyhow::Result<()> {
         files::write_atomically(&self.path, &trainer.checkpoint(&self.run)?)
-            .context("failed to save a checkpoint")
+            .context("failed to save a checkpoint")?;
+        self.saved.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 

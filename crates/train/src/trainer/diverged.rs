@@ -43,14 +43,10 @@ impl Trainer {
     /// The first value on the way forward that holds no numbers.
     fn first_bad_value(&mut self, inputs: Vec<(&str, Array)>, workers: &Workers) -> Option<String> {
         let mode = Mode::Train { seed: self.step_seed() };
-        let mut run = Run {
-            buffers: &mut self.buffers,
-            workers,
-            mode: Mode::Evaluate,
-            memory_limit_bytes: usize::MAX,
-        };
+        let mut run =
+            Run { buffers: &mut self.buffers, workers, mode, memory_limit_bytes: usize::MAX };
         let found =
-            self.program.find_value(&self.evaluation, &self.weights, inputs, &mut run, &|array| {
+            self.program.find_value(&self.plan, &self.weights, inputs, &mut run, &|array| {
                 !is_finite(array)
             });
         found.map(|value| format!("{value}, holds NaN or infinity"))
