@@ -2,7 +2,7 @@
 
     torch_stubs.py FOLDER-OF-PACKAGES OUTPUT-FOLDER
 
-On the Python index there is no torch for Linux without CUDA, and its libraries are several gigabytes
+On the Python index there is no torch for Linux without CUDA, whose libraries are several gigabytes
 that a CPU has no use for. Without them `import torch` fails at the dynamic linker. So torch is
 installed without its dependencies, and this script makes, for each CUDA library that torch's own
 libraries want, one of the same name with the same symbols at the same versions. Every function

@@ -24,6 +24,9 @@ const MOVES: [(isize, isize); 4] = [(1, 0), (-1, 0), (0, 1), (0, -1)];
 const GAIN: f64 = 0.5;
 const SIDE: usize = 28;
 
+/// Trains a student with this seed; gives the test accuracy in percent.
+type Student<'a> = &'a dyn Fn(u64) -> anyhow::Result<f64>;
+
 /// Trains the teacher once, and each kind of student with every seed.
 pub(crate) fn run(env: &Env) -> anyhow::Result<Report> {
     let mut report = Report::new("distillation", env);
@@ -35,7 +38,7 @@ pub(crate) fn run(env: &Env) -> anyhow::Result<Report> {
 
     let more = moved_copies(env)?;
     let steps = EPOCHS * (1 + MOVES.len());
-    let students: [(&str, &dyn Fn(u64) -> anyhow::Result<f64>); 4] = [
+    let students: [(&str, Student<'_>); 4] = [
         ("labels alone", &|seed| train(env, STUDENT, EPOCHS, seed, None)),
         ("labels alone, as many steps as the last", &|seed| train(env, STUDENT, steps, seed, None)),
         ("teacher and labels", &|seed| distil(env, &teacher, None, seed)),
