@@ -12,7 +12,7 @@ fn trained() -> Folder {
     let folder = few_digits(Folder::new(), 300, &[0, 1, 2, 3, 4]);
     let layers = "conv2d(6, 3, relu, stride=2), batchnorm, flatten, dense(24, relu), \
                   dense(5, softmax)";
-    let train = ["train", "--layers", layers, "--data", "digits", "--epochs", "4"];
+    let train = ["train", "--layers", layers, "--data", "digits", "--epochs", "10"];
     report(&[&train[..], &["--output", "base.onnx"]].concat(), &folder);
     few_digits(folder, 300, &[5, 6, 7, 8])
 }
@@ -25,7 +25,7 @@ fn changed(left: &Model, right: &Model) -> Vec<String> {
 }
 
 const NEW: [&str; 6] =
-    ["finetune", "base.onnx", "--replace-head", "--data", "digits", "--epochs=4"];
+    ["finetune", "base.onnx", "--replace-head", "--data", "digits", "--epochs=20"];
 
 #[test]
 fn a_new_head_learns_other_classes_and_changes_nothing_else() {
@@ -102,7 +102,7 @@ fn scales_are_taken_out_inside_a_model_that_did_not() {
         (vec![2], vec![2])
     );
     let measured = report(&["evaluate", "model.onnx", "--data", "values.csv"], &folder);
-    assert!(measured["outputs"][0]["r2"].as_f64().unwrap() > 0.99, "{measured}");
+    assert!(measured["outputs"][0]["r2"].as_f64().unwrap() > 0.98, "{measured}");
 }
 
 #[test]
@@ -115,8 +115,7 @@ fn what_cannot_be_is_told_before_training() {
         .node(Node::new("Det", &["w"], &["d"]))
         .node(Node::new("MatMul", &["x", "w"], &["xw"]))
         .node(Node::new("Mul", &["xw", "d"], &["y"]));
-    let folder =
-        trained().model("odd.onnx", &Model::new(graph.build(), 17)).file("p.csv", points(50, 1));
+    let folder = trained().model("odd.onnx", &graph.model()).file("p.csv", points(50, 1));
     let check = |arguments: &[&str], code: i32, texts: &[&str]| {
         refused(&[&["finetune"], arguments].concat(), &folder, code, texts);
         assert!(!folder.path("model.onnx").exists());
