@@ -134,7 +134,7 @@ fn depth_takes_no_stack() {
 fn whole_weights(folder: &Path) -> Result<Vec<f32>, ReadError> {
     let model = modelyard_graph::file::read_whole(&folder.join("model.onnx"), &Limits::default())?;
     assert!(model.external_files().is_empty());
-    let bytes = model.graph.initializers[0].bytes().unwrap();
+    let bytes = model.graph.initializers[0].bytes().expect("the data is in memory");
     Ok(bytes.as_chunks().0.iter().map(|&item| f32::from_le_bytes(item)).collect())
 }
 

@@ -42,7 +42,7 @@ fn a_student_learns_from_labels_and_teacher() {
     let student = model("model.onnx", &folder);
     let record = metadata(&student, "training");
     assert_eq!(record["command"], "distill");
-    assert_eq!(record["options"]["loss"], json!({"Distillation": [4.0, 0.7]}));
+    assert_eq!(record["options"]["loss"], json!({"distillation": [4.0, 0.7]}));
     assert_eq!(record["training_examples"], 270);
 
     let more = report(&[&DIGITS[..], &teacher, &["--unlabelled", "more"]].concat(), &folder);
