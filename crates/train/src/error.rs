@@ -41,14 +41,14 @@ pub enum CompileError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// A node could not be evaluated or differentiated.
-    #[error("failed to {action} {node}: {source}")]
+    #[error("failed to {action} {node}: {reason}")]
     Node {
         /// `evaluate` or `differentiate`.
         action: &'static str,
         /// The node as errors name it.
         node: String,
         /// Why.
-        source: OpError,
+        reason: OpError,
     },
     /// An input is missing or not of the shape that the model states.
     #[error("{0}")]

@@ -33,7 +33,7 @@ pub enum TransferError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The result is no valid model.
-    #[error("the model with its new head is not valid: {0}")]
+    #[error("the model with its new head is not valid")]
     Invalid(#[from] modelyard_graph::ReadError),
 }
 

@@ -111,10 +111,12 @@ fn the_second_ctrl_c_ends_at_once() {
     let layers = ["train", "--layers", "dense(2)", "--data", "points.csv", "--metrics", "metrics"];
     let mut command = modelyard(&[&layers[..], &["--epochs", "100000"]].concat(), &folder);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let reader = std::fs::File::open(&pipe).unwrap();
+    // For writing too: opened for reading alone it would wait for a run that has failed.
+    let reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    // More than this never fits with the next line.
-    while rustix::io::ioctl_fionread(&reader).unwrap() < 65_000 {
+    // It takes 64 KiB, less what is lost where a line does not fit on a page.
+    while rustix::io::ioctl_fionread(&reader).unwrap() < 60_000 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended");
         assert!(Instant::now() < deadline, "the pipe does not fill");
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -44,7 +44,7 @@ pub(crate) fn metadata(model: &Model, key: &str) -> Value {
 /// no line tells apart.
 pub(crate) fn points(count: usize, seed: u64) -> String {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut text = "x,y,sign\n".to_owned();
+    let mut text = "a,b,sign\n".to_owned();
     for _ in 0..count {
         let (x, y) = (random.f32() * 2.0 - 1.0, random.f32() * 2.0 - 1.0);
         let sign = if x * y > 0.0 { "same" } else { "other" };

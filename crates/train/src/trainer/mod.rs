@@ -43,7 +43,7 @@ pub enum TrainError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The examples and the loss do not fit.
-    #[error("failed to grade the model's answers: {0}")]
+    #[error("failed to grade the model's answers")]
     Loss(#[from] OpError),
     /// Examples could not be loaded.
     #[error(transparent)]
