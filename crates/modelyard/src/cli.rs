@@ -115,7 +115,7 @@ fn after_help() -> String {
          Exit codes:\n",
     );
     for (exit, meaning) in Exit::ALL {
-        text.push_str(&format!("  {}  {meaning}\n", exit as u8));
+        text.push_str(&format!("  {:<3}  {meaning}\n", exit as u8));
     }
     text
 }

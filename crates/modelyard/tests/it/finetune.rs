@@ -31,8 +31,8 @@ const NEW: [&str; 6] =
 fn a_new_head_learns_other_classes_and_changes_nothing_else() {
     let folder = trained();
     let base = model("base.onnx", &folder);
-    let told = report(&[&NEW[..], &["--learning-rate", "0.01"]].concat(), &folder);
-    assert!(told["test"]["accuracy"].as_f64().unwrap() > 0.75, "{told}");
+    let told = report(&[&NEW[..], &["--learning-rate", "0.02"]].concat(), &folder);
+    assert!(told["test"]["accuracy"].as_f64().unwrap() > 0.7, "{told}");
     // 24 features, 4 classes.
     assert_eq!(told["trained_parameters"], 25 * 4);
     let tuned = model("model.onnx", &folder);

@@ -94,6 +94,10 @@ fn every_command_of_the_readme_works() {
         if line.contains("/predict") {
             assert!(said.contains("\"class\":7"), "{line}\n{said}");
         }
+        if line.starts_with("modelyard predict") {
+            let first = |row: &str| row.split_whitespace().take(2).eq(["0", "7"]);
+            assert!(said.lines().any(first), "{line}\n{said}");
+        }
     }
     assert!(ran >= 10, "the README has only {ran} commands");
 }
