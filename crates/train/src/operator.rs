@@ -126,9 +126,12 @@ impl Scope<'_> {
             Some(elements) if elements <= most => Ok(shape.iter().product()),
             _ => {
                 let shape = Shape::new(shape);
-                let advice = if most < ELEMENTS_MAX { ": make the batch smaller" } else { "" };
+                let advice = match most < ELEMENTS_MAX {
+                    true => "; make the batch smaller or the memory limit larger",
+                    false => "",
+                };
                 Err(OpError::new(format!(
-                    "an array of shape {shape} outgrows the limit of {most} elements; make the batch smaller or the memory limit larger"
+                    "an array of shape {shape} outgrows the limit of {most} elements{advice}"
                 )))
             }
         }
