@@ -48,7 +48,7 @@ pub enum RunError {
         /// The node as errors name it.
         node: String,
         /// Why.
-        reason: OpError,
+        source: OpError,
     },
     /// An input is missing or not of the shape that the model states.
     #[error("{0}")]

@@ -126,7 +126,6 @@ impl Scope<'_> {
             Some(elements) if elements <= most => Ok(shape.iter().product()),
             _ => {
                 let shape = Shape::new(shape);
-                let advice = if most < ELEMENTS_MAX { ": make the batch smaller" } else { "" };
                 Err(OpError::new(format!(
                     "an array of shape {shape} outgrows the limit of {most} elements; make the batch smaller or the memory limit larger"
                 )))

@@ -87,7 +87,7 @@ impl Pass<'_> {
         };
         let mut scope = scope(run, self.mode, planned.number, &planned.wanted);
         let failed =
-            |reason| RunError::Node { action: "differentiate", node: step.node.clone(), reason };
+            |source| RunError::Node { action: "differentiate", node: step.node.clone(), source };
         let of_inputs = operator.backward(&mut scope, at).map_err(failed)?;
         for ((slot, &wanted), gradient) in step.inputs.iter().zip(&planned.wanted).zip(of_inputs) {
             let (Some(slot), true, Some(gradient)) = (slot, wanted, gradient) else { continue };

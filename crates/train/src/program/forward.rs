@@ -213,7 +213,7 @@ impl Pass<'_> {
         let planned = &self.plan.steps[position];
         let step = &self.program.steps[planned.number];
         let failed =
-            |reason| RunError::Node { action: "evaluate", node: step.node.clone(), reason };
+            |source| RunError::Node { action: "evaluate", node: step.node.clone(), source };
         let Ok(operator) = &step.operator else {
             unreachable!("a plan holds no step without operator");
         };
