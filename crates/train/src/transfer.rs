@@ -92,8 +92,11 @@ pub fn replace_head(base: &Model, head: Head<'_>) -> Result<Model, TransferError
 /// What the last Gemm or MatMul with weights takes.
 fn default_cut(graph: &Graph) -> Result<String, TransferError> {
     let weighted = |node: &&Node| {
-        let weights = node.input(1).and_then(|name| graph.initializer(name));
-        (node.is("Gemm") || node.is("MatMul")) && weights.is_some()
+        let is_constant = |name: &str| {
+            let mut nodes = graph.nodes.iter().filter(|node| node.is("Constant"));
+            graph.initializer(name).is_some() || nodes.any(|node| node.output(0) == Some(name))
+        };
+        (node.is("Gemm") || node.is("MatMul")) && node.input(1).is_some_and(is_constant)
     };
     let last = graph.nodes.iter().rev().find(weighted);
     last.map(|node| node.inputs[0].clone()).ok_or_else(|| {

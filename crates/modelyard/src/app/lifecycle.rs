@@ -131,7 +131,7 @@ impl App {
     async fn drain(self, reason: Reason, stop: &mut Stop) {
         let App { service, server, lifecycle, address_file, folder, .. } = self;
         service.set_phase(Phase::Draining);
-        tracing::info!(%reason, "draining");
+        tracing::info!(reason = reason.to_string(), "draining");
         let finish = async {
             tokio::time::sleep(lifecycle.drain_delay).await;
             let grace = lifecycle.drain_timeout;

@@ -17,8 +17,8 @@ pub struct Input {
     pub data_type: DataType,
 }
 
-/// Parameters of one model at most: more would not fit the memory of the machines this is for.
-const PARAMETERS_MAX: usize = 1 << 30;
+/// Parameters of one model at most: more would not fit an ONNX file, which ends at 2 GiB.
+const PARAMETERS_MAX: usize = 1 << 29;
 
 /// Makes a model of these layers, with first weights that follow from the seed.
 pub fn build(layers: &[LayerSpec], input: &Input, seed: u64) -> Result<Model, LayerError> {
@@ -113,21 +113,18 @@ impl Network {
         shape: &[usize],
         values: Vec<f32>,
     ) -> Result<(), LayerError> {
-        self.reserve(shape)?;
+        self.parameters += self.reserve(shape)?;
         let builder = std::mem::take(&mut self.builder);
         self.builder = builder.floats(name, shape, &values);
         Ok(())
     }
 
-    /// Counts the parameters of a weight before it is made.
-    pub(super) fn reserve(&mut self, shape: &[usize]) -> Result<usize, LayerError> {
+    /// The number of parameters of a weight that is to be made, if there is room for it.
+    pub(super) fn reserve(&self, shape: &[usize]) -> Result<usize, LayerError> {
         let len = shape.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim));
         let total = len.and_then(|len| len.checked_add(self.parameters));
         match (len, total) {
-            (Some(len), Some(total)) if total <= PARAMETERS_MAX => {
-                self.parameters = total;
-                Ok(len)
-            }
+            (Some(len), Some(total)) if total <= PARAMETERS_MAX => Ok(len),
             _ => Err(LayerError::new(format!(
                 "the layers have more than {PARAMETERS_MAX} parameters"
             ))),

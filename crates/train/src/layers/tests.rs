@@ -101,7 +101,7 @@ fn mistakes_are_explained() {
     check("dropout(1)", &image, "expected a number from 0 to below 1 for ratio, found 1");
     check("residual(conv2d(3, 3))", &image, "which cannot be added");
     check("residual(2)", &image, "expected layers");
-    check("dense(100000), dense(100000)", &image, "more than 1073741824 parameters");
+    check("dense(100000), dense(100000)", &image, "more than 536870912 parameters");
     let tokens = Input { data_type: DataType::Int64, ..input(&[6]) };
     check("dense(2)", &tokens, "put an embedding before it");
 }

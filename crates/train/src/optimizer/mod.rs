@@ -68,8 +68,7 @@ impl Rule {
     }
 }
 
-/// What keeps weights small. Weights of fewer than two dimensions (biases, scales of
-/// normalization) are left alone: they do not make a model complex.
+/// What keeps weights small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Penalties {
     /// Factor of the sum of absolute weights that is added to the loss.
@@ -94,10 +93,15 @@ impl Penalties {
         }
         loss
     }
+}
 
-    fn of(&self, weight: &Array) -> Penalties {
-        if weight.shape().len() < 2 { Penalties::default() } else { *self }
-    }
+/// A weight that is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trained {
+    /// How many numbers it has.
+    pub size: usize,
+    /// Whether the penalties are for it.
+    pub penalized: bool,
 }
 
 /// One change of one weight: what every rule is given.
@@ -159,7 +163,8 @@ fn flushed(value: f32) -> f32 {
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     rule: Rule,
-    penalties: Penalties,
+    /// By weight.
+    penalties: Vec<Penalties>,
     clip: Clip,
     step: u64,
     /// By weight: what the rule remembers.
@@ -168,9 +173,16 @@ pub struct Optimizer {
 
 impl Optimizer {
     /// An optimizer for weights of these sizes.
-    pub fn new(rule: Rule, penalties: Penalties, clip: Clip, sizes: &[usize]) -> Optimizer {
-        let memory = |&size: &usize| vec![vec![0.0; size]; rule.memories()];
-        Optimizer { rule, penalties, clip, step: 0, memory: sizes.iter().map(memory).collect() }
+    pub fn new(rule: Rule, penalties: Penalties, clip: Clip, trained: &[Trained]) -> Optimizer {
+        let memory = |of: &Trained| vec![vec![0.0; of.size]; rule.memories()];
+        let of = |of: &Trained| if of.penalized { penalties } else { Penalties::default() };
+        Optimizer {
+            rule,
+            penalties: trained.iter().map(of).collect(),
+            clip,
+            step: 0,
+            memory: trained.iter().map(memory).collect(),
+        }
     }
 
     /// Changes the weights of these numbers by their gradients, at this learning rate.
@@ -183,15 +195,13 @@ impl Optimizer {
     ) -> Result<(), OpError> {
         self.step += 1;
         let scale = self.clip.scale(gradients)?;
-        for ((&number, gradient), memory) in numbers.iter().zip(gradients).zip(&mut self.memory) {
+        let of_weights = self.memory.iter_mut().zip(&self.penalties);
+        for ((&number, gradient), (memory, &penalties)) in
+            numbers.iter().zip(gradients).zip(of_weights)
+        {
             let Some(gradient) = gradient else { continue };
-            let change = Change {
-                rate,
-                scale,
-                bound: self.clip.bound(),
-                penalties: self.penalties.of(weights.array(number)),
-                step: self.step,
-            };
+            let change =
+                Change { rate, scale, bound: self.clip.bound(), penalties, step: self.step };
             let weight = weights.floats_mut(number)?.as_mut_slice();
             let gradient = gradient.as_floats()?;
             match self.rule {
@@ -211,9 +221,8 @@ impl Optimizer {
 
     /// What the penalties add to the loss for these weights.
     pub fn penalty(&self, weights: &Weights, numbers: &[usize]) -> f64 {
-        let each = numbers.iter().map(|&number| {
-            let weight = weights.array(number);
-            self.penalties.of(weight).loss(weight.as_floats().unwrap_or_default())
+        let each = numbers.iter().zip(&self.penalties).map(|(&number, penalties)| {
+            penalties.loss(weights.array(number).as_floats().unwrap_or_default())
         });
         each.sum()
     }
@@ -239,6 +248,8 @@ impl Optimizer {
 mod tests {
     use super::*;
 
+    const WEIGHT: Trained = Trained { size: 2, penalized: true };
+
     #[test]
     fn the_articles_example_of_l2() {
         let penalties = Penalties { l2: 0.01, ..Penalties::default() };
@@ -253,7 +264,7 @@ mod tests {
         let mut weights = Weights::default();
         let start = Array::floats([1, 2], vec![1.0, 2.0]);
         weights.push("w", start, modelyard_graph::ElementType::Float32);
-        let mut optimizer = Optimizer::new(rule, penalties, Clip::None, &[2]);
+        let mut optimizer = Optimizer::new(rule, penalties, Clip::None, &[WEIGHT]);
         for step in 0..3 {
             let weight = weights.array(0).as_floats().unwrap();
             let gradient = weight.iter().map(|weight| match step {
@@ -281,7 +292,7 @@ mod tests {
             let mut weights = Weights::default();
             let start = Array::floats([1, 2], vec![1.0, -2.0]);
             weights.push("w", start, modelyard_graph::ElementType::Float32);
-            let mut optimizer = Optimizer::new(rule, penalties, Clip::None, &[2]);
+            let mut optimizer = Optimizer::new(rule, penalties, Clip::None, &[WEIGHT]);
             for _ in 0..3000 {
                 let none = Array::floats([1, 2], vec![0.0; 2]);
                 optimizer.step(&mut weights, &[0], &[Some(none)], 0.1).unwrap();
@@ -295,7 +306,8 @@ mod tests {
         let mut weights = Weights::default();
         weights.push("w", Array::scalar(1.0), modelyard_graph::ElementType::Float32);
         let decay = Penalties { decay: 0.5, ..Penalties::default() };
-        let mut optimizer = Optimizer::new(Rule::ADAM, decay, Clip::None, &[1]);
+        let mut optimizer =
+            Optimizer::new(Rule::ADAM, decay, Clip::None, &[Trained { size: 1, penalized: true }]);
         optimizer.step(&mut weights, &[0], &[None], 0.1).unwrap();
         assert_eq!(weights.array(0), &Array::scalar(1.0));
     }

@@ -7,6 +7,7 @@
 //! | `objective` | which value of the graph is graded, and by which loss |
 //! | `evaluate` | loss and accuracy of weights on examples |
 //! | `diverged` | what went wrong when the loss is no number |
+//! | `trainable` | which weights can be trained, and which the penalties are for |
 //! | `checkpoint` | a run as bytes, to go on exactly where it stood |
 
 mod checkpoint;
@@ -16,10 +17,12 @@ mod objective;
 mod options;
 #[cfg(test)]
 mod tests;
+mod trainable;
 
 pub use checkpoint::CheckpointError;
 pub use objective::{Correct, LossKind, Objective, logits_of};
 pub use options::{EarlyStop, Options};
+pub use trainable::trainable;
 
 use modelyard_graph::Model;
 use serde::{Deserialize, Serialize};
@@ -29,7 +32,7 @@ use crate::buffers::Buffers;
 use crate::data::{Batch, Batches, DataError, Examples, Order};
 use crate::error::{CompileError, OpError, RunError};
 use crate::math::random;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Trained};
 use crate::program::{Mode, Plan, Program, Run, Weights};
 use crate::workers::Workers;
 
@@ -193,8 +196,12 @@ impl Trainer {
         let evaluation = program.plan(&[objective.target()], &[])?;
         let weights = program.weights().clone();
         let trained = plan.trained().to_vec();
-        let sizes: Vec<usize> = trained.iter().map(|&number| weights.array(number).len()).collect();
-        let optimizer = Optimizer::new(options.rule, options.penalties, options.clip, &sizes);
+        let kinds = trained.iter().map(|&number| Trained {
+            size: weights.array(number).len(),
+            penalized: trainable::is_penalized(model, &weights.names()[number]),
+        });
+        let kinds: Vec<Trained> = kinds.collect();
+        let optimizer = Optimizer::new(options.rule, options.penalties, options.clip, &kinds);
         Ok(Trainer {
             program,
             plan,
@@ -437,28 +444,4 @@ impl Sums {
             accuracy: graded.map(|graded| self.correct as f64 / graded),
         }
     }
-}
-
-/// Names of all weights that can be trained: floats of the graph, but for running statistics,
-/// ratios of dropout, and the mean and deviation that normalize the input.
-pub fn trainable(model: &Model) -> Vec<String> {
-    let is_state = |name: &str| {
-        crate::normalization::is_part(name)
-            || model.graph.nodes.iter().any(|node| {
-                let position = node.inputs.iter().position(|input| input == name);
-                match node.op_type.as_str() {
-                    "BatchNormalization" => position.is_some_and(|position| position >= 3),
-                    "Dropout" | "Clip" | "Pad" | "Resize" => position.is_some_and(|at| at >= 1),
-                    "QuantizeLinear" | "DequantizeLinear" => position.is_some_and(|at| at >= 1),
-                    _ => false,
-                }
-            })
-    };
-    let floats = model.graph.initializers.iter().filter(|constant| {
-        use modelyard_graph::ElementType::{Bfloat16, Float16, Float32, Float64};
-        matches!(constant.element_type, Float32 | Float64 | Float16 | Bfloat16)
-            // Numbers of formulas, such as the half of a GELU, are no weights.
-            && !constant.dims.is_empty()
-    });
-    floats.map(|constant| constant.name.clone()).filter(|name| !is_state(name)).collect()
 }
