@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use modelyard_graph::Model;
+use modelyard_train::Array;
 use modelyard_train::trainer::{Ended, EpochReport, Options, Score, Trainer};
 use serde::Serialize;
 
@@ -119,7 +120,10 @@ pub(super) fn write(
     if let Task::Classification { labels } = &data.task {
         model.metadata.insert("labels".into(), serde_json::to_string(labels)?);
     }
-    let preprocessing: Vec<_> = data.inputs.iter().map(Preprocessing::of).collect();
+    let mut preprocessing: Vec<_> = data.inputs.iter().map(Preprocessing::of).collect();
+    if let [only] = preprocessing.as_mut_slice() {
+        only.taken_out = TakenOut::by(model);
+    }
     model.metadata.insert("preprocessing".into(), serde_json::to_string(&preprocessing)?);
     let progress = trainer.progress();
     let record = Record {
@@ -137,8 +141,8 @@ pub(super) fn write(
     Ok(())
 }
 
-/// What must have been done to an input before the model is given it. Mean and deviation, where
-/// they are taken out, are part of the model itself.
+/// What must have been done to an input before the model is given it, and what the model then does
+/// to it first.
 #[derive(Serialize)]
 struct Preprocessing<'a> {
     input: &'a str,
@@ -146,6 +150,27 @@ struct Preprocessing<'a> {
     pixels: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     columns: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_out: Option<TakenOut>,
+}
+
+/// Mean and deviation that the model itself takes out of its input: nobody else must.
+#[derive(Serialize)]
+struct TakenOut {
+    by: &'static str,
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
+}
+
+impl TakenOut {
+    fn by(model: &Model) -> Option<TakenOut> {
+        let floats = |name: &str| {
+            let array = Array::from_constant(model.graph.initializer(name)?)?;
+            array.into_floats().ok()
+        };
+        let mean = floats("normalization.mean")?;
+        Some(TakenOut { by: "the model", mean, deviation: floats("normalization.deviation")? })
+    }
 }
 
 impl<'a> Preprocessing<'a> {
@@ -155,7 +180,7 @@ impl<'a> Preprocessing<'a> {
             InputKind::Table(columns) => (None, Some(columns.as_slice())),
             InputKind::Tensor => (None, None),
         };
-        Preprocessing { input: &input.name, pixels, columns }
+        Preprocessing { input: &input.name, pixels, columns, taken_out: None }
     }
 }
 

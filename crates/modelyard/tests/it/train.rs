@@ -140,8 +140,11 @@ fn tables_of_values_are_learned_with_their_scale_taken_out_inside() {
     assert_eq!(told["validation"]["accuracy"], Value::Null);
     let measured = evaluate("model.onnx", "values.csv", &folder);
     assert!(number(&measured["outputs"][0]["r2"]) > 0.99, "{measured}");
-    let columns = json!([{"input": "features", "columns": ["a", "b"]}]);
-    assert_eq!(metadata(&model("model.onnx", &folder), "preprocessing"), columns);
+    let preprocessing = &metadata(&model("model.onnx", &folder), "preprocessing")[0];
+    assert_eq!(preprocessing["columns"], json!(["a", "b"]));
+    assert_eq!(preprocessing["taken_out"]["by"], "the model");
+    let mean = number(&preprocessing["taken_out"]["mean"][0]);
+    assert!((mean - 20_050.0).abs() < 10.0, "{mean}");
     let raw = ["--normalize", "none", "--output", "raw.onnx"];
     report(&[&layers[..], &settings, &raw].concat(), &folder);
     let measured = evaluate("raw.onnx", "values.csv", &folder);
