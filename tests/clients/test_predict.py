@@ -50,7 +50,7 @@ def test_a_batch_of_digits_is_as_accurate_as_the_readme_says(digits, test_split)
             answer = session.post(digits.url("/predict/digits"), json=body).json()
             assert np.array(answer["prediction"]).shape == (500, 10)
             right += int(np.sum(np.array(answer["class"]) == labels[start : start + 500]))
-    assert right == 1922
+    assert right == 1930
 
 
 def test_curl_needs_no_content_type(digits, test_split, tmp_path):
