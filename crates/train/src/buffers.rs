@@ -54,9 +54,4 @@ impl Buffers {
             self.give(values);
         }
     }
-
-    /// Forgets all free buffers, as when batches of another size come.
-    pub fn clear(&mut self) {
-        *self = Buffers::default();
-    }
 }

@@ -1,44 +1,22 @@
 //! Kullback-Leibler divergence `sum target log(target / probability)`: how much is lost when the
 //! prediction stands for the target distribution.
 
-use super::{Form, Graded, Rows, SMALLEST, log_softmax};
+use super::{Form, Graded, Rows, cross_entropy};
 use crate::array::Array;
 use crate::data::Targets;
 use crate::error::OpError;
 
 /// The divergence from rows of logits or probabilities to target distributions, and its gradient
-/// by the prediction.
+/// by the prediction: the cross-entropy without what the targets have of it by themselves, which
+/// no prediction can change.
 pub fn kl_divergence(prediction: &Array, targets: &Targets, form: Form) -> Result<Graded, OpError> {
+    let mut graded = cross_entropy(prediction, targets, form)?;
     let rows = Rows::of(prediction)?;
     let targets = rows.distributions(targets)?;
-    let scale = 1.0 / rows.count as f32;
-    let mut gradient = Vec::with_capacity(rows.values.len());
-    let mut sum = 0.0;
-    for (row, targets) in rows.rows().zip(targets.chunks_exact(rows.columns)) {
-        match form {
-            Form::Logits => {
-                let total: f32 = targets.iter().sum();
-                for (log, &target) in log_softmax(row).zip(targets) {
-                    sum += divergence(target, log.into());
-                    gradient.push((log.exp() * total - target) * scale);
-                }
-            }
-            Form::Probabilities => {
-                for (&probability, &target) in row.iter().zip(targets) {
-                    let clipped = if probability < SMALLEST { SMALLEST } else { probability };
-                    sum += divergence(target, f64::from(clipped).ln());
-                    gradient.push(-target / clipped * scale);
-                }
-            }
-        }
-    }
-    Ok(rows.graded(sum, gradient))
-}
-
-/// `target log(target / probability)` from the logarithm of the probability; 0 log 0 is 0.
-fn divergence(target: f32, log: f64) -> f64 {
-    let target = f64::from(target);
-    if target > 0.0 { target * (target.ln() - log) } else { 0.0 }
+    // 0 log 0 is 0.
+    let positive = targets.iter().filter(|target| **target > 0.0).map(|target| f64::from(*target));
+    graded.loss += positive.map(|target| target * target.ln()).sum::<f64>() / rows.count as f64;
+    Ok(graded)
 }
 
 #[cfg(test)]
