@@ -1,0 +1,15 @@
+//! Models that other frameworks wrote, with what those frameworks answer: `fixtures/<source>` holds
+//! them, `fixtures/<source>.py` made them.
+//!
+//! A fixture is a model file (or folder) `name.<ending>` and `name.safetensors` beside it with its
+//! inputs, named `in.<name of the input>`, and the framework's answers, named `out.<name of the
+//! output>`. [`check`] wants three things to agree with the framework: the reference evaluator, the
+//! converted model in an engine, and the names of both.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+#[allow(dead_code, unused_imports, reason = "the sources come one by one")]
+mod support;
+
+#[allow(unused_imports, reason = "the sources come one by one")]
+use support::check;

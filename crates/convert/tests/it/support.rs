@@ -1,0 +1,138 @@
+//! Conversion of one fixture, and everything that must agree with it.
+
+use std::path::{Path, PathBuf};
+
+use modelyard_convert::verify::compare;
+use modelyard_convert::{Conversion, Limits, Options, SourceModel, convert, open};
+use modelyard_engine::{
+    EngineChoice, EngineConfig, Engines, LoadOptions, ModelFile, Parallelism, Session,
+};
+use modelyard_tensor::{AlignedBuffer, DataType, Shape, Tensor, TensorView};
+use safetensors::{Dtype, SafeTensors};
+
+/// What a fixture's framework was asked, and what it answered.
+pub(crate) struct Expected {
+    tensors: Vec<(String, Tensor)>,
+}
+
+/// Converts the fixture `path` (below `tests/fixtures`) and compares everything with the answers
+/// of its framework.
+pub(crate) fn check(path: &str) -> Conversion {
+    check_with(path, &Options::default())
+}
+
+/// As [`check`], with options.
+pub(crate) fn check_with(path: &str, options: &Options) -> Conversion {
+    let path = fixtures().join(path);
+    let source = open(&path, options, &Limits::default()).unwrap();
+    let conversion = convert(source.as_ref(), options).unwrap();
+    let expected = Expected::read(&path.with_extension("safetensors"));
+    let inputs = expected.inputs(&conversion);
+    compare_all("the reference evaluator", &expected, &conversion, evaluate(&*source, &inputs));
+    compare_all("the converted model", &expected, &conversion, run(&conversion, &inputs));
+    conversion
+}
+
+/// The folder of all fixtures.
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn evaluate(source: &dyn SourceModel, inputs: &[Tensor]) -> Vec<Tensor> {
+    source.evaluate(inputs).unwrap()
+}
+
+fn compare_all(what: &str, expected: &Expected, conversion: &Conversion, found: Vec<Tensor>) {
+    let outputs = &conversion.model.signature().unwrap().outputs;
+    assert_eq!(outputs.len(), found.len(), "{what} has another number of outputs");
+    for (spec, found) in outputs.iter().zip(&found) {
+        let answer = expected.get(&format!("out.{}", spec.name));
+        let agreement = compare(answer, found, &conversion.tolerance, None);
+        if let Some(mismatch) = agreement.mismatch {
+            panic!("{what} disagrees with the framework on '{}': {mismatch}", spec.name);
+        }
+    }
+}
+
+/// Runs a converted model in the embedded engine, or in an ONNX Runtime that
+/// `MODELYARD_TEST_ONNXRUNTIME` names.
+pub(crate) fn run(conversion: &Conversion, inputs: &[Tensor]) -> Vec<Tensor> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    std::fs::write(&path, conversion.model.encode()).unwrap();
+    let config = EngineConfig {
+        ort_dylib_path: std::env::var_os("MODELYARD_TEST_ONNXRUNTIME").map(PathBuf::from),
+        ..EngineConfig::default()
+    };
+    let file = ModelFile { path, model: conversion.model.clone() };
+    let engines = Engines::new(config);
+    let loaded = engines.load(EngineChoice::Auto, &file, &LoadOptions { threads: 1 });
+    run_session(&*loaded.unwrap().session, inputs)
+}
+
+fn run_session(session: &dyn Session, inputs: &[Tensor]) -> Vec<Tensor> {
+    let buffers: Vec<AlignedBuffer> = inputs
+        .iter()
+        .map(|input| {
+            let mut buffer = AlignedBuffer::zeroed(input.data().len());
+            buffer.as_mut_slice().copy_from_slice(input.data());
+            buffer
+        })
+        .collect();
+    let views: Vec<TensorView<'_>> = inputs
+        .iter()
+        .zip(&buffers)
+        .map(|(input, buffer)| TensorView {
+            data_type: input.data_type(),
+            shape: input.shape(),
+            data: buffer.as_ref(),
+        })
+        .collect();
+    let all: Vec<usize> = (0..session.signature().outputs.len()).collect();
+    session.run(&views, &all, Parallelism::One).unwrap()
+}
+
+impl Expected {
+    fn read(path: &Path) -> Expected {
+        let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let tensors = file.tensors().into_iter().map(|(name, view)| {
+            let tensor = Tensor::new(
+                data_type(view.dtype()),
+                Shape::new(view.shape()),
+                view.data().to_vec().into(),
+            );
+            (name, tensor.unwrap())
+        });
+        Expected { tensors: tensors.collect() }
+    }
+
+    fn get(&self, name: &str) -> &Tensor {
+        let found = self.tensors.iter().find(|(other, _)| other == name);
+        &found.unwrap_or_else(|| panic!("the fixture has no tensor '{name}'")).1
+    }
+
+    fn inputs(&self, conversion: &Conversion) -> Vec<Tensor> {
+        let inputs = &conversion.model.signature().unwrap().inputs;
+        inputs.iter().map(|spec| self.get(&format!("in.{}", spec.name)).clone()).collect()
+    }
+}
+
+fn data_type(dtype: Dtype) -> DataType {
+    match dtype {
+        Dtype::BOOL => DataType::Bool,
+        Dtype::U8 => DataType::Uint8,
+        Dtype::I8 => DataType::Int8,
+        Dtype::U16 => DataType::Uint16,
+        Dtype::I16 => DataType::Int16,
+        Dtype::U32 => DataType::Uint32,
+        Dtype::I32 => DataType::Int32,
+        Dtype::U64 => DataType::Uint64,
+        Dtype::I64 => DataType::Int64,
+        Dtype::F16 => DataType::Fp16,
+        Dtype::BF16 => DataType::Bf16,
+        Dtype::F32 => DataType::Fp32,
+        Dtype::F64 => DataType::Fp64,
+        other => panic!("{other:?} has no datatype"),
+    }
+}
