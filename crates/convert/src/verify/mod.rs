@@ -1,0 +1,10 @@
+//! What a conversion is proved with: inputs to try, answers to compare.
+//!
+//! Running the converted model is the caller's part: this crate knows no engine.
+
+mod compare;
+mod index_limits;
+mod inputs;
+
+pub use compare::{Agreement, compare};
+pub use inputs::{Trial, inputs};
