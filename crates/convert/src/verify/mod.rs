@@ -5,6 +5,8 @@
 mod compare;
 mod index_limits;
 mod inputs;
+mod quantization_step;
 
 pub use compare::{Agreement, compare};
 pub use inputs::{Trial, inputs};
+pub use quantization_step::quantization_step;
