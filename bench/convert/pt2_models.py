@@ -4,6 +4,9 @@ beyond the table. All have random weights; those of Hugging Face a small configu
 import torch
 from torch.export import Dim
 
+# transformers asks this before it makes a mask; a CPU build without CUDA's libraries crashes on it.
+torch.cuda.is_current_stream_capturing = lambda: False
+
 BATCH = Dim("batch", min=1, max=64)
 
 
