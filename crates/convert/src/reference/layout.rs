@@ -19,7 +19,7 @@ pub(crate) fn elements(dims: &[usize]) -> Result<usize, EvaluateError> {
 
 /// How far apart neighbours along each axis are in a dense array of this shape.
 pub(crate) fn strides(dims: &[usize]) -> Vec<isize> {
-    let mut strides = vec![1; dims.len()];
+    let mut strides = vec![1isize; dims.len()];
     for axis in (1..dims.len()).rev() {
         // Only the strides of arrays that have elements are used, and those do not wrap.
         strides[axis - 1] = strides[axis].wrapping_mul(dims[axis].max(1) as isize);
