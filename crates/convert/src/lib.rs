@@ -23,6 +23,8 @@ mod emitter;
 mod error;
 mod input;
 mod limits;
+#[allow(dead_code, reason = "the sources come one by one")]
+mod pytorch;
 pub mod recognize;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod reference;

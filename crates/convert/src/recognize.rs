@@ -1,6 +1,8 @@
 //! Which format a file or folder has: by content, never by its name alone.
 
 mod protobuf;
+#[cfg(test)]
+mod tests;
 
 use crate::input::{Input, Source};
 use crate::{ConvertError, Limits, Options, SourceModel};
