@@ -278,7 +278,8 @@ mod tests {
     #[test]
     fn thresholds_and_what_is_missing() {
         let zero = f64::from(ZERO);
-        for threshold in [0.1, -0.1, 0.0, 1.0, zero, -zero, zero / 2.0, -zero * 1.1, 1e300, -1e300] {
+        for threshold in [0.1, -0.1, 0.0, 1.0, zero, -zero, zero / 2.0, -zero * 1.1, 1e300, -1e300]
+        {
             for missing_left in [true, false] {
                 for missing in [Missing::Nothing, Missing::Zero, Missing::NaN] {
                     let rule = Rule::AtMost { threshold, missing, missing_left };

@@ -50,7 +50,9 @@ pub(super) fn objective(name: &str, targets: usize) -> Result<Objective, Convert
                 "the objective",
                 "train with an objective that has a known answer, such as reg:squarederror",
             )),
-            _ => Ok(Objective { answer: Answer::Values(Link::Identity), margin: same, custom: true }),
+            _ => {
+                Ok(Objective { answer: Answer::Values(Link::Identity), margin: same, custom: true })
+            }
         };
     };
     let answer = match (*answer, targets) {
