@@ -11,6 +11,9 @@ import time
 
 import numpy
 
+# Where the packages of packages.txt are unpacked.
+PACKAGES = pathlib.Path(os.environ.get("PACKAGES", pathlib.Path(__file__).parent / ".packages"))
+
 # Largest difference, relative to the largest magnitude of the output.
 TOLERANCE = 1e-4
 
