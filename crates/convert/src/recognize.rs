@@ -1,6 +1,8 @@
 //! Which format a file or folder has: by content, never by its name alone.
 
 mod protobuf;
+#[cfg(test)]
+mod tests;
 
 use crate::input::{Input, Source};
 use crate::{ConvertError, Limits, Options, SourceModel};
@@ -80,6 +82,8 @@ impl Format {
     /// The reader of this format.
     pub(crate) fn reader(self) -> Reader {
         match self {
+            Format::XgBoost => crate::trees::read_xgboost,
+            Format::LightGbm => crate::trees::read_lightgbm,
             _ => |source, _, _| Err(unrecognized(source, "a format without a reader")),
         }
     }
@@ -87,6 +91,8 @@ impl Format {
     /// What lists the operators or layers that are converted.
     pub(crate) fn vocabulary(self) -> fn() -> Vec<String> {
         match self {
+            Format::XgBoost => crate::trees::xgboost_vocabulary,
+            Format::LightGbm => crate::trees::lightgbm_vocabulary,
             _ => Vec::new,
         }
     }

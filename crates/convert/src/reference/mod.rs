@@ -7,7 +7,19 @@
 //! | module | holds |
 //! |---|---|
 //! | `array` | [`Array`]: shape and elements |
+//! | `layout` | sizes that are checked, strides, axes |
+//! | `elementwise` | each element or pair by itself; casts |
+//! | `reduce` | many elements become one |
+//! | `matmul` | products of matrices |
+//! | `shape` | elements are moved |
+//! | `index` | elements by their indices |
 
 mod array;
+pub(crate) mod elementwise;
+pub(crate) mod index;
+pub(crate) mod layout;
+pub(crate) mod matmul;
+pub(crate) mod reduce;
+pub(crate) mod shape;
 
 pub(crate) use array::{Array, Data};
