@@ -12,6 +12,7 @@
 //! | `model`, `node`, `value`, `constant`, `element_type` | the model |
 //! | `verify` | what must hold: names, order, types, sizes |
 //! | `encode`, `encode_attribute` | from the model back to the wire form |
+//! | `stream` | the same without a copy of the weights |
 //! | `builder` | models made in code |
 //! | `infer`, [`summary`] | shapes, FLOPs, memory |
 //! | [`mod@file`] | models and external data on disk |
@@ -31,6 +32,7 @@ mod limits;
 mod model;
 mod node;
 mod proto;
+mod stream;
 pub mod summary;
 mod value;
 mod verify;
