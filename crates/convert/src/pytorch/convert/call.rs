@@ -423,3 +423,23 @@ pub(in crate::pytorch) fn counted(axis: i64, rank: usize) -> Option<usize> {
     let axis = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
     usize::try_from(axis).ok().filter(|&axis| axis < rank)
 }
+
+impl Call<'_, '_> {
+    /// Numbers that must be known; none where they are left out.
+    pub(in crate::pytorch) fn floats(&mut self, name: &str) -> Result<Vec<f64>> {
+        match self.argument(name) {
+            Argument::None => Ok(Vec::new()),
+            Argument::List(items) => {
+                let mut floats = Vec::new();
+                for item in items {
+                    match self.as_operand(item)? {
+                        Operand::Number(scalar) => floats.push(scalar.as_f64()),
+                        _ => return Err(self.wrong(name, "numbers that are known")),
+                    }
+                }
+                Ok(floats)
+            }
+            _ => Err(self.wrong(name, "a list of numbers")),
+        }
+    }
+}

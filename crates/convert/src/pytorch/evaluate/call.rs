@@ -360,3 +360,10 @@ impl<'c, 'p, 'w> Eval<'c, 'p, 'w> {
         given.iter().map(|&axis| layout::axis(axis, rank.max(1))).collect()
     }
 }
+
+impl<'c> Eval<'c, '_, '_> {
+    /// The arguments as they are.
+    pub(in crate::pytorch) fn arguments(&self) -> Arguments<'c> {
+        self.arguments
+    }
+}
