@@ -14,6 +14,7 @@
 //! | `encode`, `encode_attribute` | from the model back to the wire form |
 //! | `builder` | models made in code |
 //! | `infer`, [`summary`] | shapes, FLOPs, memory |
+//! | [`rewrite`] | passes that make a graph simpler and keep what it computes |
 //! | [`mod@file`] | models and external data on disk |
 
 mod builder;
@@ -31,6 +32,7 @@ mod limits;
 mod model;
 mod node;
 mod proto;
+pub mod rewrite;
 pub mod summary;
 mod value;
 mod verify;
