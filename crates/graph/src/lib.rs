@@ -12,6 +12,7 @@
 //! | `model`, `node`, `value`, `constant`, `element_type` | the model |
 //! | `verify` | what must hold: names, order, types, sizes |
 //! | `encode`, `encode_attribute` | from the model back to the wire form |
+//! | `stream` | the same without a copy of the weights |
 //! | `builder` | models made in code |
 //! | `infer`, [`summary`] | shapes, FLOPs, memory |
 //! | [`rewrite`] | passes that make a graph simpler and keep what it computes |
@@ -33,6 +34,7 @@ mod model;
 mod node;
 mod proto;
 pub mod rewrite;
+mod stream;
 pub mod summary;
 mod value;
 mod verify;
