@@ -15,6 +15,7 @@
 //! | `input` | files, read where they are asked for: the one place that does I/O |
 //! | `archive` | zip files |
 //! | `emitter` | ONNX graphs, node by node, with where each comes from |
+//! | `tensorflow` | SavedModel folders and frozen graphs |
 //! | `reference` | arrays and plain kernels that evaluators share |
 //! | `trees` | boosted trees of XGBoost and LightGBM |
 //! | [`verify`] | inputs to try, answers to compare |
@@ -30,6 +31,7 @@ pub mod recognize;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod reference;
 mod source;
+mod tensorflow;
 mod trees;
 pub mod verify;
 

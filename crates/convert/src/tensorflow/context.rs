@@ -10,7 +10,7 @@ use super::control;
 use super::fold;
 use super::graph::{Graph, Node, Payload, passes_on};
 use super::model::TensorFlowModel;
-use super::ops;
+use super::ops::{self, Size};
 use super::value::{Kind, Known, Refusal, Val, Value, fixed};
 use super::weight::Weight;
 use super::{lists, saved_model};
@@ -146,7 +146,8 @@ impl Context<'_> {
             message,
         };
         let tensor = node.attrs.tensor("value").ok_or_else(|| malformed("it has no value".into()))?;
-        Weight::of_proto(tensor, &self.model.limits).map(Value::weight).map_err(malformed)
+        let weight = Weight::of_proto(tensor, &self.model.limits).map_err(malformed)?;
+        Ok(Value::weight(weight.named(&node.name)))
     }
 
     /// The name of a value; a constant is written when it is first asked for.
@@ -156,8 +157,11 @@ impl Context<'_> {
         }
         let name = match &value.known {
             Some(Known::Weight(weight)) => {
-                let constant = weight.constant("constant")?;
-                self.emitter.constant(as_floats(constant))
+                let constant = as_floats(weight.constant()?);
+                match constant.name.is_empty() {
+                    true => self.emitter.constant(constant),
+                    false => self.emitter.weight(constant),
+                }
             }
             Some(Known::Array(array)) => {
                 let constant = constant_of("constant", array)?;
@@ -216,6 +220,22 @@ impl Context<'_> {
         // To ONNX, 0 says "as before".
         let reshape = if sizes.contains(&0) { reshape.with("allowzero", 1) } else { reshape };
         self.emitter.add(reshape)
+    }
+
+    /// Reshapes to sizes some of which follow from the input.
+    pub(super) fn reshape_or_copy(&mut self, input: &str, sizes: &[Size]) -> String {
+        let number = |size: &Size| match size {
+            Size::Is(size) => *size as i64,
+            Size::Same => 0,
+            Size::Rest => -1,
+        };
+        let copies = sizes.contains(&Size::Same);
+        let sizes: Vec<i64> = sizes.iter().map(number).collect();
+        if !copies {
+            return self.reshape(input, &sizes);
+        }
+        let shape = self.emitter.integers("shape", &sizes);
+        self.emitter.add(node("Reshape", &[input, &shape]))
     }
 
     /// A constant without dimensions, of the type of `like`.

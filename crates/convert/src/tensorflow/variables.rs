@@ -174,5 +174,6 @@ fn value(node: &Node, keys: &Keys, bundle: &Bundle) -> Result<Option<Weight>, Co
             return Err(ConvertError::Malformed { format, place, message });
         }
     }
-    Ok(weight)
+    let name = node.attrs.text("shared_name", &node.name);
+    Ok(weight.map(|weight| weight.named(if name.is_empty() { &node.name } else { name })))
 }
