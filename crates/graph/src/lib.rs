@@ -15,6 +15,7 @@
 //! | `stream` | the same without a copy of the weights |
 //! | `builder` | models made in code |
 //! | `infer`, [`summary`] | shapes, FLOPs, memory |
+//! | [`rewrite`] | passes that make a graph simpler and keep what it computes |
 //! | [`mod@file`] | models and external data on disk |
 
 mod builder;
@@ -32,6 +33,7 @@ mod limits;
 mod model;
 mod node;
 mod proto;
+pub mod rewrite;
 mod stream;
 pub mod summary;
 mod value;
