@@ -15,6 +15,8 @@
 //! | `recurrent`, `attention` | LSTM, GRU, RNN; fused attention |
 //! | `conflict` | shapes that can never go together |
 //! | `control` | If, Loop, Scan, and functions of the model |
+//!
+//! `symbolic` walks several times with different sizes, and keeps what agrees.
 
 mod attention;
 mod conflict;
@@ -32,6 +34,7 @@ mod reduction;
 mod reshape;
 mod resize;
 mod selection;
+mod symbolic;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -41,6 +44,7 @@ use std::collections::{BTreeMap, HashMap};
 pub(crate) use conflict::conflicts;
 use fact::{Answer, Fact, Op, Rule};
 use modelyard_tensor::Dim;
+pub(crate) use symbolic::Known;
 
 use crate::{Constant, ElementType, Function, Graph, Model, Node, Value, ValueType};
 
@@ -157,6 +161,11 @@ struct Walk<'a> {
     conflicts: conflict::Conflicts,
     /// Kinds by name; `None` where a name stands for different ones.
     kinds: HashMap<String, Option<Kind>>,
+    /// Whether only what always holds is wanted: an open dimension stands for nothing, and a loop
+    /// may end early.
+    strict: bool,
+    /// Facts of the outermost graph, after the walk.
+    outermost: HashMap<String, Fact>,
 }
 
 impl<'a> Walk<'a> {
@@ -174,6 +183,8 @@ impl<'a> Walk<'a> {
             estimate: Estimate::default(),
             conflicts: conflict::Conflicts::new(),
             kinds: HashMap::new(),
+            strict: false,
+            outermost: HashMap::new(),
         }
     }
 
@@ -231,11 +242,15 @@ impl<'a> Walk<'a> {
         self.depth -= 1;
         let facts = self.scopes.pop().unwrap_or_default();
         self.remember(&facts);
-        Walked {
+        let walked = Walked {
             outputs: outputs.iter().map(|name| facts.get(*name).cloned()).collect(),
             flops,
             peak_bytes: live.peak(),
+        };
+        if self.depth == 0 {
+            self.outermost = facts;
         }
+        walked
     }
 
     fn remember(&mut self, facts: &HashMap<String, Fact>) {
@@ -333,6 +348,9 @@ impl<'a> Walk<'a> {
     /// What the file says of a value, with sizes for its symbols.
     fn declared(&self, value_type: &ValueType) -> Option<Fact> {
         let (element_type, dims) = value_type.as_tensor()?;
+        if self.strict && dims?.contains(&Dim::Free) {
+            return None;
+        }
         let dims: Vec<usize> = dims?.iter().map(|dim| self.sizes.of(dim)).collect();
         Some(Fact::new(element_type, &dims))
     }
