@@ -27,7 +27,7 @@ use knowledge::Knowledge;
 use site::{Refusal, Site};
 
 use crate::names::Names;
-use crate::{Attribute, AttributeValue, Graph, Model, Node, Obstacle, Unadaptable};
+use crate::{Graph, Model, Node, Obstacle, Unadaptable};
 
 /// The oldest version that models are converted from and to.
 pub const OLDEST: i64 = 7;
@@ -99,6 +99,7 @@ pub fn convert(model: Model, target: i64) -> Result<Model, Unadaptable> {
         return Err(whole(format!("its opset {source} is none that models are converted from")));
     }
     let mut model = crate::inline(model)?;
+    let unused_before = unused(&model);
     let ml = model.opset(ML).unwrap_or(1).min(release(target).1);
     let mut conversion = Conversion::new(&model, target);
     for (domain, target) in [("", target), (ML, ml)] {
@@ -114,10 +115,27 @@ pub fn convert(model: Model, target: i64) -> Result<Model, Unadaptable> {
     conversion.check(&model);
     if conversion.obstacles.is_empty() {
         model.ir_version = release(target).0;
+        let superfluous = &unused(&model) - &unused_before;
+        model.graph.initializers.retain(|constant| !superfluous.contains(&constant.name));
+        model.graph.nodes.retain(|node| !(node.is("Constant") && superfluous.contains(&key(node))));
         Ok(model)
     } else {
         Err(Unadaptable { action, obstacles: conversion.obstacles })
     }
+}
+
+/// Constants of the outermost graph that nobody takes.
+fn unused(model: &Model) -> BTreeSet<String> {
+    let mut taken: HashSet<&str> = model.nodes().flat_map(|node| &node.inputs).map(String::as_str).collect();
+    let mut graphs = vec![&model.graph];
+    while let Some(graph) = graphs.pop() {
+        taken.extend(graph.outputs.iter().map(|output| output.name.as_str()));
+        graphs.extend(graph.nodes.iter().flat_map(Node::subgraphs));
+    }
+    let graph = &model.graph;
+    let given = graph.initializers.iter().map(|constant| constant.name.clone());
+    let made = graph.nodes.iter().filter(|node| node.is("Constant")).map(key);
+    given.chain(made).filter(|name| !taken.contains(name.as_str())).collect()
 }
 
 /// From one version to the next or the one before.
@@ -179,7 +197,7 @@ impl Conversion {
         let nodes = std::mem::take(&mut graph.nodes);
         graph.nodes.reserve(nodes.len());
         for mut node in nodes {
-            for inner in subgraphs_mut(&mut node.attributes) {
+            for inner in node.subgraphs_mut() {
                 self.graph(inner, step);
             }
             if changes(&node, step) && !self.refused.contains(&key(&node)) {
@@ -297,12 +315,4 @@ fn adapt(site: &mut Site<'_>, step: Step<'_>) -> Result<(), Refusal> {
             })
         }
     }
-}
-
-fn subgraphs_mut(attributes: &mut [Attribute]) -> impl Iterator<Item = &mut Graph> {
-    attributes.iter_mut().flat_map(|attribute| match &mut attribute.value {
-        AttributeValue::Graph(graph) => std::slice::from_mut(graph.as_mut()),
-        AttributeValue::Graphs(graphs) => graphs.as_mut_slice(),
-        _ => &mut [],
-    })
 }
