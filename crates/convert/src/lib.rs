@@ -16,6 +16,7 @@
 //! | `archive` | zip files |
 //! | `emitter` | ONNX graphs, node by node, with where each comes from |
 //! | `reference` | arrays and plain kernels that evaluators share |
+//! | `trees` | boosted trees of XGBoost and LightGBM |
 //! | [`verify`] | inputs to try, answers to compare |
 
 mod archive;
@@ -23,10 +24,13 @@ mod emitter;
 mod error;
 mod input;
 mod limits;
+#[allow(dead_code, reason = "the sources come one by one")]
+mod pytorch;
 pub mod recognize;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod reference;
 mod source;
+mod trees;
 pub mod verify;
 
 use std::path::Path;
