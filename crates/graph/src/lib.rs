@@ -54,6 +54,6 @@ pub use infer::{Kind, Sizes};
 pub use inline::inline;
 pub use limits::Limits;
 pub use model::{Function, Graph, Model, Nodes, Quantization};
-pub use obstacle::{Obstacle, Unadaptable};
 pub use node::{Attribute, AttributeValue, Node};
+pub use obstacle::{Obstacle, Unadaptable};
 pub use value::{Value, ValueType};
