@@ -49,7 +49,8 @@ pub struct Options {
     /// For files that hold only weights: the name of an architecture, or the path of a `.pt2`, an
     /// ONNX model or a `config.json` that has it.
     pub architecture: Option<String>,
-    /// Fold BatchNormalization into the weights before it.
+    /// Fold BatchNormalization into the weights of the operator before it. Otherwise it stays an
+    /// operator of its own, as in the source.
     pub fold_batch_norm: bool,
 }
 
