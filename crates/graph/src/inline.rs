@@ -3,7 +3,7 @@
 //! Values and nodes of a function get names of their own for each call, below the name of the node
 //! that calls. Attributes that the function refers to are those of the call, or its defaults.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::names::Names;
 use crate::opset::schema;
@@ -21,18 +21,19 @@ pub fn inline(mut model: Model) -> Result<Model, Unadaptable> {
         return Ok(model);
     }
     let functions = std::mem::take(&mut model.functions);
-    let by_name: HashMap<Key<'_>, &Function> =
-        functions.iter().map(|function| (key_of(function), function)).collect();
+    let index = functions.iter().enumerate();
+    let by_name = index.map(|(index, function)| (key_of(function), index)).collect();
+    let library = Library { functions: &functions, by_name };
     let action = "put functions in where they are called";
-    if let Some(obstacle) = Sizes { functions: &by_name, known: HashMap::new() }.too_many(&model) {
+    if let Some(obstacle) = Sizes::new(&library).too_many(&model) {
         return Err(Unadaptable { action: action.into(), obstacles: vec![obstacle] });
     }
     let mut inliner =
-        Inliner { functions: by_name, names: Names::of(&model), called: HashSet::new() };
+        Inliner { library: &library, names: Names::of(&model), called: BTreeSet::new() };
     inliner.graph(&mut model.graph);
-    let called = inliner.called;
+    let called = inliner.called.iter().filter_map(|&index| functions.get(index));
     let mut obstacles = Vec::new();
-    for function in functions.iter().filter(|function| called.contains(&key_of(function))) {
+    for function in called {
         obstacles.extend(differences(function, &model));
         for (domain, version) in &function.opsets {
             model.opsets.entry(domain.clone()).or_insert(*version);
@@ -50,6 +51,21 @@ type Key<'a> = (&'a str, &'a str, &'a str);
 
 fn key_of(function: &Function) -> Key<'_> {
     (&function.domain, &function.name, &function.overload)
+}
+
+/// The functions of a model.
+struct Library<'a> {
+    functions: &'a [Function],
+    by_name: HashMap<Key<'a>, usize>,
+}
+
+impl<'a> Library<'a> {
+    /// The function that a node calls, if it calls one, and its index.
+    fn called(&self, node: &Node) -> Option<(usize, &'a Function)> {
+        let key: Key<'_> = (&node.domain, &node.op_type, &node.overload);
+        let index = *self.by_name.get(&key)?;
+        Some((index, self.functions.get(index)?))
+    }
 }
 
 /// Domains that only functions had.
@@ -94,12 +110,17 @@ fn differences(function: &Function, model: &Model) -> Vec<Obstacle> {
 }
 
 /// How many nodes calls lead to.
-struct Sizes<'f, 'a> {
-    functions: &'f HashMap<Key<'a>, &'a Function>,
-    known: HashMap<Key<'a>, usize>,
+struct Sizes<'a> {
+    library: &'a Library<'a>,
+    /// By function.
+    known: Vec<Option<usize>>,
 }
 
-impl<'a> Sizes<'_, 'a> {
+impl<'a> Sizes<'a> {
+    fn new(library: &'a Library<'a>) -> Sizes<'a> {
+        Sizes { library, known: vec![None; library.functions.len()] }
+    }
+
     /// What is in the way when calls lead to more nodes than a model may have.
     fn too_many(mut self, model: &Model) -> Option<Obstacle> {
         let most = Limits::default().nodes;
@@ -117,8 +138,8 @@ impl<'a> Sizes<'_, 'a> {
     fn nodes(&mut self, nodes: &[Node], depth: usize) -> usize {
         let mut total = 0usize;
         for node in nodes {
-            let inside = match self.functions.get_key_value(&called(node)) {
-                Some((&key, &function)) => self.function(key, function, depth + 1),
+            let inside = match self.library.called(node) {
+                Some((index, function)) => self.function(index, function, depth + 1),
                 None => 1,
             };
             total = total.saturating_add(inside);
@@ -129,28 +150,24 @@ impl<'a> Sizes<'_, 'a> {
         total
     }
 
-    fn function(&mut self, key: Key<'a>, function: &'a Function, depth: usize) -> usize {
+    fn function(&mut self, index: usize, function: &Function, depth: usize) -> usize {
         if depth > MOST_DEPTH {
             return usize::MAX;
         }
-        if let Some(&known) = self.known.get(&key) {
+        if let Some(known) = self.known[index] {
             return known;
         }
         let nodes = self.nodes(&function.nodes, depth);
-        self.known.insert(key, nodes);
+        self.known[index] = Some(nodes);
         nodes
     }
 }
 
-/// The function that a node calls, if there is one.
-fn called(node: &Node) -> Key<'_> {
-    (&node.domain, &node.op_type, &node.overload)
-}
-
 struct Inliner<'a> {
-    functions: HashMap<Key<'a>, &'a Function>,
+    library: &'a Library<'a>,
     names: Names,
-    called: HashSet<Key<'a>>,
+    /// Functions that were put in.
+    called: BTreeSet<usize>,
 }
 
 impl Inliner<'_> {
@@ -161,14 +178,14 @@ impl Inliner<'_> {
 
     fn nodes(&mut self, nodes: Vec<Node>, to: &mut Vec<Node>) {
         for mut node in nodes {
-            let Some(&function) = self.functions.get(&called(&node)) else {
+            let Some((index, function)) = self.library.called(&node) else {
                 for graph in node.subgraphs_mut() {
                     self.graph(graph);
                 }
                 to.push(node);
                 continue;
             };
-            self.called.insert(key_of(function));
+            self.called.insert(index);
             let body = Call::new(&node, function, &mut self.names).body();
             self.nodes(body, to);
         }
