@@ -7,7 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::names::Names;
 use crate::opset::schema;
-use crate::{Attribute, AttributeValue, Function, Graph, Limits, Model, Node, Obstacle, Unadaptable};
+use crate::{
+    Attribute, AttributeValue, Function, Graph, Limits, Model, Node, Obstacle, Unadaptable,
+};
 
 /// Calls inside calls at most.
 const MOST_DEPTH: usize = 64;

@@ -18,6 +18,7 @@
 //! | `inline` | functions of the model put in where they are called |
 //! | [`opset`] | the same model in another version of ONNX's operators |
 //! | `names`, `obstacle` | what the two need: names not yet taken, what is in the way |
+//! | [`rewrite`] | passes that make a graph simpler and keep what it computes |
 //! | [`mod@file`] | models and external data on disk |
 
 mod builder;
@@ -39,6 +40,7 @@ mod node;
 mod obstacle;
 pub mod opset;
 mod proto;
+pub mod rewrite;
 mod stream;
 pub mod summary;
 mod value;
@@ -52,6 +54,6 @@ pub use infer::{Kind, Sizes};
 pub use inline::inline;
 pub use limits::Limits;
 pub use model::{Function, Graph, Model, Nodes, Quantization};
-pub use obstacle::{Obstacle, Unadaptable};
 pub use node::{Attribute, AttributeValue, Node};
+pub use obstacle::{Obstacle, Unadaptable};
 pub use value::{Value, ValueType};

@@ -25,9 +25,8 @@ fn call(name: &str, inputs: &[&str], outputs: &[&str]) -> Node {
 /// A model of `[2,3]` floats `x` and `y` with these nodes and functions.
 fn model(nodes: Vec<Node>, functions: Vec<Function>) -> Model {
     let dims = [Dim::Fixed(2), Dim::Fixed(3)];
-    let mut graph = GraphBuilder::new("g")
-        .input("x", DataType::Fp32, &dims)
-        .output("y", DataType::Fp32, &dims);
+    let mut graph =
+        GraphBuilder::new("g").input("x", DataType::Fp32, &dims).output("y", DataType::Fp32, &dims);
     for node in nodes {
         graph = graph.node(node);
     }
@@ -99,10 +98,8 @@ fn optional_inputs_and_outputs_may_be_left_out() {
 fn an_input_that_is_passed_on_is_copied() {
     let body = vec![Node::new("Abs", &["a"], &["b"])];
     let functions = vec![function("F", &["a"], &["a", "b", "b"], body)];
-    let nodes = vec![
-        call("F", &["x"], &["p", "q", "r"]),
-        Node::new("Sum", &["p", "q", "r"], &["y"]),
-    ];
+    let nodes =
+        vec![call("F", &["x"], &["p", "q", "r"]), Node::new("Sum", &["p", "q", "r"], &["y"])];
     let model = inlined(nodes, functions);
     assert_eq!(operators(&model), ["Abs", "Identity", "Identity", "Sum"]);
 }
@@ -112,10 +109,7 @@ fn graphs_inside_functions_keep_what_they_see() {
     let branch = |name: &str, operator: &str| Graph {
         name: name.into(),
         initializers: vec![crate::Constant::floats("c", &[], &[1.0])],
-        nodes: vec![
-            Node::new("Add", &["a", "c"], &["t"]),
-            Node::new(operator, &["t"], &["r"]),
-        ],
+        nodes: vec![Node::new("Add", &["a", "c"], &["t"]), Node::new(operator, &["t"], &["r"])],
         outputs: vec![Value { name: "r".into(), value_type: ValueType::Unknown }],
         ..Graph::default()
     };
@@ -187,7 +181,8 @@ fn operators_of_another_version_are_refused() {
 
 #[test]
 fn calls_that_explode_are_refused() {
-    let mut functions = vec![function("F0", &["a"], &["b"], vec![Node::new("Abs", &["a"], &["b"])])];
+    let mut functions =
+        vec![function("F0", &["a"], &["b"], vec![Node::new("Abs", &["a"], &["b"])])];
     for level in 1..40 {
         let below = format!("F{}", level - 1);
         let body = vec![call(&below, &["a"], &["t"]), call(&below, &["t"], &["b"])];

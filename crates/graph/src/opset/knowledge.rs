@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use modelyard_tensor::Dim;
 
 use crate::infer::Known;
-use crate::{AttributeValue, Constant, ConstantData, ElementType, Graph, Kind, Model, Node, ValueType};
+use crate::{
+    AttributeValue, Constant, ConstantData, ElementType, Graph, Kind, Model, Node, ValueType,
+};
 
 /// Constants that are held as lists are known up to this many elements; the others share memory
 /// with the model.
@@ -24,7 +26,8 @@ pub(super) struct Knowledge {
 
 impl Knowledge {
     pub(super) fn of(model: &Model) -> Knowledge {
-        let mut knowledge = Knowledge { known: model.known(), kinds: model.kinds(), ..Knowledge::default() };
+        let mut knowledge =
+            Knowledge { known: model.known(), kinds: model.kinds(), ..Knowledge::default() };
         let mut graphs = vec![&model.graph];
         while let Some(graph) = graphs.pop() {
             knowledge.add_graph(graph);

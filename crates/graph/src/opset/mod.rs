@@ -126,7 +126,8 @@ pub fn convert(model: Model, target: i64) -> Result<Model, Unadaptable> {
 
 /// Constants of the outermost graph that nobody takes.
 fn unused(model: &Model) -> BTreeSet<String> {
-    let mut taken: HashSet<&str> = model.nodes().flat_map(|node| &node.inputs).map(String::as_str).collect();
+    let mut taken: HashSet<&str> =
+        model.nodes().flat_map(|node| &node.inputs).map(String::as_str).collect();
     let mut graphs = vec![&model.graph];
     while let Some(graph) = graphs.pop() {
         taken.extend(graph.outputs.iter().map(|output| output.name.as_str()));
@@ -274,7 +275,10 @@ impl Conversion {
                     operator: node.operator(),
                     place: node.label().to_owned(),
                     reason: refusal.reason,
-                    way_out: format!("ask for an opset nearer to the model's own than {}", self.target),
+                    way_out: format!(
+                        "ask for an opset nearer to the model's own than {}",
+                        self.target
+                    ),
                 });
             }
         }

@@ -73,10 +73,8 @@ pub(super) fn types(
     to: &Schema,
 ) -> Result<(), Refusal> {
     type Nth = fn(&Schema, usize) -> Option<&Parameter>;
-    let sides: [(&str, &[String], Nth); 2] = [
-        ("input", &node.inputs, Schema::input),
-        ("output", &node.outputs, Schema::output),
-    ];
+    let sides: [(&str, &[String], Nth); 2] =
+        [("input", &node.inputs, Schema::input), ("output", &node.outputs, Schema::output)];
     for (role, names, nth) in sides {
         for (index, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             if let (Some(from), Some(to)) = (nth(from, index), nth(to, index))

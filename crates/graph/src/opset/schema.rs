@@ -125,7 +125,11 @@ fn attribute(text: &'static str) -> Option<AttributeRule> {
         "i" => value.parse().ok().map(AttributeValue::Int),
         "f" => value.parse().ok().map(AttributeValue::Float),
         "s" => Some(value.into()),
-        "I" => value.split(',').map(|item| item.parse().ok()).collect::<Option<_>>().map(AttributeValue::Ints),
+        "I" => value
+            .split(',')
+            .map(|item| item.parse().ok())
+            .collect::<Option<_>>()
+            .map(AttributeValue::Ints),
         _ => None,
     });
     Some(AttributeRule { name, required, default })
@@ -142,7 +146,8 @@ mod tests {
             let fields: Vec<&str> = line.split('|').collect();
             let schema = at(fields[0], fields[1].parse().unwrap()).unwrap();
             assert_eq!(schema.deprecated, fields.len() == 2, "{line}");
-            let count = |index: usize| fields.get(index).map_or(0, |list| list.split_whitespace().count());
+            let count =
+                |index: usize| fields.get(index).map_or(0, |list| list.split_whitespace().count());
             assert_eq!(schema.inputs.len(), count(2), "{line}");
             assert_eq!(schema.outputs.len(), count(3), "{line}");
             assert_eq!(schema.attributes.len(), count(4), "{line}");

@@ -71,7 +71,9 @@ impl Site<'_> {
         let Some(name) = self.node.input(index) else { return Ok(None) };
         match self.knowledge.integers(name) {
             Some(values) => Ok(Some(values)),
-            None => refuse(format!("input '{name}' is computed at run time, and has to be a constant")),
+            None => {
+                refuse(format!("input '{name}' is computed at run time, and has to be a constant"))
+            }
         }
     }
 
@@ -80,7 +82,9 @@ impl Site<'_> {
         let Some(name) = self.node.input(index) else { return Ok(None) };
         match self.knowledge.numbers(name) {
             Some(values) => Ok(Some(values)),
-            None => refuse(format!("input '{name}' is computed at run time, and has to be a constant")),
+            None => {
+                refuse(format!("input '{name}' is computed at run time, and has to be a constant"))
+            }
         }
     }
 

@@ -59,7 +59,8 @@ fn gelu(site: &mut Site<'_>) -> Result<(), Refusal> {
 /// `x * hard_sigmoid(x)` with slope 1/6.
 fn hard_swish(site: &mut Site<'_>) -> Result<(), Refusal> {
     let input = site.required(0)?;
-    let gate = Node::new("HardSigmoid", &[&input], &[]).with("alpha", 1.0f32 / 6.0).with("beta", 0.5f32);
+    let gate =
+        Node::new("HardSigmoid", &[&input], &[]).with("alpha", 1.0f32 / 6.0).with("beta", 0.5f32);
     let gate = site.add_node(gate);
     site.replace_by("Mul", &[&input, &gate]);
     Ok(())

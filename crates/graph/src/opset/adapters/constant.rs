@@ -4,10 +4,8 @@ use super::{Adapter, adapter};
 use crate::opset::knowledge::value_of;
 use crate::opset::site::{Refusal, Site, refuse};
 
-pub(super) const ADAPTERS: &[Adapter] = &[
-    adapter("Constant", 12, None, Some(down)),
-    adapter("Constant", 11, None, Some(dense)),
-];
+pub(super) const ADAPTERS: &[Adapter] =
+    &[adapter("Constant", 12, None, Some(down)), adapter("Constant", 11, None, Some(dense))];
 
 fn down(site: &mut Site<'_>) -> Result<(), Refusal> {
     if site.node.tensor("value").is_none()

@@ -1,8 +1,8 @@
 //! DepthToSpace: another order of columns and rows since 11.
 
 use super::{Adapter, adapter};
-use crate::{AttributeValue, Node};
 use crate::opset::site::{Refusal, Site, refuse};
+use crate::{AttributeValue, Node};
 
 pub(super) const ADAPTERS: &[Adapter] = &[adapter("DepthToSpace", 11, None, Some(down))];
 

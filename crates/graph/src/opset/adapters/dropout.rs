@@ -1,8 +1,8 @@
 //! Dropout: its mask became boolean with 10, its ratio an input with 12.
 
 use super::{Adapter, adapter, code};
-use crate::{AttributeValue, ElementType, Node};
 use crate::opset::site::{Refusal, Site, refuse};
+use crate::{AttributeValue, ElementType, Node};
 
 pub(super) const ADAPTERS: &[Adapter] = &[
     adapter("Dropout", 10, Some(mask_as_numbers), Some(mask_as_booleans)),

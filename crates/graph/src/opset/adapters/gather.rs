@@ -1,8 +1,8 @@
 //! Gather: axis and indices may be negative since 11.
 
 use super::{Adapter, adapter, front, negative_axis};
-use crate::ElementType;
 use crate::Constant;
+use crate::ElementType;
 use crate::opset::site::{Refusal, Site, refuse};
 
 pub(super) const ADAPTERS: &[Adapter] = &[adapter("Gather", 11, None, Some(down))];
@@ -24,8 +24,7 @@ fn down(site: &mut Site<'_>) -> Result<(), Refusal> {
         return refuse(format!("the shape of '{indices}' is not known"));
     };
     let from_front = |index: i64| if index < 0 { index + size as i64 } else { index };
-    let bytes: Vec<u8> =
-        values.iter().flat_map(|&index| from_front(index).to_le_bytes()).collect();
+    let bytes: Vec<u8> = values.iter().flat_map(|&index| from_front(index).to_le_bytes()).collect();
     let indices = site.constant(Constant::raw("indices", ElementType::Int64, &dims, bytes));
     site.set_input(1, indices);
     Ok(())

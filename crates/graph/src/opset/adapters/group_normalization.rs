@@ -70,7 +70,8 @@ fn by_group(site: &mut Site<'_>) -> Result<(), Refusal> {
     let rank = site.rank(&input)?;
     let groups = groups(site)?;
     let wide = cast(site, &input, element_type, inner);
-    let (one, zero) = (filled(site, "scale", inner, groups, 1.0)?, filled(site, "bias", inner, groups, 0.0)?);
+    let (one, zero) =
+        (filled(site, "scale", inner, groups, 1.0)?, filled(site, "bias", inner, groups, 0.0)?);
     let mut node = Node::new("GroupNormalization", &[&wide, &one, &zero], &[]);
     node.attributes.clone_from(&site.node.attributes);
     let normal = site.add_node(node);

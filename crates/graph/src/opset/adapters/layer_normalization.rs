@@ -1,8 +1,8 @@
 //! LayerNormalization came with 17.
 
 use super::{Adapter, adapter, code};
-use crate::{ElementType, Node};
 use crate::opset::site::{Refusal, Site, refuse};
+use crate::{ElementType, Node};
 
 pub(super) const ADAPTERS: &[Adapter] = &[adapter("LayerNormalization", 17, None, Some(down))];
 
@@ -45,7 +45,11 @@ pub(super) fn axes(site: &Site<'_>, input: &str) -> Result<Vec<i64>, Refusal> {
         axis @ -64..=-1 => Ok((axis..0).collect()),
         axis => {
             let rank = site.rank(input)? as i64;
-            if (0..rank).contains(&axis) { Ok((axis..rank).collect()) } else { refuse(format!("axis {axis} of {rank}")) }
+            if (0..rank).contains(&axis) {
+                Ok((axis..rank).collect())
+            } else {
+                refuse(format!("axis {axis} of {rank}"))
+            }
         }
     }
 }
@@ -65,12 +69,7 @@ pub(super) fn stash_type(
 }
 
 /// `value`, cast where the types are different.
-pub(super) fn cast(
-    site: &mut Site<'_>,
-    value: &str,
-    from: ElementType,
-    to: ElementType,
-) -> String {
+pub(super) fn cast(site: &mut Site<'_>, value: &str, from: ElementType, to: ElementType) -> String {
     match from == to {
         true => value.to_owned(),
         false => site.add_node(Node::new("Cast", &[value], &[]).with("to", code(to))),

@@ -1,8 +1,8 @@
 //! Pad: what to add became inputs with 11; axes of its own with 18; mode `wrap` with 19.
 
 use super::{Adapter, adapter, front};
-use crate::{AttributeValue, Node};
 use crate::opset::site::{Refusal, Site, refuse};
+use crate::{AttributeValue, Node};
 
 pub(super) const ADAPTERS: &[Adapter] = &[
     adapter("Pad", 11, Some(to_inputs), Some(to_attributes)),
@@ -82,7 +82,8 @@ fn without_wrap(site: &mut Site<'_>) -> Result<(), Refusal> {
         if (begin, end) == (0, 0) {
             continue;
         }
-        let fits = |size: usize| (0..=size as i64).contains(&begin) && (0..=size as i64).contains(&end);
+        let fits =
+            |size: usize| (0..=size as i64).contains(&begin) && (0..=size as i64).contains(&end);
         if !site.fixed_dim(&input, axis).is_some_and(fits) {
             return refuse(format!(
                 "mode 'wrap' along axis {axis}, which is shorter than what is wrapped, or not fixed"

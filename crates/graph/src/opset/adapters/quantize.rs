@@ -3,8 +3,8 @@
 
 use super::layer_normalization::cast;
 use super::{Adapter, adapter, code, front};
-use crate::{AttributeValue, Constant, ElementType, Node};
 use crate::opset::site::{Refusal, Site, number, refuse};
+use crate::{AttributeValue, Constant, ElementType, Node};
 
 pub(super) const ADAPTERS: &[Adapter] = &[
     adapter("DequantizeLinear", 10, None, Some(as_arithmetic)),
@@ -169,7 +169,11 @@ fn along_axis(site: &mut Site<'_>, input: &str, value: &str) -> Result<String, R
     let block = site.node.int("block_size").unwrap_or(0);
     if rank == 0 || dims.as_deref() == Some(&[1]) && block == 0 {
         let scalar = site.ints("scalar", &[]);
-        return Ok(if rank == 0 { value.to_owned() } else { site.add("Reshape", &[value, &scalar]) });
+        return Ok(if rank == 0 {
+            value.to_owned()
+        } else {
+            site.add("Reshape", &[value, &scalar])
+        });
     }
     let around = site.rank(input)?;
     let axis = site.node.int("axis").unwrap_or(1);

@@ -1,8 +1,8 @@
 //! RNN, GRU, LSTM: the batch may come first since 14.
 
 use super::{Adapter, adapter};
-use crate::{AttributeValue, Node};
 use crate::opset::site::{Refusal, Site};
+use crate::{AttributeValue, Node};
 
 pub(super) const ADAPTERS: &[Adapter] = &[
     adapter("RNN", 14, None, Some(down)),
@@ -14,9 +14,8 @@ fn down(site: &mut Site<'_>) -> Result<(), Refusal> {
     if site.take("layout").unwrap_or(AttributeValue::Int(0)) == AttributeValue::Int(0) {
         return Ok(());
     }
-    let turn = |inputs: &[&str], order: &[i64]| {
-        Node::new("Transpose", inputs, &[]).with("perm", order)
-    };
+    let turn =
+        |inputs: &[&str], order: &[i64]| Node::new("Transpose", inputs, &[]).with("perm", order);
     // The sequence, and the states before it.
     for index in [0, 5, 6] {
         if let Some(name) = site.node.input(index).map(str::to_owned) {

@@ -3,8 +3,8 @@
 //! its own with 18.
 
 use super::{Adapter, adapter, front};
-use crate::{AttributeValue, Constant, ElementType};
 use crate::opset::site::{Refusal, Site, refuse};
+use crate::{AttributeValue, Constant, ElementType};
 
 pub(super) const ADAPTERS: &[Adapter] = &[
     adapter("Upsample", 9, Some(factors_to_input), Some(factors_to_attribute)),
@@ -85,7 +85,9 @@ fn without_coordinates(site: &mut Site<'_>) -> Result<(), Refusal> {
     if !same && !alone {
         return refuse(format!("mode '{mode}' with {COORDINATES} '{coordinates}'"));
     }
-    for name in [COORDINATES, "nearest_mode", "cubic_coeff_a", "exclude_outside", "extrapolation_value"] {
+    for name in
+        [COORDINATES, "nearest_mode", "cubic_coeff_a", "exclude_outside", "extrapolation_value"]
+    {
         site.take(name);
     }
     let scales: Vec<f32> = scales.iter().map(|&scale| scale as f32).collect();
@@ -100,7 +102,9 @@ fn scales(site: &Site<'_>) -> Result<Vec<f64>, Refusal> {
     if let Some(scales) = site.numbers(SCALES)?.filter(|scales| !scales.is_empty()) {
         return Ok(scales);
     }
-    let Some(sizes) = site.integers(SIZES)? else { return refuse("it has neither scales nor sizes") };
+    let Some(sizes) = site.integers(SIZES)? else {
+        return refuse("it has neither scales nor sizes");
+    };
     let input = site.required(0)?;
     let mut scales = Vec::with_capacity(sizes.len());
     for (axis, &size) in sizes.iter().enumerate() {
@@ -236,7 +240,9 @@ fn without_symmetric(site: &mut Site<'_>) -> Result<(), Refusal> {
     }
     let scales = site.numbers(SCALES)?.unwrap_or_default();
     if scales.iter().any(|scale| scale.fract() != 0.0) {
-        return refuse(format!("{COORDINATES} 'half_pixel_symmetric' with a factor that is not whole"));
+        return refuse(format!(
+            "{COORDINATES} 'half_pixel_symmetric' with a factor that is not whole"
+        ));
     }
     site.set(COORDINATES, "half_pixel");
     Ok(())

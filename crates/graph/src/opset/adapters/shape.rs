@@ -13,7 +13,8 @@ fn down(site: &mut Site<'_>) -> Result<(), Refusal> {
     if start == AttributeValue::Int(0) && end.is_none() {
         return Ok(());
     }
-    let int = |value: AttributeValue| if let AttributeValue::Int(value) = value { value } else { 0 };
+    let int =
+        |value: AttributeValue| if let AttributeValue::Int(value) = value { value } else { 0 };
     let start = site.ints("start", &[int(start)]);
     let end = site.ints("end", &[end.map_or(i64::MAX, int)]);
     site.pass_output(0, Node::new("Slice", &[&start, &end], &[]));

@@ -1,13 +1,11 @@
 //! TopK: how many became an input with 10; the smallest can be asked for since 11.
 
 use super::{Adapter, adapter};
-use crate::{AttributeValue, Node};
 use crate::opset::site::{Refusal, Site, refuse};
+use crate::{AttributeValue, Node};
 
-pub(super) const ADAPTERS: &[Adapter] = &[
-    adapter("TopK", 10, Some(up), Some(down)),
-    adapter("TopK", 11, None, Some(largest_only)),
-];
+pub(super) const ADAPTERS: &[Adapter] =
+    &[adapter("TopK", 10, Some(up), Some(down)), adapter("TopK", 11, None, Some(largest_only))];
 
 fn up(site: &mut Site<'_>) -> Result<(), Refusal> {
     let Some(AttributeValue::Int(count)) = site.take("k") else {
