@@ -149,3 +149,90 @@ impl Archive {
 fn malformed(format: &'static str, place: &str, error: impl std::fmt::Display) -> ConvertError {
     ConvertError::Malformed { format, place: place.into(), message: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    fn archive(method: CompressionMethod, content: &[u8]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(method);
+        writer.start_file("weights", options).unwrap();
+        writer.write_all(content).unwrap();
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn open(bytes: Vec<u8>, limits: &Limits) -> Result<Archive, ConvertError> {
+        Archive::open(&Input::memory("model.zip", bytes), "test model", limits)
+    }
+
+    #[test]
+    fn entries_are_read_whole_and_in_part() {
+        for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+            let archive = open(archive(method, b"0123456789"), &Limits::default()).unwrap();
+            assert_eq!(archive.names(), ["weights"]);
+            assert_eq!(archive.read("weights").unwrap(), "0123456789");
+            assert_eq!(archive.read_part("weights", 3, 4).unwrap(), "3456");
+            assert!(archive.read_part("weights", 8, 3).is_err());
+            assert!(archive.read_part("weights", u64::MAX, 3).is_err());
+            assert!(archive.read("other").unwrap_err().to_string().contains("has no 'other'"));
+        }
+    }
+
+    #[test]
+    fn a_zip_bomb_is_refused_at_the_limit() {
+        let bomb = archive(CompressionMethod::Deflated, &vec![0; 1 << 20]);
+        assert!(bomb.len() < 4096);
+        let limits = Limits { entry_bytes: 1 << 16, ..Limits::default() };
+        let error = open(bomb.clone(), &limits).unwrap().read("weights").unwrap_err().to_string();
+        assert!(error.contains("at most 65536 are allowed"), "{error}");
+        // The same with a directory that lies about the size.
+        let size = (1u32 << 20).to_le_bytes();
+        let lying: Vec<u8> = {
+            let mut bytes = bomb;
+            let at = bytes.windows(4).rposition(|window| window == size).unwrap();
+            bytes[at..at + 4].copy_from_slice(&16u32.to_le_bytes());
+            bytes
+        };
+        assert!(open(lying, &limits).unwrap().read("weights").is_err());
+    }
+
+    #[test]
+    fn too_many_entries_are_refused() {
+        let limits = Limits { entries: 0, ..Limits::default() };
+        let error = open(archive(CompressionMethod::Stored, b"x"), &limits).unwrap_err();
+        assert!(error.to_string().contains("1 entries, at most 0"), "{error}");
+    }
+
+    #[test]
+    fn an_encrypted_archive_is_said_to_be_one() {
+        let mut bytes = archive(CompressionMethod::Stored, b"secret");
+        // The flag in the local header and in the directory.
+        for magic in [b"PK\x03\x04", b"PK\x01\x02"] {
+            let at = bytes.windows(4).position(|window| window == magic).unwrap();
+            let flags = if magic == b"PK\x03\x04" { at + 6 } else { at + 8 };
+            bytes[flags] |= 1;
+        }
+        let error = open(bytes, &Limits::default()).unwrap_err().to_string();
+        assert!(error.contains("it is encrypted"), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_archive_is_read_or_refused(at in 0usize..500, byte: u8, cut in 0usize..500) {
+            let mut bytes = archive(CompressionMethod::Deflated, b"0123456789");
+            let length = bytes.len();
+            bytes[at % length] = byte;
+            bytes.truncate(cut.max(1));
+            if let Ok(archive) = open(bytes, &Limits { entry_bytes: 1 << 20, ..Limits::default() }) {
+                for name in archive.names() {
+                    let _ = archive.read(name);
+                    let _ = archive.read_part(name, 2, 5);
+                }
+            }
+        }
+    }
+}

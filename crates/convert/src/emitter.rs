@@ -237,3 +237,74 @@ fn integers(name: &str, dims: &[usize], values: &[i64]) -> Constant {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     Constant::raw(name, ElementType::Int64, dims, Bytes::from(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn emitter() -> Emitter {
+        let mut emitter = Emitter::new("g");
+        emitter.input("x", ElementType::Float32, Some(&[Dim::Free, Dim::Fixed(2)]));
+        emitter.reserve("y");
+        emitter
+    }
+
+    #[test]
+    fn names_are_unique_and_lead_back_to_the_source() {
+        let mut emitter = emitter();
+        emitter.begin("dense", "Dense");
+        let two = emitter.scalar("two", 2.0);
+        let once = emitter.add(node("Mul", &["x", &two]));
+        let twice = emitter.add(node("Mul", &[&once, &two]));
+        emitter.begin("y", "Activation");
+        let named = emitter.add_named(node("Relu", &[&twice]), "y");
+        assert_eq!(
+            [&*two, &*once, &*twice, &*named],
+            ["dense/two", "dense/Mul", "dense/Mul_1", "y_1"]
+        );
+        emitter.output("y", &named, ElementType::Float32, Some(&[Dim::Free, Dim::Fixed(2)]));
+        let (model, steps) = emitter.finish().unwrap();
+        model.check().unwrap();
+        let nodes = |step: &Step| step.nodes.join(" ");
+        assert_eq!(steps.iter().map(nodes).collect::<Vec<_>>(), ["Mul Mul", "Relu"]);
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_reported_at_once() {
+        let mut emitter = emitter();
+        emitter.begin("a", "Lambda");
+        emitter.refuse("the layer", "write it with keras.ops");
+        emitter.begin("b", "Resizing");
+        emitter.refuse("interpolation 'lanczos5'", "");
+        let error = emitter.finish().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the model has 2 parts that cannot be converted:\n  \
+             Lambda at 'a': the layer is not covered; write it with keras.ops\n  \
+             Resizing at 'b': interpolation 'lanczos5' is not covered"
+        );
+    }
+
+    #[test]
+    fn a_later_operator_set_raises_that_of_the_model_and_never_lowers_it() {
+        let mut emitter = emitter();
+        emitter.require("", 21);
+        emitter.require("", 20);
+        emitter.require("ai.onnx.ml", 3);
+        let (model, _) = emitter.finish().unwrap();
+        assert_eq!((model.opset(""), model.opset("ai.onnx.ml")), (Some(21), Some(3)));
+        assert_eq!(model.ir_version, 10);
+    }
+
+    #[test]
+    fn inner_graphs_are_written_apart() {
+        let mut emitter = emitter();
+        let around = emitter.begin_inner("then");
+        let inner = emitter.add(node("Relu", &["x"]));
+        emitter.output("r", &inner, ElementType::Float32, None);
+        let inner = emitter.end_inner(around);
+        assert_eq!((inner.nodes.len(), inner.outputs.len()), (2, 1));
+        let (model, _) = emitter.finish().unwrap();
+        assert!(model.graph.nodes.is_empty());
+    }
+}

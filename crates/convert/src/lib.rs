@@ -16,6 +16,7 @@
 //! | `archive` | zip files |
 //! | `emitter` | ONNX graphs, node by node, with where each comes from |
 //! | `reference` | arrays and plain kernels that evaluators share |
+//! | `trees` | boosted trees of XGBoost and LightGBM |
 //! | [`verify`] | inputs to try, answers to compare |
 
 mod archive;
@@ -23,13 +24,18 @@ mod emitter;
 mod error;
 mod input;
 mod limits;
+#[allow(dead_code, reason = "the sources come one by one")]
+mod pytorch;
 pub mod recognize;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod reference;
 mod source;
+mod trees;
 pub mod verify;
 
 use std::path::Path;
+
+use modelyard_graph::rewrite;
 
 pub use error::{ConvertError, EvaluateError, Missing};
 pub use limits::Limits;
@@ -55,7 +61,8 @@ pub fn open(
 /// Converts a model that was read: the graph of the source, cleaned and verified.
 pub fn convert(source: &dyn SourceModel, options: &Options) -> Result<Conversion, ConvertError> {
     let mut conversion = source.convert(options)?;
-    conversion.model = conversion.model.check()?;
+    let passes = rewrite::Options { fold_batch_norm: options.fold_batch_norm };
+    conversion.model = rewrite::clean(conversion.model, &passes).check()?;
     Ok(conversion)
 }
 

@@ -20,19 +20,27 @@ impl Model {
     /// The bytes of an `.onnx` file. External data stays where it is.
     pub fn encode(&self) -> Vec<u8> {
         ModelProto {
-            ir_version: Some(self.ir_version),
-            producer_name: text(&self.producer),
-            producer_version: text(&self.producer_version),
-            domain: text(&self.domain),
-            model_version: Some(self.model_version).filter(|version| *version != 0),
-            doc_string: text(&self.doc),
             graph: Some(graph(&self.graph)),
-            opset_import: opsets(&self.opsets),
-            metadata_props: entries(self.metadata.iter()),
-            training_info: self.training.clone(),
             functions: self.functions.iter().map(function).collect(),
+            ..model_frame(self)
         }
         .encode_to_vec()
+    }
+}
+
+/// A model without its graph and functions.
+pub(crate) fn model_frame(model: &Model) -> ModelProto {
+    ModelProto {
+        ir_version: Some(model.ir_version),
+        producer_name: text(&model.producer),
+        producer_version: text(&model.producer_version),
+        domain: text(&model.domain),
+        model_version: Some(model.model_version).filter(|version| *version != 0),
+        doc_string: text(&model.doc),
+        opset_import: opsets(&model.opsets),
+        metadata_props: entries(model.metadata.iter()),
+        training_info: model.training.clone(),
+        ..ModelProto::default()
     }
 }
 
@@ -67,12 +75,17 @@ fn opsets(opsets: &BTreeMap<String, i64>) -> Vec<OperatorSetIdProto> {
 }
 
 fn function(function: &Function) -> FunctionProto {
+    FunctionProto { node: function.nodes.iter().map(node).collect(), ..function_frame(function) }
+}
+
+/// A function without its nodes.
+pub(crate) fn function_frame(function: &Function) -> FunctionProto {
     FunctionProto {
         name: text(&function.name),
         input: function.inputs.clone(),
         output: function.outputs.clone(),
         attribute: function.attributes.clone(),
-        node: function.nodes.iter().map(node).collect(),
+        node: Vec::new(),
         doc_string: text(&function.doc),
         opset_import: opsets(&function.opsets),
         domain: text(&function.domain),
@@ -84,14 +97,23 @@ fn function(function: &Function) -> FunctionProto {
 }
 
 pub(crate) fn graph(graph: &Graph) -> GraphProto {
+    GraphProto {
+        node: graph.nodes.iter().map(node).collect(),
+        initializer: graph.initializers.iter().map(constant).collect(),
+        ..graph_frame(graph)
+    }
+}
+
+/// A graph without its nodes and initializers.
+pub(crate) fn graph_frame(graph: &Graph) -> GraphProto {
     let quantization = graph.quantization.iter().map(|quantization| TensorAnnotation {
         tensor_name: text(&quantization.tensor),
         quant_parameter_tensor_names: pairs(&quantization.parameters),
     });
     GraphProto {
-        node: graph.nodes.iter().map(node).collect(),
+        node: Vec::new(),
         name: text(&graph.name),
-        initializer: graph.initializers.iter().map(constant).collect(),
+        initializer: Vec::new(),
         doc_string: text(&graph.doc),
         input: graph.inputs.iter().map(value).collect(),
         output: graph.outputs.iter().map(value).collect(),
@@ -102,13 +124,18 @@ pub(crate) fn graph(graph: &Graph) -> GraphProto {
     }
 }
 
-fn node(node: &Node) -> NodeProto {
+pub(crate) fn node(node: &Node) -> NodeProto {
+    NodeProto { attribute: node.attributes.iter().map(attribute).collect(), ..node_frame(node) }
+}
+
+/// A node without its attributes.
+pub(crate) fn node_frame(node: &Node) -> NodeProto {
     NodeProto {
         input: node.inputs.clone(),
         output: node.outputs.clone(),
         name: text(&node.name),
         op_type: text(&node.op_type),
-        attribute: node.attributes.iter().map(attribute).collect(),
+        attribute: Vec::new(),
         doc_string: text(&node.doc),
         domain: text(&node.domain),
         overload: text(&node.overload),
@@ -173,13 +200,18 @@ fn signed(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-pub(crate) fn constant(constant: &Constant) -> TensorProto {
-    let mut proto = TensorProto {
+/// A tensor without its elements.
+pub(crate) fn constant_frame(constant: &Constant) -> TensorProto {
+    TensorProto {
         dims: constant.dims.iter().map(|&dim| signed(dim)).collect(),
         data_type: Some(constant.element_type.code()),
         name: text(&constant.name),
         ..TensorProto::default()
-    };
+    }
+}
+
+pub(crate) fn constant(constant: &Constant) -> TensorProto {
+    let mut proto = constant_frame(constant);
     match &constant.data {
         ConstantData::Raw(data) => proto.raw_data = Some(data.clone()),
         ConstantData::Floats(data) => proto.float_data.clone_from(data),

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Predict(Box<commands::predict::Args>),
     /// Measure how good a model's answers are on data
     Evaluate(Box<commands::evaluate::Args>),
+    /// Convert a trained model of another framework to ONNX
+    Convert(Box<commands::convert::Args>),
     /// Train a new model from a description of its layers
     Train(Box<commands::train::Args>),
     /// Train a model further, or give it a new head for other classes

@@ -79,6 +79,13 @@ impl std::error::Error for Coded {
     }
 }
 
+impl Exit {
+    /// The same error, which ends the process with this code.
+    pub(crate) fn coded(self, error: anyhow::Error) -> anyhow::Error {
+        Coded { exit: self, error }.into()
+    }
+}
+
 /// Gives an error its exit code.
 pub(crate) trait ExitWith<T> {
     /// The same result; its error ends the process with `exit`.
@@ -87,7 +94,7 @@ pub(crate) trait ExitWith<T> {
 
 impl<T, E: Into<anyhow::Error>> ExitWith<T> for Result<T, E> {
     fn exit_with(self, exit: Exit) -> anyhow::Result<T> {
-        self.map_err(|error| Coded { exit, error: error.into() }.into())
+        self.map_err(|error| exit.coded(error.into()))
     }
 }
 

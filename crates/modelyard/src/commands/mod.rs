@@ -1,6 +1,7 @@
 //! One command, one file: its options, its work, its tests. Several commands share [`local_model`].
 
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod distill;
 pub(crate) mod engine;
 pub(crate) mod evaluate;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Train(args) => train::run(&args, globals),
         Command::Finetune(args) => finetune::run(&args, globals),
         Command::Distill(args) => distill::run(&args, globals),
+        Command::Convert(args) => convert::run(&args, globals),
         Command::Inspect(args) => inspect::run(&args, globals),
         Command::Validate(args) => validate::run(&args, globals),
         Command::Bench(args) => crate::bench::run(&args, globals),

@@ -80,6 +80,11 @@ impl Progress {
         self.styled("{msg} [{bar:30}] {pos}/{len} {elapsed}", what, length)
     }
 
+    /// A bar over `length` bytes that appears after a second. Dropping it removes it.
+    pub(crate) fn bytes(&self, what: &'static str, length: u64) -> Bar {
+        self.styled("{msg} [{bar:30}] {bytes}/{total_bytes} {eta} left", what, length)
+    }
+
     fn styled(&self, template: &str, what: &'static str, length: u64) -> Bar {
         let bar = ProgressBar::hidden();
         bar.set_length(length);
@@ -101,6 +106,12 @@ impl Bar {
     /// One step more.
     pub(crate) fn step(&mut self) {
         self.bar.inc(1);
+        self.look();
+    }
+
+    /// Stands at this step.
+    pub(crate) fn stand_at(&mut self, step: u64) {
+        self.bar.set_position(step);
         self.look();
     }
 

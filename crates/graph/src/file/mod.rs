@@ -1,11 +1,15 @@
 //! Models and their external data on disk: the one place of this crate that does I/O.
 
+mod write;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
+
+pub use write::{External, WriteError, WriteOptions, Written, write};
 
 use crate::{
     AttributeValue, Constant, ConstantData, ExternalData, Graph, Limits, Model, Problem, ReadError,
