@@ -35,6 +35,8 @@ pub mod verify;
 
 use std::path::Path;
 
+use modelyard_graph::rewrite;
+
 pub use error::{ConvertError, EvaluateError, Missing};
 pub use limits::Limits;
 pub use recognize::Format;
@@ -59,7 +61,8 @@ pub fn open(
 /// Converts a model that was read: the graph of the source, cleaned and verified.
 pub fn convert(source: &dyn SourceModel, options: &Options) -> Result<Conversion, ConvertError> {
     let mut conversion = source.convert(options)?;
-    conversion.model = conversion.model.check()?;
+    let passes = rewrite::Options { fold_batch_norm: options.fold_batch_norm };
+    conversion.model = rewrite::clean(conversion.model, &passes).check()?;
     Ok(conversion)
 }
 

@@ -49,6 +49,8 @@ pub struct Options {
     /// For files that hold only weights: the name of an architecture, or the path of a `.pt2`, an
     /// ONNX model or a `config.json` that has it.
     pub architecture: Option<String>,
+    /// Fold BatchNormalization into the weights before it.
+    pub fold_batch_norm: bool,
 }
 
 /// A converted model and what is to be said about it.
