@@ -1,0 +1,34 @@
+//! The numbers of TensorFlow's types, as `types.proto` has them.
+
+use modelyard_graph::ElementType;
+
+/// A handle of a variable or table.
+pub(super) const RESOURCE: i32 = 20;
+
+/// A list of tensors, among others.
+pub(super) const VARIANT: i32 = 21;
+
+/// The type with this number; quantized integers are what they are stored as. `None` for handles
+/// and the like.
+pub(super) fn element_type(number: i32) -> Option<ElementType> {
+    // References (TensorFlow 1 variables) are numbered 100 higher.
+    Some(match if number > 100 { number - 100 } else { number } {
+        1 => ElementType::Float32,
+        2 => ElementType::Float64,
+        3 | 13 => ElementType::Int32,
+        4 | 12 => ElementType::Uint8,
+        5 | 15 => ElementType::Int16,
+        6 | 11 => ElementType::Int8,
+        7 => ElementType::String,
+        8 => ElementType::Complex64,
+        9 => ElementType::Int64,
+        10 => ElementType::Bool,
+        14 => ElementType::Bfloat16,
+        16 | 17 => ElementType::Uint16,
+        18 => ElementType::Complex128,
+        19 => ElementType::Float16,
+        22 => ElementType::Uint32,
+        23 => ElementType::Uint64,
+        _ => return None,
+    })
+}

@@ -1,0 +1,69 @@
+//! TensorFlow: SavedModel folders and frozen graphs.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `proto`, `census` | the wire form, and its bounds |
+//! | `table`, `bundle` | checkpoints |
+//! | `attrs`, `dtype`, `weight` | attributes, types, constants |
+//! | `graph` | the graph to work with |
+//! | `inline`, `arguments` | from definitions to that graph: functions written out |
+//! | `variables`, `tables` | what variables and lookup tables hold |
+//! | `saved_model`, `frozen` | the two kinds of files |
+//! | `model` | the model that was read |
+//! | `value`, `context`, `fold` | conversion: what is known of values, what is written |
+//! | `control`, `lists` | `If`, `While`, `Case` and the lists that loops fill |
+//! | `evaluate` | the reference evaluator |
+//! | `ops` | the operators, each with its conversion and its definition |
+
+mod arguments;
+mod attrs;
+mod bundle;
+mod census;
+mod context;
+mod control;
+mod dtype;
+mod evaluate;
+mod fold;
+mod frozen;
+mod graph;
+mod inline;
+mod lists;
+mod model;
+mod ops;
+mod proto;
+mod saved_model;
+mod table;
+mod tables;
+mod value;
+mod variables;
+mod weight;
+
+use crate::input::Source;
+use crate::{ConvertError, Limits, Options, SourceModel};
+
+/// Bytes that a graph may have: what protobuf can hold.
+const MAX_GRAPH_BYTES: u64 = 2 << 30;
+
+/// Reads a SavedModel folder, or the `saved_model.pb` in one.
+pub(crate) fn read_saved_model(
+    source: &Source,
+    options: &Options,
+    limits: &Limits,
+) -> Result<Box<dyn SourceModel>, ConvertError> {
+    Ok(Box::new(saved_model::read(source, options, limits)?))
+}
+
+/// Reads a frozen graph.
+pub(crate) fn read_frozen(
+    source: &Source,
+    options: &Options,
+    limits: &Limits,
+) -> Result<Box<dyn SourceModel>, ConvertError> {
+    Ok(Box::new(frozen::read(source, options, limits)?))
+}
+
+/// Names of the operators that are converted.
+pub(crate) fn vocabulary() -> Vec<String> {
+    let special = control::OPERATORS.iter().chain(&lists::OPERATORS).copied();
+    special.chain(ops::names()).map(str::to_owned).collect()
+}
