@@ -16,6 +16,7 @@
 //! | `archive` | zip files |
 //! | `emitter` | ONNX graphs, node by node, with where each comes from |
 //! | `reference` | arrays and plain kernels that evaluators share |
+//! | `tflite` | TensorFlow Lite |
 //! | `trees` | boosted trees of XGBoost and LightGBM |
 //! | [`verify`] | inputs to try, answers to compare |
 
@@ -30,6 +31,7 @@ pub mod recognize;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod reference;
 mod source;
+mod tflite;
 mod trees;
 pub mod verify;
 
