@@ -18,6 +18,7 @@
 //! | `reference` | arrays and plain kernels that evaluators share |
 //! | `onnx` | ONNX itself |
 //! | `finish` | what is done alike with every converted model |
+//! | `tflite` | TensorFlow Lite |
 //! | `trees` | boosted trees of XGBoost and LightGBM |
 //! | [`verify`] | inputs to try, answers to compare |
 
@@ -34,6 +35,7 @@ pub mod recognize;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod reference;
 mod source;
+mod tflite;
 mod trees;
 pub mod verify;
 

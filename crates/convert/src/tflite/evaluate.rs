@@ -113,7 +113,8 @@ fn run_graph(
     }
     let last = last_uses(graph);
     for (index, op) in graph.operators.iter().enumerate() {
-        let at = |stop: Stop| EvaluateError::from(stop).at(format!("{} ({})", op.label(graph), op.kind));
+        let at =
+            |stop: Stop| EvaluateError::from(stop).at(format!("{} ({})", op.label(graph), op.kind));
         let entry = ops::find(op).ok_or_else(|| at(ops::unknown(op)))?;
         (entry.evaluate)(&mut evaluation, op).map_err(at)?;
         for tensor in op.inputs.iter().flatten().copied() {
@@ -254,11 +255,7 @@ impl Evaluation<'_> {
     }
 
     /// A constant of another graph.
-    pub(crate) fn constant_of(
-        &self,
-        graph: &Subgraph,
-        tensor: usize,
-    ) -> Result<Arc<Array>, Stop> {
+    pub(crate) fn constant_of(&self, graph: &Subgraph, tensor: usize) -> Result<Arc<Array>, Stop> {
         let found = &graph.tensors[tensor];
         let element_type = found.element_type.ok_or_else(|| mismatch("a handle is no value"))?;
         let bytes = self.model.elements(found)?;

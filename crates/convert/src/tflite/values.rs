@@ -96,7 +96,8 @@ impl Converter<'_> {
     /// Whether the file holds the elements of a tensor.
     pub(crate) fn is_constant(&self, tensor: usize) -> bool {
         self.scope.bound.contains_key(&tensor)
-            || self.origin(tensor).is_some() || self.is_empty(tensor)
+            || self.origin(tensor).is_some()
+            || self.is_empty(tensor)
     }
 
     /// A constant without elements has no buffer; nothing computes it.
@@ -353,8 +354,8 @@ impl Converter<'_> {
                 ));
             }
         };
-        let zero_point =
-            bytes.map(|bytes| self.emitter.weight(Constant::raw("zero", element_type, &dims, bytes)));
+        let zero_point = bytes
+            .map(|bytes| self.emitter.weight(Constant::raw("zero", element_type, &dims, bytes)));
         self.parameters.insert(key, (scale.clone(), zero_point.clone()));
         Ok((scale, zero_point))
     }
