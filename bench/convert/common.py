@@ -42,21 +42,32 @@ def measured(command, timeout=1800, env=None):
             stderr=errors,
             env={**os.environ, **(env or {})},
         )
-        deadline = start + timeout
+        deadline, memory = start + timeout, 0.0
         while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            memory = max(memory, resident(process.pid))
+            pid, status = os.waitpid(process.pid, os.WNOHANG)
             if pid:
                 break
             if time.perf_counter() > deadline:
                 process.kill()
-                _, status, usage = os.wait4(process.pid, 0)
+                _, status = os.waitpid(process.pid, 0)
                 break
             time.sleep(0.002)
         process.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
         text = errors.read().decode(errors="replace").strip()
     seconds = time.perf_counter() - start
-    return seconds, usage.ru_maxrss / 1024, process.returncode, "\n".join(text.splitlines()[-5:])
+    return seconds, memory, process.returncode, "\n".join(text.splitlines()[-5:])
+
+
+def resident(pid):
+    """Peak memory of a process so far in MB. Not from wait4, which counts what this process had
+    when it forked."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
 
 
 def convert(modelyard, source, target, *options):

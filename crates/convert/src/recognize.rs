@@ -84,6 +84,8 @@ impl Format {
         match self {
             Format::SavedModel => crate::tensorflow::read_saved_model,
             Format::GraphDef => crate::tensorflow::read_frozen,
+            Format::Onnx => crate::onnx::read,
+            Format::TfLite => crate::tflite::read,
             Format::XgBoost => crate::trees::read_xgboost,
             Format::LightGbm => crate::trees::read_lightgbm,
             _ => |source, _, _| Err(unrecognized(source, "a format without a reader")),
@@ -94,6 +96,8 @@ impl Format {
     pub(crate) fn vocabulary(self) -> fn() -> Vec<String> {
         match self {
             Format::SavedModel | Format::GraphDef => crate::tensorflow::vocabulary,
+            Format::Onnx => crate::onnx::vocabulary,
+            Format::TfLite => crate::tflite::vocabulary,
             Format::XgBoost => crate::trees::xgboost_vocabulary,
             Format::LightGbm => crate::trees::lightgbm_vocabulary,
             _ => Vec::new,
@@ -134,6 +138,9 @@ pub(crate) fn recognize(source: &Source) -> Result<Format, ConvertError> {
     }
     if head.starts_with(&0x112u64.to_le_bytes()) {
         return Ok(Format::MxNet);
+    }
+    if let Some(found) = foreign_pickle(&head) {
+        return Err(unrecognized(source, found));
     }
     if is_pickle_stream(&head) || is_tar(&head) {
         return Ok(Format::StateDict);
@@ -240,6 +247,26 @@ fn is_safetensors(head: &[u8], file_bytes: u64) -> bool {
 fn is_pickle_stream(head: &[u8]) -> bool {
     const MAGIC: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8];
     head.starts_with(MAGIC) || (head.starts_with(&[0x80]) && matches!(head.get(1), Some(2..=5)))
+}
+
+/// What to do instead, for a pickle of another library than torch.
+fn foreign_pickle(head: &[u8]) -> Option<&'static str> {
+    let names = |name: &[u8]| head.windows(name.len()).any(|window| window == name);
+    match head {
+        [0x80, 2..=5, ..] if names(b"xgboost") => Some(
+            "a pickled XGBoost model, which is a program to run; save the model itself: \
+             `model.save_model('model.json')`",
+        ),
+        [0x80, 2..=5, ..] if names(b"lightgbm") => Some(
+            "a pickled LightGBM model, which is a program to run; save the model itself: \
+             `model.booster_.save_model('model.txt')`",
+        ),
+        [0x80, 2..=5, ..] if names(b"sklearn") || names(b"joblib") => Some(
+            "a pickled scikit-learn model, which is a program to run, for one version of \
+             scikit-learn; write ONNX with skl2onnx where it was trained",
+        ),
+        _ => None,
+    }
 }
 
 fn is_tar(head: &[u8]) -> bool {

@@ -3,7 +3,9 @@
 use modelyard_tensor::Tensor;
 use rayon::prelude::*;
 
-use super::ensemble::{Answer, CATEGORIES, Child, Ensemble, Link, Missing, Rule, Scores, Tree, ZERO};
+use super::ensemble::{
+    Answer, CATEGORIES, Child, Ensemble, Link, Missing, Rule, Scores, Tree, ZERO,
+};
 use crate::EvaluateError;
 use crate::reference::Array;
 
@@ -142,7 +144,8 @@ fn answers(ensemble: &Ensemble, scores: &[Vec<f32>]) -> Result<Vec<Array>, Evalu
         Answer::Values(link) => {
             let values: Vec<f32> =
                 scores.iter().flatten().map(|&score| linked(link, score)).collect();
-            let dims = if ensemble.targets == 1 { vec![rows] } else { vec![rows, ensemble.targets] };
+            let dims =
+                if ensemble.targets == 1 { vec![rows] } else { vec![rows, ensemble.targets] };
             return Ok(vec![Array::floats(&dims, values)?]);
         }
         Answer::Sign => {

@@ -3,7 +3,7 @@
 //! A rule of a framework becomes one node, or a few where it says more than a comparison can: a
 //! set of categories becomes a binary search over the ends of its runs, and where LightGBM takes
 //! zero for missing, zero is told from what is below and above it. Such nodes share their targets:
-//! the operator allows a node to be reached on several ways.
+//! a node may be reached on several ways, but as the other branch (`no`) on one only.
 
 use bytes::Bytes;
 use modelyard_graph::{AttributeValue, Node};
@@ -79,7 +79,7 @@ fn at_most(threshold: f64, missing: Missing, missing_left: bool) -> Vec<Test> {
             Test { yes: Next::Right, no: Next::Test(2), ..one(LESS_OR_EQUAL, ZERO, true) },
             main(false),
         ],
-        Missing::Zero if at < -ZERO || at >= ZERO => vec![main(missing_left)],
+        Missing::Zero if !(-ZERO..ZERO).contains(&at) => vec![main(missing_left)],
         // The threshold is among the numbers that count as zero, all of which go one way.
         Missing::Zero if missing_left => vec![one(LESS_OR_EQUAL, ZERO, true)],
         Missing::Zero => vec![one(LESS, -ZERO, false)],
@@ -101,39 +101,22 @@ fn ends(set: &[u32], start: impl Fn(u32) -> f32) -> Vec<f32> {
     ends
 }
 
-/// A binary search: numbers with an odd number of `ends` not above them are inside.
+/// One end after the other: numbers with an odd number of `ends` not above them are inside.
+///
+/// A search that halves would ask less, but ONNX Runtime wants that a node is the other branch
+/// (`no`) of one node only.
 fn membership(ends: &[f32], nan_inside: bool, inside: Next, outside: Next) -> Vec<Test> {
     if ends.is_empty() {
         // An empty set: all are outside, but perhaps what is missing.
         let (yes, no) = (outside, inside);
-        let all = Test { yes, no, ..one(LESS_OR_EQUAL, f32::INFINITY, !nan_inside) };
-        return vec![all];
+        return vec![Test { yes, no, ..one(LESS_OR_EQUAL, f32::INFINITY, !nan_inside) }];
     }
-    // Between `ends[i - 1]` and `ends[i]` is stretch i. NaN is sent into this one.
-    let nan_stretch = if nan_inside { 1 } else { ends.len() };
-    let mut tests = Vec::new();
-    // Stretches `low..=high` are left to tell apart, for the branch of a test that exists.
-    let mut open = vec![(0, ends.len(), None)];
-    while let Some((low, high, parent)) = open.pop() {
-        let next = if low == high {
-            if low % 2 == 1 { inside } else { outside }
-        } else {
-            let middle = (low + high) / 2;
-            let (yes, no) = (outside, outside);
-            let value = ends.get(middle).copied().unwrap_or(f32::INFINITY);
-            tests.push(Test { mode: LESS, value, nan_yes: nan_stretch <= middle, yes, no });
-            let test = tests.len() - 1;
-            open.push((middle + 1, high, Some((test, false))));
-            open.push((low, middle, Some((test, true))));
-            Next::Test(test)
-        };
-        if let Some((test, yes)) = parent
-            && let Some(test) = tests.get_mut::<usize>(test)
-        {
-            *(if yes { &mut test.yes } else { &mut test.no }) = next;
-        }
-    }
-    tests
+    let test = |(index, &value): (usize, &f32)| {
+        let yes = if index % 2 == 1 { inside } else { outside };
+        let no = if index + 1 == ends.len() { outside } else { Next::Test(index + 1) };
+        Test { yes, no, ..one(LESS, value, nan_inside && index == 1) }
+    };
+    ends.iter().enumerate().map(test).collect()
 }
 
 /// The attributes of a tree ensemble, as they grow.
@@ -278,7 +261,8 @@ mod tests {
     #[test]
     fn thresholds_and_what_is_missing() {
         let zero = f64::from(ZERO);
-        for threshold in [0.1, -0.1, 0.0, 1.0, zero, -zero, zero / 2.0, -zero * 1.1, 1e300, -1e300] {
+        for threshold in [0.1, -0.1, 0.0, 1.0, zero, -zero, zero / 2.0, -zero * 1.1, 1e300, -1e300]
+        {
             for missing_left in [true, false] {
                 for missing in [Missing::Nothing, Missing::Zero, Missing::NaN] {
                     let rule = Rule::AtMost { threshold, missing, missing_left };
@@ -305,9 +289,21 @@ mod tests {
         }
     }
 
+    /// ONNX Runtime refuses trees where it is not so.
     #[test]
-    fn a_search_is_no_deeper_than_it_must() {
-        let set: Vec<u32> = (0..100).map(|index| index * 2).collect();
-        assert_eq!(tests(&Rule::In { set }).len(), 200);
+    fn a_node_is_the_other_branch_of_one_node_only() {
+        let rules = [
+            Rule::In { set: vec![0, 3, 4, 9] },
+            Rule::NotIn { set: vec![1, 3], missing_left: false },
+            Rule::AtMost { threshold: -1.0, missing: Missing::Zero, missing_left: true },
+            Rule::AtMost { threshold: 1.0, missing: Missing::Zero, missing_left: false },
+        ];
+        for rule in rules {
+            let tests = tests(&rule);
+            for (index, test) in tests.iter().enumerate() {
+                let others = tests.iter().filter(|other| other.no == test.no).count();
+                assert_eq!(others, 1, "test {index} of {rule:?}");
+            }
+        }
     }
 }

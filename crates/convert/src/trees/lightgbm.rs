@@ -95,8 +95,7 @@ fn ensemble(text: &str) -> Result<Ensemble, ConvertError> {
             let way_out = "train with linear_tree=false";
             return Err(refused("linear tree", &place, "a linear model in a leaf", way_out));
         }
-        let mut tree =
-            tree::tree(block, features).map_err(|message| malformed(&place, message))?;
+        let mut tree = tree::tree(block, features).map_err(|message| malformed(&place, message))?;
         tree.target = Some(index % targets);
         for leaf in &mut tree.leaves {
             *leaf /= share.max(1) as f64;

@@ -254,7 +254,10 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_is_read() {
-        check(b"{i\x01ai\xffi\x01bI\x01\x00i\x01cTi\x01dZ}", json!({"a": -1, "b": 256, "c": true, "d": null}));
+        check(
+            b"{i\x01ai\xffi\x01bI\x01\x00i\x01cTi\x01dZ}",
+            json!({"a": -1, "b": 256, "c": true, "d": null}),
+        );
         check(b"[$U#i\x03\x01\x02\xff", json!([1, 2, 255]));
         check(b"[#i\x02Si\x02hid\x3f\x00\x00\x00", json!(["hi", 0.5]));
         check(b"[l\x00\x00\x00\x05ND\x3f\xe0\0\0\0\0\0\0]", json!([5, 0.5]));

@@ -62,7 +62,7 @@ fn ensemble(file: File) -> Result<Ensemble, ConvertError> {
         return Err(malformed("learner_model_param", message));
     }
     let objective = objective(&learner.objective.name, targets)?;
-    let base = base(&learner.learner_model_param.base_score, targets, &objective)?;
+    let mut base = base(&learner.learner_model_param.base_score, targets, &objective)?;
     let mut notes = notes(&learner);
     if objective.answer == Answer::Values(super::ensemble::Link::Identity) && objective.custom {
         notes.push(format!(
@@ -86,6 +86,9 @@ fn ensemble(file: File) -> Result<Ensemble, ConvertError> {
                 let message = format!("expected {expected} weights, found {found}");
                 return Err(malformed("gblinear", message));
             }
+            // So XGBoost does it (3.2): all scores of a linear model start with the first number.
+            let first = base.first().copied().unwrap_or_default();
+            base.fill(first);
             Scores::Linear(model.weights)
         }
     };

@@ -3,6 +3,7 @@
 use modelyard_tensor::{DataType, Tensor};
 
 use crate::Tolerance;
+use crate::reference::Array;
 
 /// How far one output is from what it should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +45,9 @@ pub fn compare(
             false => mismatch("the strings differ".into()),
         };
     }
-    match (expected.to_f64s(), found.to_f64s()) {
-        (Some(one), Some(two)) => numbers(expected, &one, &two, tolerance, step),
+    let widened = |tensor| Array::from_tensor(tensor).and_then(|array| array.to_f64s());
+    match (widened(expected), widened(found)) {
+        (Ok(one), Ok(two)) => numbers(expected, &one, &two, tolerance, step),
         _ => mismatch("the elements cannot be compared".into()),
     }
 }

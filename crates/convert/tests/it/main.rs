@@ -13,3 +13,5 @@ mod support;
 
 #[allow(unused_imports, reason = "the sources come one by one")]
 use support::check;
+
+mod trees;

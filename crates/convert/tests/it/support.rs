@@ -38,11 +38,16 @@ pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-fn evaluate(source: &dyn SourceModel, inputs: &[Tensor]) -> Vec<Tensor> {
+pub(crate) fn evaluate(source: &dyn SourceModel, inputs: &[Tensor]) -> Vec<Tensor> {
     source.evaluate(inputs).unwrap()
 }
 
-fn compare_all(what: &str, expected: &Expected, conversion: &Conversion, found: Vec<Tensor>) {
+pub(crate) fn compare_all(
+    what: &str,
+    expected: &Expected,
+    conversion: &Conversion,
+    found: Vec<Tensor>,
+) {
     let outputs = &conversion.model.signature().unwrap().outputs;
     assert_eq!(outputs.len(), found.len(), "{what} has another number of outputs");
     for (spec, found) in outputs.iter().zip(&found) {
@@ -93,7 +98,7 @@ fn run_session(session: &dyn Session, inputs: &[Tensor]) -> Vec<Tensor> {
 }
 
 impl Expected {
-    fn read(path: &Path) -> Expected {
+    pub(crate) fn read(path: &Path) -> Expected {
         let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let tensors = file.tensors().into_iter().map(|(name, view)| {
@@ -112,7 +117,7 @@ impl Expected {
         &found.unwrap_or_else(|| panic!("the fixture has no tensor '{name}'")).1
     }
 
-    fn inputs(&self, conversion: &Conversion) -> Vec<Tensor> {
+    pub(crate) fn inputs(&self, conversion: &Conversion) -> Vec<Tensor> {
         let inputs = &conversion.model.signature().unwrap().inputs;
         inputs.iter().map(|spec| self.get(&format!("in.{}", spec.name)).clone()).collect()
     }

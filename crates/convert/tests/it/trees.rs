@@ -57,7 +57,8 @@ fn walk(node: &Node, input: &Tensor) -> Tensor {
     let ints = |name| node.ints(name).unwrap();
     let (trees, ids) = (ints("nodes_treeids"), ints("nodes_nodeids"));
     let (yes, no) = (ints("nodes_truenodeids"), ints("nodes_falsenodeids"));
-    let Some(modelyard_graph::AttributeValue::Strings(modes)) = node.attribute("nodes_modes") else {
+    let Some(modelyard_graph::AttributeValue::Strings(modes)) = node.attribute("nodes_modes")
+    else {
         panic!("no modes");
     };
     let find = |tree, id| (0..trees.len()).find(|&at| trees[at] == tree && ids[at] == id).unwrap();
@@ -72,7 +73,8 @@ fn walk(node: &Node, input: &Tensor) -> Tensor {
             while modes[at] != "LEAF" {
                 let value = row[ints("nodes_featureids")[at] as usize];
                 let threshold = node.floats("nodes_values").unwrap()[at];
-                let tracks = node.ints("nodes_missing_value_tracks_true").is_some_and(|it| it[at] == 1);
+                let tracks =
+                    node.ints("nodes_missing_value_tracks_true").is_some_and(|it| it[at] == 1);
                 let below = match &modes[at][..] {
                     b"BRANCH_LT" => value < threshold,
                     b"BRANCH_LEQ" => value <= threshold,
@@ -97,12 +99,31 @@ fn walk(node: &Node, input: &Tensor) -> Tensor {
 #[test]
 fn xgboost_boosters_and_objectives() {
     for name in [
-        "squared.json", "squared_ubj.ubj", "reg_logistic.ubj", "logistic.json", "logitraw.ubj",
-        "hinge.ubj", "softprob.ubj", "dart.ubj", "poisson.ubj", "gamma.ubj", "tweedie.ubj",
-        "cox.ubj", "aft.ubj", "pseudohubererror.ubj", "squaredlogerror.ubj", "absoluteerror.ubj",
-        "quantile.ubj", "pairwise.ubj", "ndcg.ubj", "linear.json", "targets.ubj",
-        "trees_per_target.ubj", "labels.ubj",
+        "squared.json",
+        "squared_ubj.ubj",
+        "reg_logistic.ubj",
+        "logistic.json",
+        "logitraw.ubj",
+        "hinge.ubj",
+        "softprob.ubj",
+        "dart.ubj",
+        "poisson.ubj",
+        "gamma.ubj",
+        "tweedie.ubj",
+        "cox.ubj",
+        "aft.ubj",
+        "pseudohubererror.ubj",
+        "squaredlogerror.ubj",
+        "absoluteerror.ubj",
+        "quantile.ubj",
+        "pairwise.ubj",
+        "ndcg.ubj",
+        "linear.json",
+        "targets.ubj",
+        "trees_per_target.ubj",
+        "labels.ubj",
     ] {
+        eprintln!("{name}");
         check(&format!("xgb_{name}"));
     }
 }
@@ -116,8 +137,17 @@ fn xgboost_categories() {
 #[test]
 fn lightgbm_objectives() {
     for name in [
-        "regression", "sqrt", "poisson", "gamma", "binary", "multiclass", "multiclassova",
-        "cross_entropy", "cross_entropy_lambda", "lambdarank", "dart",
+        "regression",
+        "sqrt",
+        "poisson",
+        "gamma",
+        "binary",
+        "multiclass",
+        "multiclassova",
+        "cross_entropy",
+        "cross_entropy_lambda",
+        "lambdarank",
+        "dart",
     ] {
         check(&format!("lgb_{name}.txt"));
     }

@@ -87,7 +87,11 @@ impl Columns {
                 _ => return None,
             };
             let missing_left = decision & DEFAULT_LEFT != 0;
-            Rule::AtMost { threshold: Some(threshold).filter(|it| !it.is_nan())?, missing, missing_left }
+            Rule::AtMost {
+                threshold: Some(threshold).filter(|it| !it.is_nan())?,
+                missing,
+                missing_left,
+            }
         };
         Some(Split {
             feature: *self.features.get(index)?,

@@ -15,8 +15,11 @@ pub(super) struct Objective {
     pub(super) custom: bool,
 }
 
+/// Name, answer and margin of an objective.
+type Row = (&'static str, Answer, fn(f32) -> f32);
+
 /// The objectives that are known.
-pub(in super::super) const OBJECTIVES: &[(&str, Answer, fn(f32) -> f32)] = &[
+pub(in super::super) const OBJECTIVES: &[Row] = &[
     ("reg:squarederror", Answer::Values(Link::Identity), same),
     ("reg:linear", Answer::Values(Link::Identity), same),
     ("reg:squaredlogerror", Answer::Values(Link::Identity), same),
@@ -31,7 +34,7 @@ pub(in super::super) const OBJECTIVES: &[(&str, Answer, fn(f32) -> f32)] = &[
     ("survival:cox", Answer::Values(Link::Exp), f32::ln),
     ("survival:aft", Answer::Values(Link::Exp), f32::ln),
     ("binary:logistic", Answer::Binary(1.0), logit),
-    ("binary:logitraw", Answer::Values(Link::Identity), logit),
+    ("binary:logitraw", Answer::Values(Link::Identity), same),
     ("binary:hinge", Answer::Sign, same),
     ("multi:softmax", Answer::Softmax, same),
     ("multi:softprob", Answer::Softmax, same),
@@ -50,7 +53,9 @@ pub(super) fn objective(name: &str, targets: usize) -> Result<Objective, Convert
                 "the objective",
                 "train with an objective that has a known answer, such as reg:squarederror",
             )),
-            _ => Ok(Objective { answer: Answer::Values(Link::Identity), margin: same, custom: true }),
+            _ => {
+                Ok(Objective { answer: Answer::Values(Link::Identity), margin: same, custom: true })
+            }
         };
     };
     let answer = match (*answer, targets) {
