@@ -8,6 +8,7 @@ mod add_n;
 mod arg;
 mod band_part;
 mod batch_norm;
+mod batch_space;
 mod bias_add;
 mod binary;
 mod bucketize;
@@ -37,8 +38,8 @@ mod placeholder;
 mod pool;
 mod range;
 mod reduce;
-mod resize;
 mod reshape;
+mod resize;
 mod reverse;
 mod roll;
 mod scatter;
@@ -58,7 +59,6 @@ mod transpose;
 mod unary;
 mod where_true;
 mod window;
-mod batch_space;
 
 use std::sync::Arc;
 
