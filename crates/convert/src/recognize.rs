@@ -82,6 +82,10 @@ impl Format {
     /// The reader of this format.
     pub(crate) fn reader(self) -> Reader {
         match self {
+            Format::SavedModel => crate::tensorflow::read_saved_model,
+            Format::GraphDef => crate::tensorflow::read_frozen,
+            Format::Onnx => crate::onnx::read,
+            Format::TfLite => crate::tflite::read,
             Format::XgBoost => crate::trees::read_xgboost,
             Format::LightGbm => crate::trees::read_lightgbm,
             _ => |source, _, _| Err(unrecognized(source, "a format without a reader")),
@@ -91,6 +95,9 @@ impl Format {
     /// What lists the operators or layers that are converted.
     pub(crate) fn vocabulary(self) -> fn() -> Vec<String> {
         match self {
+            Format::SavedModel | Format::GraphDef => crate::tensorflow::vocabulary,
+            Format::Onnx => crate::onnx::vocabulary,
+            Format::TfLite => crate::tflite::vocabulary,
             Format::XgBoost => crate::trees::xgboost_vocabulary,
             Format::LightGbm => crate::trees::lightgbm_vocabulary,
             _ => Vec::new,

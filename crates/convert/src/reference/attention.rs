@@ -25,6 +25,10 @@ pub(crate) fn attention(
     value: &Array,
     how: Attention<'_>,
 ) -> Result<Array, EvaluateError> {
+    if query.rank() < 2 {
+        let found = query.dims();
+        return Err(EvaluateError::new(format!("queries of shape {found:?} are no matrix")));
+    }
     let width = query.dims().last().copied().unwrap_or(1);
     let scale = how.scale.unwrap_or_else(|| (width as f64).sqrt().recip());
     // As the frameworks, whose kernels scale the queries.

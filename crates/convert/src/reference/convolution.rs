@@ -237,6 +237,7 @@ fn group_product<T: Number>(
     for first in (0..slices).step_by(step) {
         let last = (first + step).min(slices);
         let size = (last - first) * width;
+        elements(&[depth, size])?;
         scratch.columns.clear();
         scratch.columns.resize(depth * size, T::default());
         unroll(&mut scratch.columns, x, plan, (first, last));
@@ -281,7 +282,7 @@ fn copy_strided<T: Copy>(out: &mut [T], x: &[T], stride: usize) {
 /// For one place of the kernel (its index, row-major), calls `row(output, input, (count, stride))`
 /// for each run of positions along the last axis that see elements of the input. Positions of the
 /// first axis are those of `range`, and outputs are counted from there.
-fn each_row(
+pub(crate) fn each_row(
     axes: &[Axis],
     kernel: usize,
     range: (usize, usize),

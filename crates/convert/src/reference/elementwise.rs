@@ -467,7 +467,8 @@ fn joined(dims: &[usize], strides: &[Vec<isize>; 2]) -> (Vec<usize>, [Vec<isize>
     let mut out = [Vec::new(), Vec::new()];
     for (axis, &dim) in dims.iter().enumerate().filter(|(_, dim)| **dim != 1) {
         let steps = [strides[0][axis], strides[1][axis]];
-        let follows = (0..2).all(|side| out[side].last() == Some(&(steps[side] * dim as isize)));
+        let follows =
+            (0..2).all(|side| out[side].last() == Some(&steps[side].wrapping_mul(dim as isize)));
         match joined.last_mut() {
             Some(last) if follows => {
                 *last *= dim;

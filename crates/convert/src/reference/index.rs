@@ -254,7 +254,7 @@ pub(crate) fn one_hot(
     let mut dims = indices.dims().to_vec();
     dims.insert(axis, depth);
     let mut values = vec![off; elements(&dims)?];
-    let inner: usize = indices.dims()[axis..].iter().product();
+    let inner = elements(&indices.dims()[axis..])?;
     for (at, &index) in indices.as_ints()?.iter().enumerate() {
         if let Some(index) = usize::try_from(index).ok().filter(|&index| index < depth) {
             values[(at / inner * depth + index) * inner + at % inner] = on;
@@ -376,7 +376,8 @@ fn running(
             for column in 0..inner {
                 let mut total = start;
                 for step in 0..size {
-                    let at = if how.reverse { size - 1 - step } else { step } * inner + column;
+                    let place = if how.reverse { size - 1 - step } else { step };
+                    let at = place * inner + column;
                     let next = f(total, block[at]);
                     block[at] = if how.exclusive { total } else { next };
                     total = next;
@@ -385,6 +386,9 @@ fn running(
         }
     }
     let axis = layout::axis(axis, array.rank())?;
+    if array.len() == 0 {
+        return Ok(array.clone());
+    }
     let size = (array.dims()[axis], elements(&array.dims()[axis + 1..])?);
     if let Data::Ints(values) = array.data() {
         let mut values = values.clone();
@@ -524,6 +528,9 @@ mod tests {
         assert_eq!(sums(true, false), [0, 1, 3]);
         assert_eq!(sums(false, true), [6, 5, 3]);
         assert_eq!(sums(true, true), [5, 3, 0]);
+        let columns =
+            cumsum(&ints(&[2, 2], &[1, 2, 3, 4]), 0, Running { exclusive: false, reverse: true });
+        assert_eq!(columns.unwrap(), ints(&[2, 2], &[4, 6, 3, 4]));
         let product = cumprod(&values, 1, Running::default()).unwrap();
         assert_eq!(product.as_ints().unwrap(), [1, 2, 6]);
     }

@@ -19,9 +19,10 @@ pub(crate) fn elements(dims: &[usize]) -> Result<usize, EvaluateError> {
 
 /// How far apart neighbours along each axis are in a dense array of this shape.
 pub(crate) fn strides(dims: &[usize]) -> Vec<isize> {
-    let mut strides = vec![1; dims.len()];
+    let mut strides = vec![1isize; dims.len()];
     for axis in (1..dims.len()).rev() {
-        strides[axis - 1] = strides[axis] * dims[axis].max(1) as isize;
+        // Only the strides of arrays that have elements are used, and those do not wrap.
+        strides[axis - 1] = strides[axis].wrapping_mul(dims[axis].max(1) as isize);
     }
     strides
 }
@@ -107,7 +108,7 @@ impl View {
         let mut strides: Vec<isize> = Vec::new();
         for (&dim, &stride) in self.dims.iter().zip(&self.strides).filter(|(dim, _)| **dim != 1) {
             match (dims.last_mut(), strides.last_mut()) {
-                (Some(last), Some(apart)) if *apart == stride * dim as isize => {
+                (Some(last), Some(apart)) if *apart == stride.wrapping_mul(dim as isize) => {
                     *last *= dim;
                     *apart = stride;
                 }

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::convolution::{Axis, Convolution};
+use super::convolution::{Axis, Convolution, each_row};
 use super::layout::{each_run, elements, strides};
 use super::{Array, Data};
 use crate::EvaluateError;
@@ -34,6 +34,7 @@ impl Pool {
             let message = format!("a window of {size:?} does not walk over {spatial:?}");
             return Err(EvaluateError::new(message));
         }
+        elements(&self.size)?;
         let after = |axis: usize| {
             let at = |list: &[usize]| list.get(axis).copied().unwrap_or(0);
             at(&self.pads_end).saturating_add(at(&self.beyond))
@@ -77,11 +78,11 @@ fn windows(array: &Array, pool: &Pool) -> Result<Windows, EvaluateError> {
 
 impl Windows {
     /// One value a window: `of(image, places)`, where `places` are those of its elements that lie
-    /// within the image, in order; with the numbers that belong to each position.
+    /// within the image, in order.
     fn each<T: Sync, U: Send>(
         &self,
         values: &[T],
-        of: impl Fn(&[T], Window<'_>) -> U + Sync,
+        of: impl Fn(&[T], &[usize]) -> U + Sync,
     ) -> Vec<U> {
         if self.input == 0 || self.output == 0 {
             return Vec::new();
@@ -93,7 +94,7 @@ impl Windows {
             let mut position = vec![0; self.axes.len()];
             for _ in 0..self.output {
                 self.places(&position, &mut places);
-                out.push(of(image, Window { position: &position, places: &places }));
+                out.push(of(image, &places));
                 for (at, axis) in position.iter_mut().zip(&self.axes).rev() {
                     *at += 1;
                     if *at < axis.output {
@@ -129,17 +130,82 @@ impl Windows {
     }
 }
 
-/// What a window stands on.
-struct Window<'a> {
-    position: &'a [usize],
-    /// Elements of the image, row-major.
-    places: &'a [usize],
+impl Windows {
+    /// All elements of each window taken together by `f`, from `start` on.
+    fn fold<T, U>(&self, values: &[T], start: U, f: impl Fn(U, T) -> U + Sync) -> Vec<U>
+    where
+        T: Copy + Sync,
+        U: Copy + Send + Sync,
+    {
+        let mut out = vec![start; self.dims[0] * self.dims[1] * self.output];
+        if out.is_empty() || self.input == 0 {
+            return out;
+        }
+        let kernel: usize = self.axes.iter().map(|axis| axis.kernel).product();
+        let all = (0, self.axes.first().map_or(1, |axis| axis.output));
+        let images = values.par_chunks_exact(self.input);
+        out.par_chunks_exact_mut(self.output).zip(images).for_each(|(out, image)| {
+            for place in 0..kernel {
+                each_row(&self.axes, place, all, |to, from, (count, stride)| {
+                    let seen = image[from..].iter().step_by(stride);
+                    for (out, &value) in out[to..to + count].iter_mut().zip(seen) {
+                        *out = f(*out, value);
+                    }
+                });
+            }
+        });
+        out
+    }
+
+    /// How many elements each window counts: a product of what `along` says of each axis and
+    /// position.
+    fn counts(&self, along: impl Fn(usize, usize) -> usize) -> Vec<usize> {
+        self.axes.iter().enumerate().fold(vec![1], |outer, (at, axis)| {
+            let own: Vec<usize> = (0..axis.output).map(|position| along(at, position)).collect();
+            outer.iter().flat_map(|count| own.iter().map(move |own| count * own)).collect()
+        })
+    }
+
+    /// How many places of the kernel see an element of the image.
+    fn seen(&self, at: usize, position: usize) -> usize {
+        let axis = &self.axes[at];
+        let within = |kernel: &usize| {
+            (position * axis.stride + kernel * axis.dilation)
+                .checked_sub(axis.before)
+                .is_some_and(|place| place < axis.input)
+        };
+        (0..axis.kernel).filter(within).count()
+    }
 }
 
 /// The largest element of each window; pads are never the largest, NaN always. An error where a
 /// window has nothing but pads.
 pub(crate) fn max_pool(array: &Array, pool: &Pool) -> Result<Array, EvaluateError> {
-    Ok(max_pool_with_indices(array, pool)?.0)
+    let windows = windows(array, pool)?;
+    if windows.counts(|at, position| windows.seen(at, position)).contains(&0) {
+        return Err(only_pads());
+    }
+    let data = match array.data() {
+        Data::Floats(values) => {
+            Data::Floats(windows.fold(values, f32::NEG_INFINITY, |best, value| {
+                if value > best || value.is_nan() { value } else { best }
+            }))
+        }
+        Data::Doubles(values) => {
+            Data::Doubles(windows.fold(values, f64::NEG_INFINITY, |best, value| {
+                if value > best || value.is_nan() { value } else { best }
+            }))
+        }
+        Data::Ints(values) => {
+            Data::Ints(windows.fold(values, i64::MIN, |best, value| best.max(value)))
+        }
+        _ => return Err(EvaluateError::new("expected numbers to find the largest of")),
+    };
+    Array::new(array.element_type(), &windows.dims, data)
+}
+
+fn only_pads() -> EvaluateError {
+    EvaluateError::new("a window stands on nothing but padding")
 }
 
 /// As [`max_pool`], and where in its image (row-major) the largest element stands: the first of
@@ -148,8 +214,8 @@ pub(crate) fn max_pool_with_indices(
     array: &Array,
     pool: &Pool,
 ) -> Result<(Array, Array), EvaluateError> {
-    fn largest<T: PartialOrd + Copy>(image: &[T], window: &Window<'_>) -> Option<usize> {
-        let (&first, others) = window.places.split_first()?;
+    fn largest<T: PartialOrd + Copy>(image: &[T], window: &[usize]) -> Option<usize> {
+        let (&first, others) = window.split_first()?;
         let better = |found: usize, &place: &usize| {
             let (best, value) = (image[found], image[place]);
             let nan = |value: T| value.partial_cmp(&value).is_none();
@@ -159,13 +225,13 @@ pub(crate) fn max_pool_with_indices(
     }
     let windows = windows(array, pool)?;
     let found = match array.data() {
-        Data::Floats(values) => windows.each(values, |image, window| largest(image, &window)),
-        Data::Doubles(values) => windows.each(values, |image, window| largest(image, &window)),
-        Data::Ints(values) => windows.each(values, |image, window| largest(image, &window)),
+        Data::Floats(values) => windows.each(values, largest),
+        Data::Doubles(values) => windows.each(values, largest),
+        Data::Ints(values) => windows.each(values, largest),
         _ => return Err(EvaluateError::new("expected numbers to find the largest of")),
     };
     let Some(places) = found.into_iter().collect::<Option<Vec<usize>>>() else {
-        return Err(EvaluateError::new("a window stands on nothing but padding"));
+        return Err(only_pads());
     };
     let full = |at: usize, place: usize| at / windows.output * windows.input + place;
     let all = places.iter().enumerate().map(|(at, &place)| full(at, place));
@@ -189,46 +255,33 @@ pub(crate) fn average_pool(
     pool: &Pool,
     count_pads: bool,
 ) -> Result<Array, EvaluateError> {
-    fn sum(image: &[impl Copy + Into<f64>], window: &Window<'_>) -> f64 {
-        window.places.iter().map(|&place| image[place].into()).sum()
-    }
     let windows = windows(array, pool)?;
-    let beyond = |axis: usize| pool.beyond.get(axis).copied().unwrap_or(0);
-    let count = |window: &Window<'_>| -> f64 {
+    let beyond = |at: usize| pool.beyond.get(at).copied().unwrap_or(0);
+    let counts = windows.counts(|at, position| {
         if !count_pads {
-            return window.places.len() as f64;
+            return windows.seen(at, position);
         }
-        let each = windows.axes.iter().zip(window.position).enumerate();
-        each.map(|(at, (axis, &position))| {
-            let end = axis.before + axis.input + axis.after - beyond(at);
-            let start = position * axis.stride;
-            (0..axis.kernel).filter(|kernel| start + kernel * axis.dilation < end).count() as f64
-        })
-        .product()
+        let axis = &windows.axes[at];
+        let end = axis.before + axis.input + axis.after - beyond(at);
+        let start = position * axis.stride;
+        (0..axis.kernel).filter(|kernel| start + kernel * axis.dilation < end).count()
+    });
+    let sums = match array.data() {
+        Data::Floats(values) => windows.fold(values, 0.0, |sum, value| sum + f64::from(value)),
+        Data::Doubles(values) => windows.fold(values, 0.0, |sum, value| sum + value),
+        _ => windows.fold(&array.to_f64s()?, 0.0, |sum, value| sum + value),
     };
-    let mean = |sum: f64, window: &Window<'_>| sum / count(window);
-    let means = match array.data() {
-        Data::Floats(values) => {
-            windows.each(values, |image, window| mean(sum(image, &window), &window))
-        }
-        Data::Doubles(values) => {
-            windows.each(values, |image, window| mean(sum(image, &window), &window))
-        }
-        _ => {
-            let values = array.to_f64s()?;
-            windows.each(&values, |image, window| mean(sum(image, &window), &window))
-        }
-    };
+    let counts = counts.iter().cycle();
+    let means = sums.into_iter().zip(counts).map(|(sum, &count)| sum / count as f64).collect();
     Array::from_f64s(array.element_type(), &windows.dims, means)
 }
 
 /// `(Σ |x|^p)^(1/p)` of each window.
 pub(crate) fn lp_pool(array: &Array, pool: &Pool, p: f64) -> Result<Array, EvaluateError> {
     let windows = windows(array, pool)?;
-    let norms = windows.each(&array.to_f64s()?, |image, window| {
-        let powers = window.places.iter().map(|&place| image[place].abs().powf(p));
-        powers.sum::<f64>().powf(p.recip())
-    });
+    let powers = |sum: f64, value: f64| sum + value.abs().powf(p);
+    let sums = windows.fold(&array.to_f64s()?, 0.0, powers);
+    let norms = sums.into_iter().map(|sum| sum.powf(p.recip())).collect();
     Array::from_f64s(array.element_type(), &windows.dims, norms)
 }
 

@@ -99,6 +99,8 @@ fn taps(at: usize, (input, output): (usize, usize), scale: f32, how: Resize) -> 
         Coordinates::Asymmetric => at as f32 * scale,
         Coordinates::HalfPixelForNearest => (at as f32 + 0.5) * scale,
     };
+    // Far outside is outside.
+    let place = place.clamp(-1e9, 1e9);
     let last = input - 1;
     match how.interpolation {
         Interpolation::Nearest(rounding) => {

@@ -154,7 +154,7 @@ pub(crate) fn concat(arrays: &[&Array], axis: i64) -> Result<Array, EvaluateErro
         dims[axis] = dims[axis].saturating_add(other.dims()[axis]);
     }
     elements(&dims)?;
-    let outer: usize = dims[..axis].iter().product();
+    let outer = elements(&dims[..axis])?;
     macro_rules! joined {
         ($kind:path) => {{
             let mut out = Vec::new();
@@ -321,8 +321,8 @@ fn pad_axis(
     let mut dims = array.dims().to_vec();
     dims[axis] = size;
     elements(&dims)?;
-    let outer: usize = dims[..axis].iter().product();
-    let inner: usize = dims[axis + 1..].iter().product();
+    let outer = elements(&dims[..axis])?;
+    let inner = elements(&dims[axis + 1..])?;
     fn moved<T: Clone>(
         values: &[T],
         fill: Option<&T>,

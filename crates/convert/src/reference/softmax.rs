@@ -41,11 +41,11 @@ pub(crate) fn along(
     f: impl Fn(&mut [f64]),
 ) -> Result<Array, EvaluateError> {
     let axis = layout::axis(axis, array.rank())?;
-    let (size, inner) = (array.dims()[axis], elements(&array.dims()[axis + 1..])?);
-    let block = size * inner;
-    if block == 0 || array.len() == 0 {
+    if array.len() == 0 {
         return Ok(array.clone());
     }
+    let (size, inner) = (array.dims()[axis], elements(&array.dims()[axis + 1..])?);
+    let block = size * inner;
     let mut row = vec![0.0; size];
     macro_rules! rows {
         ($values:expr, $type:ty) => {{

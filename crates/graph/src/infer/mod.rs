@@ -15,6 +15,8 @@
 //! | `recurrent`, `attention` | LSTM, GRU, RNN; fused attention |
 //! | `conflict` | shapes that can never go together |
 //! | `control` | If, Loop, Scan, and functions of the model |
+//!
+//! `symbolic` walks several times with different sizes, and keeps what agrees.
 
 mod attention;
 mod conflict;
@@ -32,6 +34,7 @@ mod reduction;
 mod reshape;
 mod resize;
 mod selection;
+mod symbolic;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -42,6 +45,7 @@ use std::collections::{BTreeMap, HashMap};
 pub(crate) use conflict::conflicts;
 use fact::{Answer, Fact, Op, Rule};
 use modelyard_tensor::Dim;
+pub(crate) use symbolic::Known;
 
 use crate::{Constant, ElementType, Function, Graph, Model, Node, Value, ValueType};
 
@@ -197,6 +201,11 @@ struct Walk<'a> {
     kinds: HashMap<String, Option<Kind>>,
     /// Shapes by name, where they are asked for: see [`shapes`].
     shapes: Option<HashMap<String, Option<Inferred>>>,
+    /// Whether only what always holds is wanted: an open dimension stands for nothing, and a loop
+    /// may end early.
+    strict: bool,
+    /// Facts of the outermost graph, after the walk.
+    outermost: HashMap<String, Fact>,
 }
 
 impl<'a> Walk<'a> {
@@ -215,6 +224,8 @@ impl<'a> Walk<'a> {
             conflicts: conflict::Conflicts::new(),
             kinds: HashMap::new(),
             shapes: None,
+            strict: false,
+            outermost: HashMap::new(),
         }
     }
 
@@ -272,11 +283,15 @@ impl<'a> Walk<'a> {
         self.depth -= 1;
         let facts = self.scopes.pop().unwrap_or_default();
         self.remember(&facts);
-        Walked {
+        let walked = Walked {
             outputs: outputs.iter().map(|name| facts.get(*name).cloned()).collect(),
             flops,
             peak_bytes: live.peak(),
+        };
+        if self.depth == 0 {
+            self.outermost = facts;
         }
+        walked
     }
 
     fn remember(&mut self, facts: &HashMap<String, Fact>) {
@@ -385,7 +400,10 @@ impl<'a> Walk<'a> {
     fn declared(&self, value_type: &ValueType) -> Option<Fact> {
         let (element_type, dims) = value_type.as_tensor()?;
         // A size that nobody gave would pass for a fixed one.
-        if self.shapes.is_some() && !dims?.iter().all(|dim| self.sizes.has(dim)) {
+        let is_open = |dim| !self.sizes.has(dim);
+        if (self.shapes.is_some() && dims?.iter().any(is_open))
+            || (self.strict && dims?.contains(&Dim::Free))
+        {
             return None;
         }
         let dims: Vec<usize> = dims?.iter().map(|dim| self.sizes.of(dim)).collect();
