@@ -16,6 +16,8 @@
 //! | `archive` | zip files |
 //! | `emitter` | ONNX graphs, node by node, with where each comes from |
 //! | `reference` | arrays and plain kernels that evaluators share |
+//! | `onnx` | ONNX itself |
+//! | `finish` | what is done alike with every converted model |
 //! | `tflite` | TensorFlow Lite |
 //! | `trees` | boosted trees of XGBoost and LightGBM |
 //! | [`verify`] | inputs to try, answers to compare |
@@ -23,8 +25,10 @@
 mod archive;
 mod emitter;
 mod error;
+mod finish;
 mod input;
 mod limits;
+mod onnx;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod pytorch;
 pub mod recognize;
@@ -37,12 +41,12 @@ pub mod verify;
 
 use std::path::Path;
 
-use modelyard_graph::rewrite;
-
 pub use error::{ConvertError, EvaluateError, Missing};
 pub use limits::Limits;
 pub use recognize::Format;
-pub use source::{Conversion, Options, SourceModel, Step, Tolerance};
+pub use source::{Conversion, Options, SourceModel, Step, Tolerance, WeightType};
+
+use modelyard_graph::rewrite;
 
 use crate::input::Source;
 
@@ -62,10 +66,7 @@ pub fn open(
 
 /// Converts a model that was read: the graph of the source, cleaned and verified.
 pub fn convert(source: &dyn SourceModel, options: &Options) -> Result<Conversion, ConvertError> {
-    let mut conversion = source.convert(options)?;
-    let passes = rewrite::Options { fold_batch_norm: options.fold_batch_norm };
-    conversion.model = rewrite::clean(conversion.model, &passes).check()?;
-    Ok(conversion)
+    finish::finish(source.convert(options)?, options)
 }
 
 /// Names of the operators or layers of this format that are converted, sorted.

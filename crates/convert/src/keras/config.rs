@@ -103,6 +103,12 @@ impl Config {
         }
     }
 
+    /// A list of whole numbers, whatever lists they are in; none if absent.
+    pub(crate) fn numbers_as_integers(&self, names: &[&str]) -> Result<Vec<i64>, Fault> {
+        let numbers = self.numbers(names)?.unwrap_or_default();
+        Ok(numbers.iter().map(|&number| number as i64).collect())
+    }
+
     /// Sizes for so many spatial axes: a list, or one number for all; `default` if absent.
     pub(crate) fn sizes(
         &self,

@@ -15,7 +15,7 @@ const MOST_LISTED: usize = 4096;
 
 /// Values by name, as far as a name means the same everywhere in the model.
 #[derive(Debug, Default)]
-pub(super) struct Knowledge {
+pub(crate) struct Knowledge {
     /// `None` where a name stands for several.
     constants: HashMap<String, Option<Constant>>,
     known: HashMap<String, Known>,
@@ -25,7 +25,7 @@ pub(super) struct Knowledge {
 }
 
 impl Knowledge {
-    pub(super) fn of(model: &Model) -> Knowledge {
+    pub(crate) fn of(model: &Model) -> Knowledge {
         let mut knowledge =
             Knowledge { known: model.known(), kinds: model.kinds(), ..Knowledge::default() };
         let mut graphs = vec![&model.graph];
@@ -53,7 +53,7 @@ impl Knowledge {
     }
 
     /// A constant of this name; `None` for one that is not to be relied on.
-    pub(super) fn add_constant(&mut self, name: &str, constant: Option<&Constant>) {
+    pub(crate) fn add_constant(&mut self, name: &str, constant: Option<&Constant>) {
         let cheap = constant.filter(|constant| {
             matches!(constant.data, ConstantData::Raw(_))
                 || constant.elements().is_some_and(|elements| elements <= MOST_LISTED)
@@ -64,11 +64,11 @@ impl Knowledge {
         }
     }
 
-    pub(super) fn constant(&self, name: &str) -> Option<&Constant> {
+    pub(crate) fn constant(&self, name: &str) -> Option<&Constant> {
         self.constants.get(name)?.as_ref()
     }
 
-    pub(super) fn element_type(&self, name: &str) -> Option<ElementType> {
+    pub(crate) fn element_type(&self, name: &str) -> Option<ElementType> {
         self.constant(name)
             .map(|constant| constant.element_type)
             .or_else(|| self.known.get(name).map(|known| known.element_type))
@@ -76,21 +76,21 @@ impl Knowledge {
             .or_else(|| self.stated.get(name).copied())
     }
 
-    pub(super) fn dims(&self, name: &str) -> Option<Vec<Dim>> {
+    pub(crate) fn dims(&self, name: &str) -> Option<Vec<Dim>> {
         match self.constant(name) {
             Some(constant) => Some(constant.dims.iter().map(|&dim| Dim::Fixed(dim)).collect()),
             None => self.known.get(name)?.dims.clone(),
         }
     }
 
-    pub(super) fn rank(&self, name: &str) -> Option<usize> {
+    pub(crate) fn rank(&self, name: &str) -> Option<usize> {
         // In graphs inside nodes only the kind is known.
         let kind = || self.kinds.get(name).filter(|_| !self.known.contains_key(name));
         self.dims(name).map(|dims| dims.len()).or_else(|| kind().map(|kind| kind.rank))
     }
 
     /// The elements of a small constant as integers.
-    pub(super) fn integers(&self, name: &str) -> Option<Vec<i64>> {
+    pub(crate) fn integers(&self, name: &str) -> Option<Vec<i64>> {
         if let Some(constant) = self.constant(name) {
             return constant.integers(MOST_LISTED);
         }
@@ -101,7 +101,7 @@ impl Knowledge {
     }
 
     /// The elements of a small constant as numbers.
-    pub(super) fn numbers(&self, name: &str) -> Option<Vec<f64>> {
+    pub(crate) fn numbers(&self, name: &str) -> Option<Vec<f64>> {
         let constant = self.constant(name);
         match constant {
             Some(constant) if constant.elements()? <= MOST_LISTED => {

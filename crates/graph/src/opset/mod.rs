@@ -23,7 +23,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashSet};
 
-use knowledge::Knowledge;
+pub(crate) use knowledge::Knowledge;
 use site::{Refusal, Site};
 
 use crate::names::Names;
@@ -139,6 +139,11 @@ fn unused(model: &Model) -> BTreeSet<String> {
     given.chain(made).filter(|name| !taken.contains(name.as_str())).collect()
 }
 
+/// Names of the operators whose versions are known, as [`Node::operator`] has them, in no order.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    schema::names()
+}
+
 /// From one version to the next or the one before.
 #[derive(Clone, Copy)]
 struct Step<'a> {
@@ -213,7 +218,6 @@ impl Conversion {
         let before = node.clone();
         let mut site = Site {
             node,
-            opset: step.to,
             knowledge: &self.knowledge,
             names: &mut self.names,
             before: Vec::new(),

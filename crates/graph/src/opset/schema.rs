@@ -75,11 +75,17 @@ fn nth(parameters: &[Parameter], index: usize) -> Option<&Parameter> {
         .or_else(|| parameters.last().filter(|last| last.presence == Presence::Many))
 }
 
+static SCHEMAS: LazyLock<HashMap<&'static str, Vec<Schema>>> =
+    LazyLock::new(|| parse(include_str!("operators.txt")));
+
 /// All versions of an operator, named as [`crate::Node::operator`] does, the oldest first.
 pub(crate) fn versions(operator: &str) -> &'static [Schema] {
-    static SCHEMAS: LazyLock<HashMap<&'static str, Vec<Schema>>> =
-        LazyLock::new(|| parse(include_str!("operators.txt")));
     SCHEMAS.get(operator).map_or(&[], Vec::as_slice)
+}
+
+/// Names of all operators, in no order.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    SCHEMAS.keys().copied()
 }
 
 /// The version of an operator that a model with this operator set means.

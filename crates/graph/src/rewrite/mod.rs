@@ -11,6 +11,7 @@
 //! | `shapes`, `perm`, `tensor`, `names` | sizes, orders of axes, moving elements, fresh names |
 //! | `dead`, `identity`, `fold`, `common`, `transposes`, ... | the passes, one file or folder each |
 
+mod common;
 mod dead;
 mod export;
 mod fold;
@@ -20,6 +21,7 @@ mod list;
 mod names;
 mod net;
 mod perm;
+mod reshapes;
 mod shapes;
 mod tensor;
 mod transposes;
@@ -58,7 +60,13 @@ pub struct Pass {
 /// All passes, in the order in which [`clean`] runs them.
 pub const PASSES: &[Pass] = &[
     Pass { name: "identity", doc: "removes what gives just what it takes", run: identity::run },
+    Pass { name: "common", doc: "keeps once what there is twice", run: common::run },
     Pass { name: "fold", doc: "computes what depends on constants only", run: fold::run },
+    Pass {
+        name: "reshapes",
+        doc: "merges operators that only say the shape anew",
+        run: reshapes::run,
+    },
     Pass {
         name: "transposes",
         doc: "moves transposes to where they meet and cancel",
