@@ -16,6 +16,7 @@
 //! | `archive` | zip files |
 //! | `emitter` | ONNX graphs, node by node, with where each comes from |
 //! | `reference` | arrays and plain kernels that evaluators share |
+//! | `mxnet` | MXNet's symbols and parameters |
 //! | `trees` | boosted trees of XGBoost and LightGBM |
 //! | [`verify`] | inputs to try, answers to compare |
 
@@ -24,6 +25,7 @@ mod emitter;
 mod error;
 mod input;
 mod limits;
+mod mxnet;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod pytorch;
 pub mod recognize;

@@ -82,6 +82,7 @@ impl Format {
     /// The reader of this format.
     pub(crate) fn reader(self) -> Reader {
         match self {
+            Format::MxNet => crate::mxnet::read,
             Format::XgBoost => crate::trees::read_xgboost,
             Format::LightGbm => crate::trees::read_lightgbm,
             _ => |source, _, _| Err(unrecognized(source, "a format without a reader")),
@@ -91,6 +92,7 @@ impl Format {
     /// What lists the operators or layers that are converted.
     pub(crate) fn vocabulary(self) -> fn() -> Vec<String> {
         match self {
+            Format::MxNet => crate::mxnet::vocabulary,
             Format::XgBoost => crate::trees::xgboost_vocabulary,
             Format::LightGbm => crate::trees::lightgbm_vocabulary,
             _ => Vec::new,
