@@ -30,8 +30,8 @@ mod error;
 mod finish;
 mod input;
 mod limits;
-mod onnx;
 mod mxnet;
+mod onnx;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod pytorch;
 pub mod recognize;
