@@ -82,6 +82,7 @@ impl Format {
     /// The reader of this format.
     pub(crate) fn reader(self) -> Reader {
         match self {
+            Format::StateDict | Format::SafeTensors => crate::pytorch::weights::read,
             Format::XgBoost => crate::trees::read_xgboost,
             Format::LightGbm => crate::trees::read_lightgbm,
             _ => |source, _, _| Err(unrecognized(source, "a format without a reader")),
@@ -91,6 +92,7 @@ impl Format {
     /// What lists the operators or layers that are converted.
     pub(crate) fn vocabulary(self) -> fn() -> Vec<String> {
         match self {
+            Format::StateDict | Format::SafeTensors => crate::pytorch::weights::vocabulary,
             Format::XgBoost => crate::trees::xgboost_vocabulary,
             Format::LightGbm => crate::trees::lightgbm_vocabulary,
             _ => Vec::new,
@@ -156,10 +158,10 @@ fn folder(source: &Source) -> Result<Format, ConvertError> {
     if has("saved_model.pb") || has("saved_model.pbtxt") {
         return Ok(Format::SavedModel);
     }
-    if has("model.safetensors") && has("config.json") {
+    if has("model.safetensors") || has("model.safetensors.index.json") {
         return Ok(Format::SafeTensors);
     }
-    if has("pytorch_model.bin") && has("config.json") {
+    if has("pytorch_model.bin") || has("pytorch_model.bin.index.json") {
         return Ok(Format::StateDict);
     }
     Err(unrecognized(source, "a folder without saved_model.pb or model.safetensors in it"))
@@ -216,6 +218,10 @@ fn text(source: &Source, head: &[u8]) -> Result<Option<Format>, ConvertError> {
     if trimmed.starts_with('{') {
         if text.contains("\"learner\"") {
             return Ok(Some(Format::XgBoost));
+        }
+        if text.contains("\"weight_map\"") {
+            let torch = text.contains(".bin\"");
+            return Ok(Some(if torch { Format::StateDict } else { Format::SafeTensors }));
         }
         if text.contains("\"nodes\"") && text.contains("\"op\"") {
             return Ok(Some(Format::MxNet));

@@ -72,7 +72,7 @@ pub(super) fn model(
             None => by_shape(source, &dict)?,
         },
     };
-    with_weights(&architecture, dict)
+    with_weights(&architecture, dict, options)
 }
 
 /// The architecture in a file: a `.pt2`, an ONNX model or a `config.json`.
@@ -89,10 +89,10 @@ fn from_file(
         let config = Config::parse(&text).map_err(|message| {
             ConvertError::Option(format!("'{}' gives no architecture: {message}", path.display()))
         })?;
-        return with_weights(&Architecture::Config(config, pooling(&file)?), dict);
+        return with_weights(&Architecture::Config(config, pooling(&file)?), dict, options);
     }
     match recognize(&file)? {
-        Format::ExportedProgram => program::from_exported(&file, dict, limits),
+        Format::ExportedProgram => program::from_exported(&file, dict, (options, limits)),
         Format::Onnx => onnx::with_weights(&file, dict, (options, limits)),
         other => Err(ConvertError::Option(format!(
             "'{}' gives no architecture: expected a .pt2, an ONNX model or a config.json, found a \
@@ -124,7 +124,7 @@ fn beside(source: &Source, limits: &Limits) -> Result<Option<Architecture>, Conv
 
 /// The only template that has all of these names and shapes.
 fn by_shape(source: &Source, dict: &StateDict) -> Result<Architecture, ConvertError> {
-    let fits = |template: &&templates::Template| {
+    let fits = |template: &&'static templates::Template| {
         let Ok(built) = Architecture::Template(template).build(&dict.tensors) else { return false };
         misfit(&dict.tensors, &built.expected).is_none()
     };
@@ -146,6 +146,7 @@ fn by_shape(source: &Source, dict: &StateDict) -> Result<Architecture, ConvertEr
 fn with_weights(
     architecture: &Architecture,
     dict: StateDict,
+    options: &Options,
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
     let StateDict { format, tensors, mut notes } = dict;
     // What it asks for may depend on which weights there are.
@@ -160,5 +161,5 @@ fn with_weights(
         return Err(misfit.error(&name));
     }
     notes.push(format!("the architecture is {name}"));
-    Ok(program::model(built, (format, &name), notes, architecture.labels()))
+    program::model(built, (format, options), notes, architecture.labels())
 }

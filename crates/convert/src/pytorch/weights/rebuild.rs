@@ -26,7 +26,7 @@ pub(crate) struct StorageName {
 }
 
 /// Where the bytes of a storage are.
-pub(crate) type Locate<'a> = dyn Fn(&StorageName) -> Result<Storage, ConvertError> + 'a;
+pub(crate) type Locate<'a> = dyn Fn(&StorageName) -> Result<Storage> + 'a;
 
 /// The tensors of one pickle.
 pub(crate) struct Tensors<'a> {

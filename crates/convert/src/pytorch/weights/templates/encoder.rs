@@ -74,9 +74,9 @@ impl Builder<'_> {
             &[mask.arg(), Argument::Type(modelyard_graph::ElementType::Float32)],
             ("mask.float", mask.sizes.clone()),
         );
-        let sizes = vec![mask.sizes[0].clone(), 1.into(), mask.sizes[1].clone()];
+        let sizes = vec![mask.sizes[0].clone(), Size::Known(1), mask.sizes[1].clone()];
         let one = self.call("aten.unsqueeze.default", &[float.arg(), Argument::Int(1)], ("mask.rows", sizes));
-        let sizes = vec![mask.sizes[0].clone(), 1.into(), 1.into(), mask.sizes[1].clone()];
+        let sizes = vec![mask.sizes[0].clone(), Size::Known(1), Size::Known(1), mask.sizes[1].clone()];
         let two = self.call("aten.unsqueeze.default", &[one.arg(), Argument::Int(2)], ("mask.heads", sizes.clone()));
         let turned =
             self.call("aten.rsub.Scalar", &[two.arg(), Argument::Float(1.0)], ("mask.turned", sizes.clone()));

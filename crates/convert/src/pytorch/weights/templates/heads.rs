@@ -3,7 +3,7 @@
 use super::bert::Family;
 use super::builder::{Builder, Value};
 use super::config::Config;
-use crate::pytorch::graph::{Argument, ints};
+use crate::pytorch::graph::{Argument, Size, ints};
 
 /// Adds the head that the class in the configuration has.
 pub(super) fn finish(
@@ -188,12 +188,12 @@ fn mean_of_tokens(to: &mut Builder<'_>, x: &Value, mask: &Value) -> Value {
     let float = Argument::Type(modelyard_graph::ElementType::Float32);
     let flat = to.call("aten.to.dtype", &[mask.arg(), float], ("pooling.mask", mask.sizes.clone()));
     let mut column = mask.sizes.clone();
-    column.push(1.into());
+    column.push(Size::Known(1));
     let weights = to.call("aten.unsqueeze.default", &[flat.arg(), Argument::Int(2)], ("pooling.weights", column));
     let weighted = to.both("aten.mul.Tensor", x, &weights, "pooling.weighted");
-    let size = |last: &crate::pytorch::graph::Size| vec![x.sizes[0].clone(), last.clone()];
+    let size = |last: &Size| vec![x.sizes[0].clone(), last.clone()];
     let sum = to.call("aten.sum.dim_IntList", &[weighted.arg(), ints(&[1])], ("pooling.sum", size(&x.sizes[2])));
-    let count = to.call("aten.sum.dim_IntList", &[weights.arg(), ints(&[1])], ("pooling.count", size(&1.into())));
+    let count = to.call("aten.sum.dim_IntList", &[weights.arg(), ints(&[1])], ("pooling.count", size(&Size::Known(1))));
     let arguments = [count.arg(), Argument::Float(1e-9)];
     let count = to.call("aten.clamp.default", &arguments, ("pooling.at_least", count.sizes.clone()));
     to.both("aten.div.Tensor", &sum, &count, "pooling")
@@ -201,7 +201,7 @@ fn mean_of_tokens(to: &mut Builder<'_>, x: &Value, mask: &Value) -> Value {
 
 fn unit_length(to: &mut Builder<'_>, x: &Value) -> Value {
     let square = to.both("aten.mul.Tensor", x, x, "normalize.square");
-    let sizes = vec![x.sizes[0].clone(), 1.into()];
+    let sizes = vec![x.sizes[0].clone(), Size::Known(1)];
     let arguments = [square.arg(), ints(&[1]), Argument::Bool(true)];
     let sum = to.call("aten.sum.dim_IntList", &arguments, ("normalize.sum", sizes.clone()));
     let norm = to.each("aten.sqrt.default", &sum, "normalize.norm");

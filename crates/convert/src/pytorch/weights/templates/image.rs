@@ -18,7 +18,7 @@ pub(super) enum Activation {
 impl Builder<'_> {
     /// An input of square images of three channels.
     pub(super) fn images(&mut self, name: &str, size: usize) -> Value {
-        let sizes = [Size::symbol("batch"), 3.into(), size.into(), size.into()].map(|size: Size| size);
+        let sizes = [Size::symbol("batch"), Size::Known(3), size.into(), size.into()];
         self.input(name, ElementType::Float32, &sizes)
     }
 
@@ -91,7 +91,7 @@ impl Builder<'_> {
         let token = self.weight(name, &[1, 1, width]);
         let batch = self.size_value(x, 0);
         let shape = Argument::List(vec![batch, Argument::Int(-1), Argument::Int(-1)]);
-        let sizes = vec![x.sizes[0].clone(), 1.into(), width.into()];
+        let sizes = vec![x.sizes[0].clone(), Size::Known(1), width.into()];
         let tokens =
             self.call("aten.expand.default", &[token.arg(), shape], (&format!("{name}.expand"), sizes));
         let sizes = vec![x.sizes[0].clone(), (x.size(1) + 1).into(), width.into()];
