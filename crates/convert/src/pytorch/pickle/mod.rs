@@ -176,6 +176,18 @@ impl Pickle {
         self.global(self.object(id)?.class)
     }
 
+    /// What an object calls: PyTorch stores classes of modules with their sources outside of the
+    /// pickle, as `('module', class, file, source)`.
+    fn callee(&self, object: &Object) -> Option<(&str, &str)> {
+        match self.node(object.class) {
+            Node::Persistent(id) => match self.items(*id)? {
+                &[kind, class, ..] if self.text(kind) == Some("module") => self.global(class),
+                _ => None,
+            },
+            _ => self.global(object.class),
+        }
+    }
+
     fn is_global(&self, id: Id, module: &str, name: &str) -> bool {
         self.global(id) == Some((module, name))
     }
@@ -185,7 +197,7 @@ impl Pickle {
     pub(crate) fn forbidden(&self) -> Option<String> {
         self.nodes.iter().find_map(|node| {
             let Node::Object(object) = node else { return None };
-            match self.global(object.class) {
+            match self.callee(object) {
                 Some((module, name)) if globals::is_harmless(module, name) => None,
                 Some((module, name)) => Some(format!("{module}.{name}")),
                 None => Some("the result of another call".into()),
@@ -199,7 +211,7 @@ impl Pickle {
         let state = object.state?;
         let is_module = self.entry(state, "_modules").is_some()
             && self.entry(state, "_parameters").is_some();
-        let (module, name) = self.global(object.class)?;
+        let (module, name) = self.callee(object)?;
         is_module.then(|| format!("{module}.{name}"))
     }
 }
@@ -238,8 +250,10 @@ mod tests {
         let pickle = read(b"cos\nsystem\n(S'true'\ntR.");
         assert_eq!(pickle.class(pickle.root()), Some(("os", "system")));
         assert_eq!(pickle.forbidden().as_deref(), Some("os.system"));
-        let pickle = read(b"(ios\nsystem\nS'true'\no.");
-        assert!(pickle.forbidden().is_some());
+        let pickle = read(b"(S'true'\nios\nsystem\n.");
+        assert_eq!(pickle.forbidden().as_deref(), Some("os.system"));
+        let pickle = read(b"(cos\nsystem\nS'true'\no.");
+        assert_eq!(pickle.forbidden().as_deref(), Some("os.system"));
         let stacked = read(b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x85R.");
         assert_eq!(stacked.forbidden().as_deref(), Some("os.system"));
         // A call of what another call gave.

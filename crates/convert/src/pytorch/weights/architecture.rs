@@ -39,8 +39,13 @@ impl Architecture {
     }
 
     /// Its program, with the weights that have the right names and shapes.
-    fn build(&self, weights: &BTreeMap<String, Weight>) -> Result<Built, ConvertError> {
+    fn build(
+        &self,
+        weights: &BTreeMap<String, Weight>,
+        options: &Options,
+    ) -> Result<Built, ConvertError> {
         let mut to = Builder::new(&self.name(), weights);
+        to.shapes.clone_from(&options.shapes);
         match self {
             Architecture::Template(template) => (template.build)(&mut to),
             Architecture::Config(config, pooling) => {
@@ -125,7 +130,7 @@ fn beside(source: &Source, limits: &Limits) -> Result<Option<Architecture>, Conv
 /// The only template that has all of these names and shapes.
 fn by_shape(source: &Source, dict: &StateDict) -> Result<Architecture, ConvertError> {
     let fits = |template: &&'static templates::Template| {
-        let Ok(built) = Architecture::Template(template).build(&dict.tensors) else { return false };
+        let Ok(built) = Architecture::Template(template).build(&dict.tensors, &Options::default()) else { return false };
         misfit(&dict.tensors, &built.expected).is_none()
     };
     let found: Vec<&'static templates::Template> = templates::all().filter(fits).collect();
@@ -150,10 +155,10 @@ fn with_weights(
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
     let StateDict { format, tensors, mut notes } = dict;
     // What it asks for may depend on which weights there are.
-    let first = architecture.build(&tensors)?;
+    let first = architecture.build(&tensors, options)?;
     let expected: BTreeSet<&str> = first.expected.keys().map(String::as_str).collect();
     let (tensors, note) = renamed(tensors, &expected);
-    let built = if note.is_some() { architecture.build(&tensors)? } else { first };
+    let built = if note.is_some() { architecture.build(&tensors, options)? } else { first };
     notes.extend(note);
     let name = architecture.name();
     let misfit = misfit(&tensors, &built.expected);

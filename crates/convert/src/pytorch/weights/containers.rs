@@ -156,3 +156,82 @@ fn storage_types(pickle: &Pickle) -> HashMap<String, ElementType> {
 pub(super) fn class_type(pickle: &Pickle, class: crate::pytorch::pickle::Id) -> Option<ElementType> {
     storage_type(pickle.global(class)?.1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::input::Source;
+    use crate::pytorch::weights::safetensors;
+
+    fn fixture(name: &str) -> Source {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytorch_weights");
+        Source::open(&folder.join(name), &Limits::default()).unwrap()
+    }
+
+    fn loaded(name: &str) -> Result<Weights> {
+        read(fixture(name).file()?, &Limits::default())
+    }
+
+    fn check(name: &str, count: usize) {
+        let found = loaded(name).unwrap();
+        let expected = fixture("expected.safetensors");
+        let expected = safetensors::read(expected.file().unwrap(), &Limits::default()).unwrap();
+        assert_eq!(found.len(), count, "{name}");
+        for (tensor, weight) in &found {
+            let other = &expected[tensor];
+            assert_eq!(weight.element_type(), other.element_type(), "{name}: {tensor}");
+            assert_eq!(weight.sizes(), other.sizes(), "{name}: {tensor}");
+            assert_eq!(weight.bytes().unwrap(), other.bytes().unwrap(), "{name}: {tensor}");
+        }
+    }
+
+    #[test]
+    fn every_container_gives_the_same_tensors() {
+        check("zip.pth", 13);
+        check("stream.pth", 13);
+        check("checkpoint.pth", 13);
+        check("tar.pth", 3);
+    }
+
+    fn refused(name: &str, part: &str) {
+        let error = loaded(name).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+
+    #[test]
+    fn whole_modules_and_calls_are_refused() {
+        refused("module.pth", "a whole module of class __main__.Net");
+        refused("module_stream.pth", "torch.export.save");
+        refused("evil.pth", "the pickle wants to call posix.system, which is never done");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn damaged_files_do_no_harm(
+            name in proptest::sample::select(&["zip.pth", "stream.pth", "tar.pth", "evil.pth"]),
+            at in 0.0..1.0f64,
+            value: u8,
+            cut: bool,
+        ) {
+            let bytes = fixture(name).file().unwrap().read_all(1 << 20).unwrap();
+            let mut bytes = bytes.to_vec();
+            let place = (at * bytes.len() as f64) as usize;
+            if cut {
+                bytes.truncate(place);
+            } else {
+                bytes[place] ^= value;
+            }
+            if let Ok(weights) = read(&Input::memory(name, bytes), &Limits::default()) {
+                for weight in weights.values().filter(|weight| weight.byte_len() < 1 << 20) {
+                    weight.bytes().ok();
+                }
+            }
+        }
+    }
+}

@@ -95,3 +95,46 @@ fn element_type(dtype: &str) -> Option<ElementType> {
 fn damaged(place: &str, message: impl std::fmt::Display) -> ConvertError {
     ConvertError::Malformed { format: FORMAT, place: place.into(), message: message.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str, data: usize) -> Input {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.bytes());
+        bytes.extend(vec![1; data]);
+        Input::memory("weights", bytes)
+    }
+
+    fn refused(header: &str, data: usize, part: &str) {
+        let error = read(&file(header, data), &Limits::default()).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+
+    #[test]
+    fn tensors_lie_where_the_header_says() {
+        let header = r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#;
+        let tensors = read(&file(header, 3), &Limits::default()).unwrap();
+        assert_eq!(tensors["a"].sizes(), [2]);
+        assert_eq!(tensors["a"].bytes().unwrap()[..], [1, 1]);
+    }
+
+    #[test]
+    fn headers_are_not_believed() {
+        let entry = |shape: &str, from: u64, to: u64| {
+            format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":[{from},{to}]}}}}"#)
+        };
+        refused(&entry("[1]", 0, 4), 3, "outside of the file");
+        refused(&entry("[2]", 0, 4), 4, "does not take 4 bytes");
+        refused(&entry("[1]", 4, 0), 4, "outside of the file");
+        refused(&entry("[4611686018427387904,4]", 0, 4), 4, "does not take");
+        refused(&entry("[1]", 18446744073709551612, 18446744073709551615), 4, "outside");
+        refused(r#"{"a":{"dtype":"F4","shape":[],"data_offsets":[0,0]}}"#, 0, "type F4");
+        refused(r#"{"a":1}"#, 0, "tensor 'a'");
+        refused("[", 0, "the header");
+        let cut = Input::memory("weights", vec![255; 20]);
+        assert!(read(&cut, &Limits::default()).is_err());
+        assert!(read(&Input::memory("weights", vec![1]), &Limits::default()).is_err());
+    }
+}

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use modelyard_graph::ElementType;
+use modelyard_tensor::Dim;
 
 use super::heads::Pooling;
 use crate::pytorch::graph::{Argument, Meta, Program, Range, Size, ints};
@@ -74,6 +75,8 @@ pub(in crate::pytorch::weights) struct Builder<'w> {
     counts: HashMap<String, usize>,
     /// Values that inputs may have.
     ranges: BTreeMap<String, (f64, f64)>,
+    /// Shapes of inputs that the caller wants instead.
+    pub(in crate::pytorch::weights) shapes: BTreeMap<String, Vec<Dim>>,
     /// What becomes of the states of all tokens.
     pub(in crate::pytorch::weights) pooling: Option<Pooling>,
 }
@@ -97,6 +100,7 @@ impl<'w> Builder<'w> {
             expected: BTreeMap::new(),
             counts: HashMap::new(),
             ranges: BTreeMap::new(),
+            shapes: BTreeMap::new(),
             pooling: None,
         }
     }
@@ -135,8 +139,11 @@ impl<'w> Builder<'w> {
         found.copied().unwrap_or(default)
     }
 
-    /// An input of floats or integers, whose first dimension is free.
+    /// An input of these sizes, unless the caller wants others.
     pub(super) fn input(&mut self, name: &str, element_type: ElementType, sizes: &[Size]) -> Value {
+        let wanted = self.shapes.get(name).filter(|dims| dims.len() == sizes.len());
+        let wanted = wanted.map(|dims| dims.iter().map(size).collect::<Vec<Size>>());
+        let sizes = wanted.as_deref().unwrap_or(sizes);
         for size in sizes {
             self.symbol(size, Range { min: 1, max: None });
         }
@@ -365,6 +372,14 @@ impl<'w> Builder<'w> {
         sizes.swap(one, two);
         let arguments = [x.arg(), Argument::Int(one as i64), Argument::Int(two as i64)];
         self.call("aten.transpose.int", &arguments, (name, sizes))
+    }
+}
+
+fn size(dim: &Dim) -> Size {
+    match dim {
+        Dim::Fixed(size) => (*size).into(),
+        Dim::Symbol(symbol) => Size::symbol(symbol),
+        Dim::Free => Size::Unknown,
     }
 }
 

@@ -85,6 +85,17 @@ pub(super) static TEMPLATES_V2: &[Template] = &[
     Template { name: "efficientnet_v2_l", build: |to| second(to, &LARGE, 480) },
 ];
 
+/// A small one for tests.
+#[cfg(test)]
+pub(super) fn small(to: &mut Builder<'_>) {
+    let stages = [
+        stage(true, [1, 3, 1], [8, 8, 2]),
+        stage(true, [4, 3, 2], [8, 16, 2]),
+        stage(false, [4, 3, 2], [16, 24, 2]),
+    ];
+    second(to, &stages, 64);
+}
+
 fn first(to: &mut Builder<'_>, (width, depth): (f64, f64), size: usize, epsilon: f64) {
     let scaled = |stage: Stage| Stage {
         inputs: divisible(stage.inputs as f64 * width),

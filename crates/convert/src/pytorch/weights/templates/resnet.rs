@@ -36,6 +36,12 @@ const fn bottleneck(blocks: [usize; 4], groups: usize, width: usize) -> Shape {
     Shape { blocks, bottleneck: true, groups, width }
 }
 
+/// A small one for tests.
+#[cfg(test)]
+pub(super) fn small(to: &mut Builder<'_>) {
+    build(to, Shape { blocks: [1, 2, 1, 1], bottleneck: true, groups: 2, width: 8 });
+}
+
 fn build(to: &mut Builder<'_>, shape: Shape) {
     let x = to.images("x", 224);
     let x = to.conv(&x, "conv1", Conv::same(64, 7).stride(2));

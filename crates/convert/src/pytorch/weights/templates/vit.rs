@@ -34,7 +34,13 @@ const fn large(patch: usize) -> Shape {
 }
 
 const HUGE: Shape =
-    Shape { patch: 14, layers: 32, heads: 16, width: 1280, hidden: 5120, image: 518 };
+    Shape { patch: 14, layers: 32, heads: 16, width: 1280, hidden: 5120, image: 224 };
+
+/// A small one for tests.
+#[cfg(test)]
+pub(super) fn small(to: &mut Builder<'_>) {
+    build(to, Shape { patch: 16, layers: 2, heads: 2, width: 8, hidden: 16, image: 32 });
+}
 
 fn build(to: &mut Builder<'_>, shape: Shape) {
     // The table of positions tells the size of the images that the weights are for.
