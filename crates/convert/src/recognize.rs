@@ -83,6 +83,7 @@ impl Format {
     pub(crate) fn reader(self) -> Reader {
         match self {
             Format::StateDict | Format::SafeTensors => crate::pytorch::weights::read,
+            Format::ExportedProgram => crate::pytorch::read,
             Format::XgBoost => crate::trees::read_xgboost,
             Format::LightGbm => crate::trees::read_lightgbm,
             _ => |source, _, _| Err(unrecognized(source, "a format without a reader")),
@@ -93,6 +94,7 @@ impl Format {
     pub(crate) fn vocabulary(self) -> fn() -> Vec<String> {
         match self {
             Format::StateDict | Format::SafeTensors => crate::pytorch::weights::vocabulary,
+            Format::ExportedProgram => crate::pytorch::vocabulary,
             Format::XgBoost => crate::trees::xgboost_vocabulary,
             Format::LightGbm => crate::trees::lightgbm_vocabulary,
             _ => Vec::new,

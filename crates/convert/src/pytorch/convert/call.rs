@@ -7,6 +7,8 @@ use super::{Bound, Converter, Extent, Refusal, Scalar, Tensor};
 use crate::pytorch::arguments::Arguments;
 use crate::pytorch::graph::{Argument, Graph, Meta, Node, Size};
 
+type Result<T> = std::result::Result<T, Refusal>;
+
 /// A call that is being converted: arguments by name, and where results go.
 pub(in crate::pytorch) struct Call<'c, 'p> {
     /// The graph that is written.
@@ -26,8 +28,6 @@ pub(in crate::pytorch) enum Operand {
     /// A tensor without dimensions that stands for a Python float or boolean.
     Computed(Tensor),
 }
-
-type Result<T> = std::result::Result<T, Refusal>;
 
 impl<'c, 'p> Call<'c, 'p> {
     pub(super) fn new(
@@ -402,7 +402,7 @@ impl<'c, 'p> Call<'c, 'p> {
         self.set(index, Bound::Number(name));
     }
 
-    fn set(&mut self, index: usize, bound: Bound) {
+    pub(super) fn set(&mut self, index: usize, bound: Bound) {
         if let Some(result) = self.results.get_mut(index) {
             *result = Some(bound);
         }

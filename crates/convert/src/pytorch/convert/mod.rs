@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `call` | one call of an operator, as the operators' conversions see it |
 //! | `emit` | nodes that many conversions write: casts, shapes, slices |
+//! | `inner` | branches and regions |
 //! | `extent` | sizes that may be known or computed |
 //! | `scalar` | numbers |
 
 mod call;
 mod emit;
 mod extent;
+mod inner;
 mod scalar;
 
 use std::collections::{HashMap, HashSet};
@@ -148,11 +150,11 @@ impl Naming {
     /// A size as a dimension of an input or output.
     fn dim(&self, size: &Size) -> Dim {
         match size {
-            Size::Known(value) => usize::try_from(*value).map_or(Dim::Any, Dim::Fixed),
+            Size::Known(value) => usize::try_from(*value).map_or(Dim::Free, Dim::Fixed),
             Size::Symbol(name) => {
-                Dim::Symbol(self.symbols.get(name).unwrap_or(name).as_str().into())
+                Dim::Symbol(self.symbols.get(name).unwrap_or(name).clone())
             }
-            Size::Expression(_) | Size::Unknown => Dim::Any,
+            Size::Expression(_) | Size::Unknown => Dim::Free,
         }
     }
 }

@@ -323,6 +323,7 @@ fn evaluate_unbind(eval: &mut Eval<'_, '_, '_>) -> Outcome {
 /// `self` with `src` in place of a slice or of one element along an axis.
 fn convert_put(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let (own, src) = (call.tensor("self")?, call.tensor("src")?);
+    let kind = src.element_type;
     let axis = call.axis("dim", own.rank(), 0)?;
     let (start, end, step, src) = if call.operator() == "select_scatter" {
         let index = call.extent("index")?;
@@ -336,7 +337,7 @@ fn convert_put(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
         let end = if call.has("end") { call.extent("end")? } else { Extent::Known(TO_THE_END) };
         (start, end, call.int_or("step", 1)?, src.name)
     };
-    let value = call.to.cast(&src, call.tensor("src")?.element_type, own.element_type);
+    let value = call.to.cast(&src, kind, own.element_type);
     if start == Extent::Known(0) && end == Extent::Known(TO_THE_END) && step == 1 {
         call.give(0, value);
         return Ok(());
