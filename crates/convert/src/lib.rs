@@ -50,8 +50,6 @@ pub use limits::Limits;
 pub use recognize::Format;
 pub use source::{Conversion, Options, SourceModel, Step, Tolerance, WeightType};
 
-use modelyard_graph::rewrite;
-
 use crate::input::Source;
 
 /// Reads the model at `path`, a file or a folder, whatever its format.
