@@ -26,6 +26,7 @@ mod emitter;
 mod error;
 mod finish;
 mod input;
+mod keras;
 mod limits;
 mod onnx;
 #[allow(dead_code, reason = "the sources come one by one")]

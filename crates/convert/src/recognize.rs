@@ -82,6 +82,7 @@ impl Format {
     /// The reader of this format.
     pub(crate) fn reader(self) -> Reader {
         match self {
+            Format::KerasArchive | Format::KerasHdf5 => crate::keras::read,
             Format::Onnx => crate::onnx::read,
             Format::XgBoost => crate::trees::read_xgboost,
             Format::LightGbm => crate::trees::read_lightgbm,
@@ -92,6 +93,7 @@ impl Format {
     /// What lists the operators or layers that are converted.
     pub(crate) fn vocabulary(self) -> fn() -> Vec<String> {
         match self {
+            Format::KerasArchive | Format::KerasHdf5 => crate::keras::vocabulary,
             Format::Onnx => crate::onnx::vocabulary,
             Format::XgBoost => crate::trees::xgboost_vocabulary,
             Format::LightGbm => crate::trees::lightgbm_vocabulary,
