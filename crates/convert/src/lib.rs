@@ -29,6 +29,7 @@ mod emitter;
 mod error;
 mod finish;
 mod input;
+mod keras;
 mod limits;
 mod mxnet;
 mod onnx;

@@ -84,6 +84,7 @@ impl Format {
         match self {
             Format::SavedModel => crate::tensorflow::read_saved_model,
             Format::GraphDef => crate::tensorflow::read_frozen,
+            Format::KerasArchive | Format::KerasHdf5 => crate::keras::read,
             Format::Onnx => crate::onnx::read,
             Format::TfLite => crate::tflite::read,
             Format::MxNet => crate::mxnet::read,
@@ -99,6 +100,7 @@ impl Format {
     pub(crate) fn vocabulary(self) -> fn() -> Vec<String> {
         match self {
             Format::SavedModel | Format::GraphDef => crate::tensorflow::vocabulary,
+            Format::KerasArchive | Format::KerasHdf5 => crate::keras::vocabulary,
             Format::Onnx => crate::onnx::vocabulary,
             Format::TfLite => crate::tflite::vocabulary,
             Format::MxNet => crate::mxnet::vocabulary,

@@ -1,7 +1,7 @@
 //! A model that was read.
 
 use modelyard_graph::ElementType;
-use modelyard_tensor::{Dim, Tensor};
+use modelyard_tensor::Tensor;
 use serde_json::Value as Json;
 
 use crate::archive::Archive;

@@ -137,7 +137,8 @@ impl Walk<'_> {
         let (x, w) = match marker {
             None => (x.clone(), to.derived_weight(&of, "kernel", kernel)?.0),
             Some(compact) => {
-                let marked = to.concat(&[x.clone(), compact.marker(to)?], 2)?;
+                let marker = compact.marker(to)?;
+                let marked = to.concat(&[x.clone(), marker], 2)?;
                 let marking = |to: &mut Converter<'_>| Ok(marking(&kernel(to)?, cell));
                 (marked, to.derived_weight(&of, "kernel_masked", marking)?.0)
             }

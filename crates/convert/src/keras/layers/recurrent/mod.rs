@@ -57,7 +57,7 @@ pub(crate) fn read_recurrent(
     let path = format!("{}/cell", context.place.path);
     let cells = match class {
         "RNN" => cell::read_option(config, &path, context)?,
-        other => (vec![Cell::read(other, config, (&path, &context.place.label), context)?],
+        other => vec![Cell::read(other, config, (&path, &context.place.label), context)?],
     };
     Ok(Recurrent {
         cells,
