@@ -8,8 +8,10 @@ mod add_n;
 mod arg;
 mod band_part;
 mod batch_norm;
+mod batch_space;
 mod bias_add;
 mod binary;
+mod broadcast_args;
 mod bucketize;
 mod cast;
 mod clip;
@@ -58,7 +60,6 @@ mod transpose;
 mod unary;
 mod where_true;
 mod window;
-mod batch_space;
 
 use std::sync::Arc;
 
@@ -187,6 +188,7 @@ operators! {
     "BatchToSpaceND" => batch_space,
     "BiasAdd" => bias_add,
     "BiasAddV1" => bias_add,
+    "BroadcastArgs" => broadcast_args,
     "BroadcastTo" => tile,
     "Bucketize" => bucketize,
     "Cast" => cast,
