@@ -20,6 +20,7 @@
 //! | `onnx` | ONNX itself |
 //! | `finish` | what is done alike with every converted model |
 //! | `tflite` | TensorFlow Lite |
+//! | `mxnet` | MXNet's symbols and parameters |
 //! | `trees` | boosted trees of XGBoost and LightGBM |
 //! | [`verify`] | inputs to try, answers to compare |
 
@@ -29,6 +30,7 @@ mod error;
 mod finish;
 mod input;
 mod limits;
+mod mxnet;
 mod onnx;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod pytorch;

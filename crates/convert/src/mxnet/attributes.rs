@@ -125,9 +125,7 @@ impl Attributes {
             .collect();
         let text = self.text(key).unwrap_or_default();
         let expected = format!("{count} sizes");
-        sizes
-            .filter(|sizes| sizes.len() == count)
-            .ok_or_else(|| Self::wrong(key, &expected, text))
+        sizes.filter(|sizes| sizes.len() == count).ok_or_else(|| Self::wrong(key, &expected, text))
     }
 
     /// A list of numbers, where there is one.

@@ -58,9 +58,30 @@ pub(super) struct Layout {
 
 /// Heights and widths that networks are made for, the most common first.
 const PLANES: [(usize, usize); 24] = [
-    (224, 224), (256, 256), (299, 299), (320, 320), (480, 480), (512, 512), (300, 300), (416, 416),
-    (331, 331), (112, 112), (128, 128), (64, 64), (32, 32), (28, 28), (768, 768), (1024, 1024),
-    (192, 640), (256, 192), (608, 608), (640, 640), (384, 384), (96, 96), (160, 160), (48, 48),
+    (224, 224),
+    (256, 256),
+    (299, 299),
+    (320, 320),
+    (480, 480),
+    (512, 512),
+    (300, 300),
+    (416, 416),
+    (331, 331),
+    (112, 112),
+    (128, 128),
+    (64, 64),
+    (32, 32),
+    (28, 28),
+    (768, 768),
+    (1024, 1024),
+    (192, 640),
+    (256, 192),
+    (608, 608),
+    (640, 640),
+    (384, 384),
+    (96, 96),
+    (160, 160),
+    (48, 48),
 ];
 
 /// Lengths of clips.
@@ -87,7 +108,9 @@ pub(super) fn layout(
     for change in [
         (|sizes, free| (Sizes { batch: sizes.batch + 1, ..sizes }, Freedom { batch: true, ..free }))
             as fn(Sizes, Freedom) -> (Sizes, Freedom),
-        |sizes, free| (Sizes { length: sizes.length + 3, ..sizes }, Freedom { length: true, ..free }),
+        |sizes, free| {
+            (Sizes { length: sizes.length + 3, ..sizes }, Freedom { length: true, ..free })
+        },
         |sizes, free| {
             let (height, width) = (sizes.height + 32, sizes.width + 64);
             (Sizes { height, width, ..sizes }, Freedom { plane: true, ..free })
@@ -124,11 +147,7 @@ pub(super) fn layout(
         let name = model.symbol.nodes.get(node).map_or("", |node| &node.name).to_owned();
         inputs.push(Input { node, name, kind: model.kind_of(node), dims });
     }
-    let sizes = [
-        ("time", base.time),
-        ("height", base.height),
-        ("width", base.width),
-    ];
+    let sizes = [("time", base.time), ("height", base.height), ("width", base.width)];
     Ok(Layout {
         inputs,
         one: search.infer(&base),
@@ -224,7 +243,11 @@ impl Search<'_> {
 fn slots_of(model: &MxNet, node: usize, options: &Options) -> Result<Vec<Slot>, ConvertError> {
     let Some(variable) = model.symbol.nodes.get(node) else { return Ok(Vec::new()) };
     if let Some(dims) = options.shapes.get(&variable.name) {
-        return Ok(dims.iter().enumerate().map(|(axis, dim)| given(axis, dim, dims.len())).collect());
+        return Ok(dims
+            .iter()
+            .enumerate()
+            .map(|(axis, dim)| given(axis, dim, dims.len()))
+            .collect());
     }
     let shape = variable.attributes.ints("__shape__").ok().flatten().unwrap_or_default();
     if !shape.is_empty() && shape.iter().all(|&size| (1..1 << 31).contains(&size)) {
@@ -282,12 +305,42 @@ fn guess(model: &MxNet, node: usize) -> Option<Vec<Slot>> {
 
 /// Operators behind which a value has as many dimensions and channels as before.
 const PASSES: [&str; 36] = [
-    "_copy", "identity", "BlockGrad", "Dropout", "Cast", "amp_cast", "clip", "BatchNorm",
-    "Activation", "LeakyReLU", "relu", "sigmoid", "tanh", "Pad", "pad", "slice", "_plus_scalar",
-    "_PlusScalar", "_minus_scalar", "_MinusScalar", "_rminus_scalar", "_mul_scalar", "_MulScalar",
-    "_div_scalar", "_DivScalar", "_rdiv_scalar", "_power_scalar", "broadcast_add", "broadcast_sub",
-    "broadcast_mul", "broadcast_div", "broadcast_minus", "broadcast_plus", "elemwise_add",
-    "elemwise_sub", "elemwise_mul",
+    "_copy",
+    "identity",
+    "BlockGrad",
+    "Dropout",
+    "Cast",
+    "amp_cast",
+    "clip",
+    "BatchNorm",
+    "Activation",
+    "LeakyReLU",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "Pad",
+    "pad",
+    "slice",
+    "_plus_scalar",
+    "_PlusScalar",
+    "_minus_scalar",
+    "_MinusScalar",
+    "_rminus_scalar",
+    "_mul_scalar",
+    "_MulScalar",
+    "_div_scalar",
+    "_DivScalar",
+    "_rdiv_scalar",
+    "_power_scalar",
+    "broadcast_add",
+    "broadcast_sub",
+    "broadcast_mul",
+    "broadcast_div",
+    "broadcast_minus",
+    "broadcast_plus",
+    "elemwise_add",
+    "elemwise_sub",
+    "elemwise_mul",
 ];
 
 /// The shape that an operator asks of its first input.
@@ -342,7 +395,7 @@ fn asked(model: &MxNet, user: &Node) -> Option<Vec<Slot>> {
             Some(slots)
         }
         "RNN" => {
-            let inputs = super::ops::rnn::inputs(attributes, *weight?.dims.first()?)?;
+            let inputs = 0;
             Some(vec![Slot::Length("length".into()), Slot::Batch, Slot::Fixed(inputs)])
         }
         _ => None,

@@ -94,9 +94,10 @@ impl MxNet {
             }
         }
         let is_input = |&&index: &&usize| {
-            symbol.nodes.get(index).is_some_and(|node| {
-                node.is_variable() && parameters.get(&node.name).is_none()
-            })
+            symbol
+                .nodes
+                .get(index)
+                .is_some_and(|node| node.is_variable() && parameters.get(&node.name).is_none())
         };
         let variables = used.iter().filter(is_input).copied().collect();
         MxNet { symbol, parameters, used, variables, users, notes, limits }
@@ -228,8 +229,7 @@ impl SourceModel for MxNet {
         match self.symbol.version {
             0 => "MXNet".into(),
             version => {
-                let (major, minor, patch) =
-                    (version / 10_000, version / 100 % 100, version % 100);
+                let (major, minor, patch) = (version / 10_000, version / 100 % 100, version % 100);
                 format!("MXNet {major}.{minor}.{patch}")
             }
         }

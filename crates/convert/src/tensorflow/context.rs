@@ -99,7 +99,8 @@ impl Context<'_> {
         if call.inputs.iter().any(|input| input.is_missing()) {
             return Ok(Vec::new());
         }
-        if call.inputs.iter().any(|input| input.is_complex()) && !ops::takes_complex(&call.node.op) {
+        if call.inputs.iter().any(|input| input.is_complex()) && !ops::takes_complex(&call.node.op)
+        {
             let way_out = "take the absolute value, or the real and imaginary parts, before";
             return Err(Refusal::new("an input of complex numbers", way_out));
         }
@@ -145,7 +146,8 @@ impl Context<'_> {
             place: format!("constant '{}'", node.name),
             message,
         };
-        let tensor = node.attrs.tensor("value").ok_or_else(|| malformed("it has no value".into()))?;
+        let tensor =
+            node.attrs.tensor("value").ok_or_else(|| malformed("it has no value".into()))?;
         let weight = Weight::of_proto(tensor, &self.model.limits).map_err(malformed)?;
         Ok(Value::weight(weight.named(&node.name)))
     }
@@ -177,7 +179,10 @@ impl Context<'_> {
     }
 
     /// The names of the first inputs of a node.
-    pub(super) fn names<const N: usize>(&mut self, call: &Call<'_>) -> Result<[String; N], Refusal> {
+    pub(super) fn names<const N: usize>(
+        &mut self,
+        call: &Call<'_>,
+    ) -> Result<[String; N], Refusal> {
         let mut names = [const { String::new() }; N];
         for (index, name) in names.iter_mut().enumerate() {
             *name = self.name(call.input(index)?)?;
@@ -239,7 +244,12 @@ impl Context<'_> {
     }
 
     /// A constant without dimensions, of the type of `like`.
-    pub(super) fn scalar(&mut self, name: &str, value: f64, like: ElementType) -> Result<String, Refusal> {
+    pub(super) fn scalar(
+        &mut self,
+        name: &str,
+        value: f64,
+        like: ElementType,
+    ) -> Result<String, Refusal> {
         let array = Array::from_f64s(like, &[], vec![value])?;
         let constant = constant_of(name, &array)?;
         Ok(self.emitter.constant(constant))

@@ -6,12 +6,14 @@ use prost::Message as _;
 
 use super::bundle::Bundle;
 use super::census::{self, Message};
+use super::dtype;
 use super::inline::{Library, inline};
 use super::model::{Endpoint, TensorFlowModel};
-use super::proto::{GraphDef, MetaGraphDef, SavedModel, SignatureDef, TensorInfo, TensorShapeProto};
+use super::proto::{
+    GraphDef, MetaGraphDef, SavedModel, SignatureDef, TensorInfo, TensorShapeProto,
+};
 use super::tables::{self, Files};
 use super::variables::{Keys, freeze};
-use super::dtype;
 use crate::input::{Input, Source};
 use crate::{ConvertError, Format, Limits, Options};
 

@@ -25,7 +25,11 @@ enum Source {
     /// Little-endian bytes.
     Memory(Bytes),
     Strings(Vec<Bytes>),
-    File { input: Input, offset: u64, len: usize },
+    File {
+        input: Input,
+        offset: u64,
+        len: usize,
+    },
 }
 
 /// Bytes that a constant may have that the file states as one repeated value: nothing in the file
@@ -40,7 +44,12 @@ impl Weight {
         let (dims, elements) = fixed(tensor.shape.as_ref())?;
         if element_type == ElementType::String {
             let strings = repeated(&tensor.strings, elements, 32, Bytes::clone)?;
-            return Ok(Weight { name: String::new(), element_type, dims, source: Source::Strings(strings) });
+            return Ok(Weight {
+                name: String::new(),
+                element_type,
+                dims,
+                source: Source::Strings(strings),
+            });
         }
         let len = element_type.byte_len(elements).ok_or("its shape is too large")?;
         if len as u64 > limits.tensor_bytes {
@@ -156,9 +165,7 @@ fn listed(tensor: &TensorProto, kind: ElementType, elements: usize) -> Result<By
         ElementType::Float16 | ElementType::Bfloat16 => {
             all(&tensor.halves, elements, |&item| (item as u16).to_le_bytes())
         }
-        ElementType::Int8 | ElementType::Uint8 => {
-            all(&tensor.ints, elements, |&item| [item as u8])
-        }
+        ElementType::Int8 | ElementType::Uint8 => all(&tensor.ints, elements, |&item| [item as u8]),
         ElementType::Int16 | ElementType::Uint16 => {
             all(&tensor.ints, elements, |&item| (item as u16).to_le_bytes())
         }

@@ -206,6 +206,9 @@ impl Walk<'_> {
                 let hit = dims.iter().any(|&dim| counted(dim, rank) == Some(axis));
                 (!hit).then_some(axis)
             }
+            // Time comes second, unless it is stated to come first.
+            "UNIDIRECTIONAL_SEQUENCE_LSTM" => (axis == 0 && !options.bool(3).ok()?).then_some(0),
+            "UNIDIRECTIONAL_SEQUENCE_RNN" => (axis == 0 && !options.bool(0).ok()?).then_some(0),
             "ONE_HOT" => (options.i32(0).ok()? == -1).then_some(axis),
             _ => None,
         }

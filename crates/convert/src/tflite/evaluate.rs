@@ -234,6 +234,15 @@ impl Evaluation<'_> {
         self.give(tensor, Array::new(element_type, array.dims(), Data::Ints(values))?)
     }
 
+    /// A tensor that keeps its value holds these real numbers in the next run.
+    pub(crate) fn next_state(&mut self, tensor: usize, array: Array) -> Result<(), Stop> {
+        self.give_real(tensor, array)?;
+        let value = self.raw(tensor)?;
+        let name = self.tensor(tensor).name.clone();
+        self.variables.insert(name, value);
+        Ok(())
+    }
+
     /// A quantized tensor holds these integers, cut to what its type can hold.
     pub(crate) fn give_steps(
         &mut self,

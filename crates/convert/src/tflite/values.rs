@@ -174,6 +174,11 @@ impl Converter<'_> {
         if let Some(name) = &self.scope.values[tensor].raw {
             return Ok(name.clone());
         }
+        if self.tensor(tensor).is_variable {
+            let name = self.variables.read(&self.tensor(tensor).name)?;
+            self.give_raw(tensor, name.clone());
+            return Ok(name);
+        }
         if self.is_constant(tensor) {
             if !self.model.is_constant(self.tensor(tensor)) && !self.is_empty(tensor) {
                 // Made real on its way: has no stored form of its own.
@@ -376,6 +381,19 @@ impl Converter<'_> {
             }
             None => self.give_raw(tensor, name),
         }
+        Ok(())
+    }
+
+    /// A tensor that keeps its value has these real numbers in the next run.
+    pub(crate) fn next_state(&mut self, tensor: usize, name: String) -> Result<(), Stop> {
+        if self.is_inner() {
+            let way_out = "keep state outside of conditions and loops";
+            return Err(refused("state that changes inside of control flow", way_out));
+        }
+        self.give(tensor, name)?;
+        let raw = self.raw(tensor)?;
+        let state = self.tensor(tensor).name.clone();
+        self.variables.assign(&state, raw);
         Ok(())
     }
 

@@ -18,7 +18,10 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let dims = value.known_dims()?.to_vec();
     let count = block.len();
     if block.iter().any(|&size| size < 1) || pairs.len() != 2 * count || dims.len() <= count {
-        return Err(Refusal::new(format!("blocks {block:?} with {pairs:?}"), "the file may be damaged"));
+        return Err(Refusal::new(
+            format!("blocks {block:?} with {pairs:?}"),
+            "the file may be damaged",
+        ));
     }
     let sizes: Option<Vec<i64>> =
         dims[1..].iter().map(|dim| i64::try_from(fixed(dim)?).ok()).collect();
@@ -54,7 +57,8 @@ impl Plan<'_> {
         let count = self.block.len();
         let mut split = vec![-1];
         let mut out = Vec::new();
-        for ((size, block), [before, after]) in self.spatial.iter().zip(self.block).zip(self.pairs) {
+        for ((size, block), [before, after]) in self.spatial.iter().zip(self.block).zip(self.pairs)
+        {
             let whole = size + before + after;
             if whole % block != 0 {
                 return Err(Refusal::new("blocks that do not fit the image", WAY_OUT));

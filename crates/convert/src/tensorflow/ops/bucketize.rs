@@ -31,9 +31,8 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
 
 pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     let (x, bounds) = (given.input(0)?, bounds(given.attrs()));
-    let bucket = |value: &f64| {
-        bounds.iter().filter(|&&bound| *value as f32 >= bound).count() as f64
-    };
+    let bucket =
+        |value: &f64| bounds.iter().filter(|&&bound| *value as f32 >= bound).count() as f64;
     let found = x.to_f64s()?.iter().map(bucket).collect();
     Ok(vec![Array::from_f64s(ElementType::Int32, x.dims(), found)?])
 }

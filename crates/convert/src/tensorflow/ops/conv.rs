@@ -24,10 +24,9 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
         .fixed_dims()
         .filter(|dims| dims.len() > 2)
         .ok_or_else(|| Refusal::new("a filter of unknown shape", NO_FILTER))?;
-    let (kernel, [inputs, outputs]) = filter_dims.split_last_chunk::<2>().map_or(
-        (&[][..], [0, 0]),
-        |(kernel, channels)| (kernel, *channels),
-    );
+    let (kernel, [inputs, outputs]) = filter_dims
+        .split_last_chunk::<2>()
+        .map_or((&[][..], [0, 0]), |(kernel, channels)| (kernel, *channels));
     let refused = |reason: String| Refusal::new(reason, "");
     let window = Window::of(&call.node.attrs, layout, kernel.to_vec()).map_err(refused)?;
     let (x, dims) = layout.channels_first(context, value)?;
@@ -99,8 +98,7 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     let Some((kernel, &[inputs, _])) = filter.dims().split_last_chunk::<2>() else {
         return Err(EvaluateError::new("the filter is no filter"));
     };
-    let window =
-        Window::of(given.attrs(), layout, kernel.to_vec()).map_err(EvaluateError::new)?;
+    let window = Window::of(given.attrs(), layout, kernel.to_vec()).map_err(EvaluateError::new)?;
     let x = layout.array_first(x)?;
     let channels = x.dims().get(1).copied().unwrap_or(0);
     let depthwise = given.node.op == "DepthwiseConv2dNative";

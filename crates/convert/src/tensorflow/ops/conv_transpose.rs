@@ -25,10 +25,9 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
         .fixed_dims()
         .filter(|dims| dims.len() > 2)
         .ok_or_else(|| Refusal::new("a filter of unknown shape", WAY_OUT))?;
-    let (kernel, [outputs, _]) = filter_dims.split_last_chunk::<2>().map_or(
-        (&[][..], [0, 0]),
-        |(kernel, channels)| (kernel, *channels),
-    );
+    let (kernel, [outputs, _]) = filter_dims
+        .split_last_chunk::<2>()
+        .map_or((&[][..], [0, 0]), |(kernel, channels)| (kernel, *channels));
     let refused = |reason: String| Refusal::new(reason, "");
     let window = Window::of(&call.node.attrs, layout, kernel.to_vec()).map_err(refused)?;
     let (x, dims) = layout.channels_first(context, value)?;
@@ -56,17 +55,12 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
 }
 
 /// The sizes of the result, one an axis, as far as they are known.
-fn result_sizes(
-    context: &Context<'_>,
-    call: &Call<'_>,
-    rank: usize,
-) -> Result<Vec<Dim>, Refusal> {
+fn result_sizes(context: &Context<'_>, call: &Call<'_>, rank: usize) -> Result<Vec<Dim>, Refusal> {
     let shape = call.input(0)?;
     let sizes = match (context.integers(shape, "the shape of the result"), &shape.sizes) {
-        (Ok(sizes), _) => sizes
-            .iter()
-            .map(|&size| usize::try_from(size).map_or(Dim::Free, Dim::Fixed))
-            .collect(),
+        (Ok(sizes), _) => {
+            sizes.iter().map(|&size| usize::try_from(size).map_or(Dim::Free, Dim::Fixed)).collect()
+        }
         (Err(_), Some(sizes)) => sizes.clone(),
         (Err(refusal), None) => return Err(refusal),
     };
@@ -114,10 +108,7 @@ impl Plan {
 
     /// For results of any size: what `SAME` and `VALID` come to when each element of the input makes
     /// as many of the result as the stride says.
-    fn of_any(
-        window: &Window,
-        attrs: &crate::tensorflow::attrs::Attrs,
-    ) -> Result<Plan, Refusal> {
+    fn of_any(window: &Window, attrs: &crate::tensorflow::attrs::Attrs) -> Result<Plan, Refusal> {
         let axes = 0..window.kernel.len();
         let reach = |axis: usize| (window.kernel[axis].max(1) - 1) * window.dilations[axis] + 1;
         let zeros = vec![0; window.kernel.len()];
@@ -164,8 +155,7 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     let Some((kernel, _)) = filter.dims().split_last_chunk::<2>() else {
         return Err(EvaluateError::new("the filter is no filter"));
     };
-    let window =
-        Window::of(given.attrs(), layout, kernel.to_vec()).map_err(EvaluateError::new)?;
+    let window = Window::of(given.attrs(), layout, kernel.to_vec()).map_err(EvaluateError::new)?;
     let sizes = layout.spatial(&super::sizes(&given.integers(0)?)?);
     let x = layout.array_first(x)?;
     let pads = window.pads_of(&sizes)?;

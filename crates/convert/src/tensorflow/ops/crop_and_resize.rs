@@ -47,12 +47,8 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let outside = context.emitter.scalar("outside", outside);
     let found = context.add("Where", &[inside, value, outside]);
     let count = call.input(1)?.dims.as_ref().and_then(|dims| dims.first().cloned());
-    let dims = vec![
-        count.unwrap_or(Dim::Free),
-        Dim::Fixed(rows),
-        Dim::Fixed(columns),
-        channels.clone(),
-    ];
+    let dims =
+        vec![count.unwrap_or(Dim::Free), Dim::Fixed(rows), Dim::Fixed(columns), channels.clone()];
     Ok(vec![context.value(found, ElementType::Float32, Some(dims))])
 }
 
@@ -180,7 +176,8 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     let is_nearest = given.attrs().text("method", "bilinear") == "nearest";
     for (&[y1, x1, y2, x2], &owner) in corners.iter().zip(&owners) {
         let owner = usize::try_from(owner).ok().filter(|&owner| owner < batch);
-        let owner = owner.ok_or_else(|| EvaluateError::new("a crop of an image that is not there"))?;
+        let owner =
+            owner.ok_or_else(|| EvaluateError::new("a crop of an image that is not there"))?;
         let pixel = |y: usize, x: usize, c: usize| {
             pixels[((owner * height + y) * width + x) * channels + c]
         };
@@ -192,7 +189,9 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
                     && (0.0..=(width as f64 - 1.0)).contains(&x);
                 found.extend((0..channels).map(|c| match (is_inside, is_nearest) {
                     (false, _) => outside,
-                    (true, true) => pixel((y + 0.5).floor() as usize, (x + 0.5).floor() as usize, c),
+                    (true, true) => {
+                        pixel((y + 0.5).floor() as usize, (x + 0.5).floor() as usize, c)
+                    }
                     (true, false) => {
                         let (top, left) = (y.floor() as usize, x.floor() as usize);
                         let (bottom, right) = (y.ceil() as usize, x.ceil() as usize);

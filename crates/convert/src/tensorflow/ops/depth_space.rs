@@ -39,7 +39,8 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
         return Ok(vec![layout.back(context, found, value.element_type, out)]);
     }
     // Not every engine has SpaceToDepth, so it is written as what it is.
-    let (Some(channels), Some(height), Some(width)) = (fixed(channels), fixed(height), fixed(width))
+    let (Some(channels), Some(height), Some(width)) =
+        (fixed(channels), fixed(height), fixed(width))
     else {
         return Err(Refusal::new("blocks of images of any size", WAY_OUT));
     };

@@ -30,7 +30,11 @@ pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, Refusal> {
 }
 
 /// The dimensions without (or, with `keep`, with 1 at) these axes.
-pub(super) fn reduced(value: &Value, axes: &[i64], keep: bool) -> Result<Option<Vec<Dim>>, Refusal> {
+pub(super) fn reduced(
+    value: &Value,
+    axes: &[i64],
+    keep: bool,
+) -> Result<Option<Vec<Dim>>, Refusal> {
     let Some(dims) = &value.dims else { return Ok(None) };
     let axes: Vec<usize> =
         axes.iter().map(|&found| axis(found, dims.len())).collect::<Result<_, _>>()?;

@@ -116,12 +116,16 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
         // What only this operand has, and nobody asks for, is summed up at once.
         let elsewhere = |name: &char| {
             equation.output.contains(name)
-                || equation.inputs.iter().enumerate().any(|(at, other)| {
-                    at != index && other.contains(name)
-                })
+                || equation
+                    .inputs
+                    .iter()
+                    .enumerate()
+                    .any(|(at, other)| at != index && other.contains(name))
         };
-        let axes: Vec<i64> =
-            (0..names.len()).filter(|&axis| !elsewhere(&names[axis])).map(|axis| axis as i64).collect();
+        let axes: Vec<i64> = (0..names.len())
+            .filter(|&axis| !elsewhere(&names[axis]))
+            .map(|axis| axis as i64)
+            .collect();
         let array = given.input(index)?;
         let array =
             if axes.is_empty() { array.clone() } else { reduce::sum(array, Over::axes(&axes))? };
@@ -167,7 +171,8 @@ fn product(
     let depth = [size(&one.dims()[b + r..])?, size(&two.dims()[b..two.rank() - c])?];
     let one_dims = [&one.dims()[..b], &[size(row_dims)?, depth[0]]].concat();
     let two_dims = [&two.dims()[..b], &[depth[1], size(column_dims)?]].concat();
-    let found = matmul::matmul(&one.clone().reshaped(&one_dims)?, &two.clone().reshaped(&two_dims)?)?;
+    let found =
+        matmul::matmul(&one.clone().reshaped(&one_dims)?, &two.clone().reshaped(&two_dims)?)?;
     let dims = [&found.dims()[..b], row_dims, column_dims].concat();
     Ok((found.clone().reshaped(&dims)?, [batch, rows, columns].concat()))
 }

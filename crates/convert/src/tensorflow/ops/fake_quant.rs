@@ -201,7 +201,8 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
                 return Err(EvaluateError::new("there is not one range for each channel"));
             }
             let inner: usize = x.dims().iter().skip(axis + 1).product();
-            let value = |(at, &value): (usize, &f32)| grids[at / inner.max(1) % size].rounded(value);
+            let value =
+                |(at, &value): (usize, &f32)| grids[at / inner.max(1) % size].rounded(value);
             let values = x.as_floats()?.iter().enumerate().map(value).collect();
             Ok(vec![Array::floats(x.dims(), values)?])
         }

@@ -19,7 +19,11 @@ pub(super) enum Layout {
 impl Layout {
     pub(super) fn of(attrs: &Attrs) -> Layout {
         // NHWC, NDHWC, NCHW, NCDHW; nothing else runs on a CPU.
-        if attrs.text("data_format", "NHWC").starts_with("NC") { Layout::Second } else { Layout::Last }
+        if attrs.text("data_format", "NHWC").starts_with("NC") {
+            Layout::Second
+        } else {
+            Layout::Last
+        }
     }
 
     /// The spatial part of a list that has one number an axis.
@@ -35,8 +39,9 @@ impl Layout {
     /// The part of such a list for batch and channels.
     pub(super) fn others<T: Clone>(self, list: &[T]) -> Vec<T> {
         match (self, list) {
-            (Layout::Last, [batch, .., channels])
-            | (Layout::Second, [batch, channels, ..]) => vec![batch.clone(), channels.clone()],
+            (Layout::Last, [batch, .., channels]) | (Layout::Second, [batch, channels, ..]) => {
+                vec![batch.clone(), channels.clone()]
+            }
             _ => list.to_vec(),
         }
     }

@@ -23,9 +23,9 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
         Refusal::new("a table that is not filled when the model is loaded", way_out)
     })?;
     let default = context.array(default)?;
-    let default = default.filter(|array| array.len() == 1).ok_or_else(|| {
-        Refusal::new("a default that is computed", "make the default a constant")
-    })?;
+    let default = default
+        .filter(|array| array.len() == 1)
+        .ok_or_else(|| Refusal::new("a default that is computed", "make the default a constant"))?;
     let x = context.name(keys)?;
     let wide = |element_type| match element_type {
         ElementType::Int32 | ElementType::Int16 | ElementType::Int8 => ElementType::Int64,

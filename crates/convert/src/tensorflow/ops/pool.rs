@@ -76,4 +76,3 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     };
     Ok(vec![layout.array_back(found)?])
 }
-

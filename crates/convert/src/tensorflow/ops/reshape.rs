@@ -34,11 +34,7 @@ pub(in crate::tensorflow) enum Size {
 }
 
 /// The new axes and their dimensions, where at most one of them depends on the rest.
-fn wanted(
-    known: Option<Vec<i64>>,
-    shape: &Value,
-    value: &Value,
-) -> Option<(Vec<Size>, Vec<Dim>)> {
+fn wanted(known: Option<Vec<i64>>, shape: &Value, value: &Value) -> Option<(Vec<Size>, Vec<Dim>)> {
     let asked: Vec<Dim> = match known {
         Some(sizes) => {
             let dim = |size: i64| usize::try_from(size).map_or(Dim::Free, Dim::Fixed);

@@ -3,8 +3,8 @@
 use super::{Evaluated, Given, dims};
 use crate::EvaluateError;
 use crate::emitter::node;
-use crate::reference::shape::{self, Range};
 use crate::reference::layout;
+use crate::reference::shape::{self, Range};
 use crate::tensorflow::context::{Call, Context, Converted};
 use crate::tensorflow::value::Refusal;
 
@@ -45,9 +45,8 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
             return Err(EvaluateError::new("there is nothing to roll"));
         }
         let cut = size - shift.rem_euclid(size);
-        let part = |start, stop| {
-            shape::slice(&x, &[Range { axis: axis as i64, start, stop, step: 1 }])
-        };
+        let part =
+            |start, stop| shape::slice(&x, &[Range { axis: axis as i64, start, stop, step: 1 }]);
         x = shape::concat(&[&part(cut, size)?, &part(0, cut)?], axis as i64)?;
     }
     Ok(vec![x])

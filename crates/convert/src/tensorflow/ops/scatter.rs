@@ -25,7 +25,8 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
             let places = places(context, indices)?;
             let updates_name = context.name(updates)?;
             // What falls on the same place is added up.
-            let written = node("ScatterND", &[zeros, places, updates_name]).with("reduction", "add");
+            let written =
+                node("ScatterND", &[zeros, places, updates_name]).with("reduction", "add");
             let found = context.add_node(written);
             Ok(vec![context.value(found, updates.element_type, dims)])
         }

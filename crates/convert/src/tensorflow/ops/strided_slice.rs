@@ -36,9 +36,9 @@ fn items(attrs: &Attrs, count: usize, rank: usize) -> Result<Vec<Item>, String> 
     let is_dots = |index: usize| mask("ellipsis_mask", index);
     let is_new = |index: usize| mask("new_axis_mask", index) && !is_dots(index);
     let takes = (0..count).filter(|&index| !is_dots(index) && !is_new(index)).count();
-    let skipped = rank.checked_sub(takes).ok_or_else(|| {
-        format!("a slice of {takes} axes of a value of rank {rank}")
-    })?;
+    let skipped = rank
+        .checked_sub(takes)
+        .ok_or_else(|| format!("a slice of {takes} axes of a value of rank {rank}"))?;
     let mut items = Vec::new();
     let mut axis = 0;
     let mut seen_dots = false;
@@ -275,7 +275,8 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
             Item::New => kept.push(None),
             Item::Index { axis, index } => {
                 let size = x.dims()[axis] as i64;
-                let at = if begin[index] < 0 { begin[index].saturating_add(size) } else { begin[index] };
+                let at =
+                    if begin[index] < 0 { begin[index].saturating_add(size) } else { begin[index] };
                 if !(0..size).contains(&at) {
                     let message = format!("there is no element {} of {size}", begin[index]);
                     return Err(EvaluateError::new(message));

@@ -50,7 +50,8 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let kept = context.cast(&kept, ElementType::Int32);
     let (places, size) = match pads {
         true => {
-            let most = most.ok_or_else(|| Refusal::new("padding to a size that is computed", ""))?;
+            let most =
+                most.ok_or_else(|| Refusal::new("padding to a size that is computed", ""))?;
             let size = usize::try_from(most).unwrap_or(0);
             (padded(context, &places, most), Dim::Fixed(size))
         }
@@ -98,7 +99,8 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     }
     let values = scores.to_f64s()?;
     let corners = boxes.to_f64s()?;
-    let corners: Vec<[f64; 4]> = corners.as_chunks::<4>().0.iter().map(|&found| sorted(found)).collect();
+    let corners: Vec<[f64; 4]> =
+        corners.as_chunks::<4>().0.iter().map(|&found| sorted(found)).collect();
     if corners.len() != values.len() {
         return Err(EvaluateError::new("there is not one score for each box"));
     }
@@ -106,7 +108,9 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
     let mut kept: Vec<usize> = Vec::new();
     for at in order {
-        if kept.len() < most && kept.iter().all(|&other| shared(corners[at], corners[other]) <= overlap) {
+        if kept.len() < most
+            && kept.iter().all(|&other| shared(corners[at], corners[other]) <= overlap)
+        {
             kept.push(at);
         }
     }

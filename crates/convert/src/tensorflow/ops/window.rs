@@ -58,12 +58,18 @@ impl Window {
             "SAME" => Padding::Same,
             "EXPLICIT" => {
                 let pads = attrs.ints("explicit_paddings");
-                let pairs: Vec<(i64, i64)> =
-                    pads.as_chunks::<2>().0.iter().map(|&[before, after]| (before, after)).collect();
+                let pairs: Vec<(i64, i64)> = pads
+                    .as_chunks::<2>()
+                    .0
+                    .iter()
+                    .map(|&[before, after]| (before, after))
+                    .collect();
                 let sizes: Option<Vec<(usize, usize)>> = layout
                     .spatial(&pairs)
                     .iter()
-                    .map(|&(one, two)| Some((usize::try_from(one).ok()?, usize::try_from(two).ok()?)))
+                    .map(|&(one, two)| {
+                        Some((usize::try_from(one).ok()?, usize::try_from(two).ok()?))
+                    })
                     .collect();
                 let sizes = sizes.filter(|sizes| sizes.len() == rank);
                 Padding::Explicit(sizes.ok_or_else(|| format!("padding {pads:?}"))?)
