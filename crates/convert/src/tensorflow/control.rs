@@ -12,6 +12,7 @@ use super::context::{Call, Context, Converted};
 use super::graph::{Graph, Payload, Port};
 use super::lists::stacked;
 use super::value::{Kind, Refusal, Val, Value, fixed};
+use super::weight::Weight;
 use crate::emitter::node;
 
 /// The operators of control flow.
@@ -230,7 +231,7 @@ impl Loop<'_> {
                 if counts_from_zero(context, call, body, place) {
                     return Ok(Role::Appended);
                 }
-                let is_first = constant(body, place) == Some(0);
+                let is_first = constant(context, call, body, place) == Some(0);
                 if is_first && context.integer(size, "the size of a list")? == 1 {
                     return Ok(Role::Overwritten);
                 }
@@ -358,14 +359,18 @@ fn counts_from_zero(context: &Context<'_>, call: &Call<'_>, body: &Graph, port: 
     starts_at == Some(0)
         && matches!(next.op.as_str(), "AddV2" | "Add")
         && body.origin(*one) == origin
-        && constant(body, *two) == Some(1)
+        && constant(context, call, body, *two) == Some(1)
 }
 
 /// The integer that a value of the body always is.
-fn constant(body: &Graph, port: Port) -> Option<i64> {
+fn constant(context: &Context<'_>, call: &Call<'_>, body: &Graph, port: Port) -> Option<i64> {
     let node = body.nodes.get(body.origin(port).node)?;
+    if let Payload::Input(index) = node.payload {
+        let value = call.inputs.get(index).filter(|_| body.is_invariant(index))?;
+        return context.integer(value, "").ok();
+    }
     let tensor = node.attrs.tensor("value").filter(|_| node.op == "Const")?;
-    let weight = super::weight::Weight::of_proto(tensor, &crate::Limits::default()).ok()?;
+    let weight = Weight::of_proto(tensor, &context.model.limits).ok()?;
     if weight.elements() != 1 {
         return None;
     }

@@ -11,6 +11,7 @@ mod batch_norm;
 mod batch_space;
 mod bias_add;
 mod binary;
+mod broadcast_args;
 mod bucketize;
 mod cast;
 mod clip;
@@ -187,6 +188,7 @@ operators! {
     "BatchToSpaceND" => batch_space,
     "BiasAdd" => bias_add,
     "BiasAddV1" => bias_add,
+    "BroadcastArgs" => broadcast_args,
     "BroadcastTo" => tile,
     "Bucketize" => bucketize,
     "Cast" => cast,
