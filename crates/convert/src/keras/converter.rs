@@ -55,11 +55,6 @@ impl<'a> Converter<'a> {
         self.weights.read(of, name)
     }
 
-    /// Whether the file has a weight.
-    pub(crate) fn has(&self, of: &Variables, name: &str) -> bool {
-        self.weights.has(of, name)
-    }
-
     /// Adds a weight to the graph as it is, and gives its name and shape.
     pub(crate) fn weight(
         &mut self,

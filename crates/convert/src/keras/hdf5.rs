@@ -120,11 +120,6 @@ impl Hdf5 {
         Ok(texts)
     }
 
-    /// Shape of a dataset.
-    pub(crate) fn dims(&self, path: &str) -> Result<Vec<usize>, ConvertError> {
-        dims(path, &self.dataset(path)?)
-    }
-
     fn dataset(&self, path: &str) -> Result<Dataset, ConvertError> {
         let missing = |error| malformed(&format!("weight '{path}'"), error);
         self.file.dataset(path).map_err(missing)

@@ -95,19 +95,6 @@ impl Weights {
         }
         Err(Fault::malformed(format!("model.weights.h5 has no '{key}'")))
     }
-
-    /// Whether a weight is there.
-    pub(crate) fn has(&self, variables: &Variables, name: &str) -> bool {
-        let Some(key) = variables.key(name) else { return false };
-        match &self.stored {
-            None => self.read_archived_dims(&key),
-            Some(stored) => stored.contains_key(&key),
-        }
-    }
-
-    fn read_archived_dims(&self, key: &str) -> bool {
-        self.file.dims(key).is_ok()
-    }
 }
 
 /// Which names belong to which weights; `None` where that is not clear.
