@@ -15,5 +15,6 @@ mod support;
 use support::check;
 
 mod keras;
+mod pt2;
 mod tensorflow;
 mod trees;
