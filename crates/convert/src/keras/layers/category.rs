@@ -84,9 +84,8 @@ pub(crate) fn read(
         _ => lookup(config, encode)?,
     };
     let dtype = config.get(&["dtype"]);
-    let dtype = dtype.and_then(|json| {
-        json.as_str().or_else(|| json.get("config")?.get("name")?.as_str())
-    });
+    let dtype =
+        dtype.and_then(|json| json.as_str().or_else(|| json.get("config")?.get("name")?.as_str()));
     let integers = element_type(dtype.or(Some("int64")));
     Ok(Box::new(Category { find, encode, depth, integers }))
 }

@@ -130,7 +130,10 @@ fn beside(source: &Source, limits: &Limits) -> Result<Option<Architecture>, Conv
 /// The only template that has all of these names and shapes.
 fn by_shape(source: &Source, dict: &StateDict) -> Result<Architecture, ConvertError> {
     let fits = |template: &&'static templates::Template| {
-        let Ok(built) = Architecture::Template(template).build(&dict.tensors, &Options::default()) else { return false };
+        let Ok(built) = Architecture::Template(template).build(&dict.tensors, &Options::default())
+        else {
+            return false;
+        };
         misfit(&dict.tensors, &built.expected).is_none()
     };
     let found: Vec<&'static templates::Template> = templates::all().filter(fits).collect();
