@@ -84,6 +84,9 @@ impl Known {
     fn agree(&mut self, runs: &[&Inferred]) {
         let Some((first, rest)) = runs.split_first() else { return };
         let rank = first.dims.len();
+        let element_type = first.element_type;
+        let is_same_type = rest.iter().all(|run| run.element_type == element_type);
+        self.element_type = is_same_type.then_some(element_type);
         self.rank = rest.iter().all(|run| run.dims.len() == rank).then_some(rank);
         if self.rank.is_none() {
             return;
@@ -115,11 +118,9 @@ impl Facts {
         });
         let mut known: HashMap<String, Known> = kinds.collect();
         let runs: [_; RUNS] = std::array::from_fn(|run| infer::shapes(model, &sizes(model, run)));
-        for (name, known) in &mut known {
+        for name in runs[0].keys().filter(|name| runs[1].contains_key(*name)) {
             let found: Vec<&Inferred> = runs.iter().filter_map(|run| run.get(name)).collect();
-            if runs[0].contains_key(name) && runs[1].contains_key(name) {
-                known.agree(&found);
-            }
+            known.entry(name.clone()).or_default().agree(&found);
         }
         Facts { known }
     }
