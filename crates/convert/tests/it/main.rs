@@ -16,4 +16,5 @@ use support::check;
 
 mod keras;
 mod tensorflow;
+mod tflite;
 mod trees;
