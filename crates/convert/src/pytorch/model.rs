@@ -7,9 +7,7 @@ use modelyard_tensor::Tensor;
 use super::convert::Naming;
 use super::graph::{Argument, InputKind, Meta, Program, Range, Size};
 use super::{convert, evaluate};
-use crate::{
-    Conversion, ConvertError, EvaluateError, Format, Options, SourceModel,
-};
+use crate::{Conversion, ConvertError, EvaluateError, Format, Options, SourceModel};
 
 /// A program of PyTorch, whatever file it came from.
 #[derive(Debug)]
@@ -129,11 +127,27 @@ impl ProgramModel {
             if user.contains(at) {
                 return Some(at.to_owned());
             }
-            let node =
-                self.program.graph.nodes.iter().find(|node| node.outputs.iter().any(|o| o == at))?;
+            let node = self
+                .program
+                .graph
+                .nodes
+                .iter()
+                .find(|node| node.outputs.iter().any(|o| o == at))?;
             const CARRIED: [&str; 14] = [
-                "view", "reshape", "to", "_to_copy", "slice", "select", "contiguous", "clone",
-                "unsqueeze", "squeeze", "expand", "alias", "clamp", "detach",
+                "view",
+                "reshape",
+                "to",
+                "_to_copy",
+                "slice",
+                "select",
+                "contiguous",
+                "clone",
+                "unsqueeze",
+                "squeeze",
+                "expand",
+                "alias",
+                "clamp",
+                "detach",
             ];
             let name = node.target.split('.').nth(1)?;
             if !CARRIED.contains(&name) {

@@ -151,9 +151,7 @@ impl Naming {
     fn dim(&self, size: &Size) -> Dim {
         match size {
             Size::Known(value) => usize::try_from(*value).map_or(Dim::Free, Dim::Fixed),
-            Size::Symbol(name) => {
-                Dim::Symbol(self.symbols.get(name).unwrap_or(name).clone())
-            }
+            Size::Symbol(name) => Dim::Symbol(self.symbols.get(name).unwrap_or(name).clone()),
             Size::Expression(_) | Size::Unknown => Dim::Free,
         }
     }
@@ -182,7 +180,9 @@ impl<'p> Converter<'p> {
                     self.waiting.insert(name.clone(), weight.clone());
                     continue;
                 }
-                InputKind::Fixed(value) => scalar::scalar(value).map_or(Bound::Refused, Bound::Scalar),
+                InputKind::Fixed(value) => {
+                    scalar::scalar(value).map_or(Bound::Refused, Bound::Scalar)
+                }
                 InputKind::Other(_) => Bound::Refused,
             };
             self.bound.insert(name.clone(), bound);

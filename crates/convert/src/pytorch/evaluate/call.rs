@@ -46,10 +46,7 @@ impl Operand {
     }
 
     /// It as an array of this type.
-    pub(in crate::pytorch) fn array(
-        &self,
-        element_type: ElementType,
-    ) -> Result<Rc<Array>> {
+    pub(in crate::pytorch) fn array(&self, element_type: ElementType) -> Result<Rc<Array>> {
         let array = match self {
             Operand::Tensor(array) if array.element_type() == element_type => {
                 return Ok(Rc::clone(array));
@@ -309,7 +306,8 @@ impl<'c, 'p, 'w> Eval<'c, 'p, 'w> {
         let mut floats = Vec::new();
         for item in items {
             let value = self.value(item)?;
-            let operand = self.as_operand(value).unwrap_or_else(|| Err(self.wrong(name, "numbers")));
+            let operand =
+                self.as_operand(value).unwrap_or_else(|| Err(self.wrong(name, "numbers")));
             floats.push(operand?.number()?);
         }
         Ok(floats)

@@ -23,7 +23,11 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.relu.default", "self", convert_relu, evaluate_relu),
     operator("aten.relu6.default", "self", convert_hardtanh, evaluate_hardtanh),
     operator("aten.hardtanh.default", "self min_val max_val", convert_hardtanh, evaluate_hardtanh),
-    plain!("aten.hardswish.default", |call, own| emit(call, "HardSwish", own), activations::hard_swish),
+    plain!(
+        "aten.hardswish.default",
+        |call, own| emit(call, "HardSwish", own),
+        activations::hard_swish
+    ),
     plain!("aten.hardsigmoid.default", hard_sigmoid, |value| {
         activations::hard_sigmoid(value, 1.0 / 6.0, 0.5)
     }),
@@ -42,7 +46,12 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.glu.default", "self dim", convert_glu, evaluate_glu),
     operator("aten.softshrink.default", "self lambd", convert_shrink, evaluate_shrink),
     operator("aten.hardshrink.default", "self lambd", convert_shrink, evaluate_shrink),
-    operator("aten.threshold.default", "self threshold value", convert_threshold, evaluate_threshold),
+    operator(
+        "aten.threshold.default",
+        "self threshold value",
+        convert_threshold,
+        evaluate_threshold,
+    ),
     operator("aten.logit.default", "self eps", convert_logit, evaluate_logit),
 ];
 
@@ -143,7 +152,10 @@ fn convert_elu(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let alpha = call.float_or("alpha", 1.0)?;
     let (scale, input_scale) = (call.float_or("scale", 1.0)?, call.float_or("input_scale", 1.0)?);
     if input_scale != 1.0 {
-        return Err(Refusal::new(format!("input_scale {input_scale}"), "scale before the operator"));
+        return Err(Refusal::new(
+            format!("input_scale {input_scale}"),
+            "scale before the operator",
+        ));
     }
     give(call, |call, own| {
         let bent = call.to.emit_node(node("Elu", &[&own.name]).with("alpha", alpha as f32));
@@ -211,13 +223,21 @@ fn evaluate_prelu(eval: &mut Eval<'_, '_, '_>) -> Outcome {
         if let Some(channels) = dims.get_mut(1) {
             *channels = weight.len();
         }
-        if own.rank() < 2 { weight.as_ref().clone() } else { weight.as_ref().clone().reshaped(&dims)? }
+        if own.rank() < 2 {
+            weight.as_ref().clone()
+        } else {
+            weight.as_ref().clone().reshaped(&dims)?
+        }
     } else {
         weight.as_ref().clone()
     };
-    one(elementwise::zip_floats(&own, &slope, |value, slope| {
-        if value > 0.0 { value } else { slope * value }
-    }))
+    one(elementwise::zip_floats(
+        &own,
+        &slope,
+        |value, slope| {
+            if value > 0.0 { value } else { slope * value }
+        },
+    ))
 }
 
 /// `ln(1 + exp(beta * x)) / beta`; linear where `beta * x` is beyond the threshold, which is the

@@ -167,10 +167,7 @@ fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     Ok(vec![evaluated_unbatched(result, is_batched)?.into()])
 }
 
-fn evaluated_sizes(
-    eval: &mut Eval<'_, '_, '_>,
-    own: &Array,
-) -> Result<Vec<usize>, EvaluateError> {
+fn evaluated_sizes(eval: &mut Eval<'_, '_, '_>, own: &Array) -> Result<Vec<usize>, EvaluateError> {
     let rank = spatial_rank(eval.operator());
     let spatial = &own.dims()[own.rank().saturating_sub(rank)..];
     let arguments: Arguments<'_> = eval.arguments();

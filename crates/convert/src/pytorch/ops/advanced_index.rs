@@ -20,7 +20,12 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten._unsafe_index_put.default", PUT, convert_put, evaluate_put),
     operator("aten._index_put_impl.default", PUT, convert_put, evaluate_put),
     operator("aten.masked_select.default", "self mask", convert_select, evaluate_select),
-    operator("aten.masked_scatter.default", "self mask source", convert_masked_scatter, evaluate_masked_scatter),
+    operator(
+        "aten.masked_scatter.default",
+        "self mask source",
+        convert_masked_scatter,
+        evaluate_masked_scatter,
+    ),
     operator("aten.nonzero.default", "self", convert_nonzero, evaluate_nonzero),
 ];
 
@@ -69,10 +74,7 @@ fn inverse(order: &[usize]) -> Vec<usize> {
 }
 
 /// The indices of a call by axis, booleans replaced by where they are true.
-fn indices(
-    call: &mut Call<'_, '_>,
-    rank: usize,
-) -> Result<Vec<Option<Tensor>>, Refusal> {
+fn indices(call: &mut Call<'_, '_>, rank: usize) -> Result<Vec<Option<Tensor>>, Refusal> {
     let mut all = Vec::new();
     for index in call.optional_tensors("indices")? {
         match index {
@@ -105,9 +107,8 @@ fn common(call: &mut Call<'_, '_>, tensors: &[Tensor]) -> (Vec<Size>, Vec<Extent
     for axis in 0..rank {
         let behind = rank - axis;
         let at = |tensor: &Tensor| tensor.rank().checked_sub(behind);
-        let is_wide = |tensor: &&Tensor| {
-            at(tensor).is_some_and(|at| tensor.sizes[at] != Size::Known(1))
-        };
+        let is_wide =
+            |tensor: &&Tensor| at(tensor).is_some_and(|at| tensor.sizes[at] != Size::Known(1));
         match tensors.iter().find(is_wide).and_then(|tensor| Some((tensor, at(tensor)?))) {
             Some((tensor, at)) => {
                 sizes.push(tensor.sizes[at].clone());
@@ -123,10 +124,7 @@ fn common(call: &mut Call<'_, '_>, tensors: &[Tensor]) -> (Vec<Size>, Vec<Extent
 }
 
 /// All indices, broadcast and side by side along a new last axis; with their common shape.
-fn stacked(
-    call: &mut Call<'_, '_>,
-    indices: &[Tensor],
-) -> (String, Vec<Size>, Vec<Extent>) {
+fn stacked(call: &mut Call<'_, '_>, indices: &[Tensor]) -> (String, Vec<Size>, Vec<Extent>) {
     let (sizes, extents) = common(call, indices);
     let last = sizes.len() as i64;
     let mut names = Vec::new();
@@ -306,7 +304,8 @@ fn convert_select(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let (own, mask) = (call.tensor("self")?, call.tensor("mask")?);
     let both = [own.clone(), mask.clone()];
     let (sizes, extents) = common(call, &both);
-    let (own, mask) = (call.to.expand(&own, &sizes, &extents), call.to.expand(&mask, &sizes, &extents));
+    let (own, mask) =
+        (call.to.expand(&own, &sizes, &extents), call.to.expand(&mask, &sizes, &extents));
     let flat = call.to.ints(&[-1]);
     let mask = call.to.emit("Reshape", &[&mask, &flat]);
     let own = call.to.emit("Reshape", &[&own, &flat]);

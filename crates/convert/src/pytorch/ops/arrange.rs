@@ -11,10 +11,25 @@ use crate::reference::{Array, shape};
 pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.roll.default", "self shifts dims", convert_roll, evaluate_roll),
     operator("aten.flip.default", "self dims", convert_flip, evaluate_flip),
-    operator("aten.pixel_shuffle.default", "self upscale_factor", convert_shuffle, evaluate_shuffle),
-    operator("aten.pixel_unshuffle.default", "self downscale_factor", convert_unshuffle, evaluate_unshuffle),
+    operator(
+        "aten.pixel_shuffle.default",
+        "self upscale_factor",
+        convert_shuffle,
+        evaluate_shuffle,
+    ),
+    operator(
+        "aten.pixel_unshuffle.default",
+        "self downscale_factor",
+        convert_unshuffle,
+        evaluate_unshuffle,
+    ),
     operator("aten.channel_shuffle.default", "self groups", convert_channels, evaluate_channels),
-    operator("aten.native_channel_shuffle.default", "self groups", convert_channels, evaluate_channels),
+    operator(
+        "aten.native_channel_shuffle.default",
+        "self groups",
+        convert_channels,
+        evaluate_channels,
+    ),
 ];
 
 fn convert_roll(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
@@ -199,9 +214,8 @@ fn convert_channels(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let Some(channels) = own.sizes.get(1).and_then(Size::known).filter(|_| groups > 0) else {
         return Err(Refusal::new("an unknown number of channels", "export it with a fixed number"));
     };
-    let places: Vec<i64> = (0..channels)
-        .map(|at| at % groups * (channels / groups) + at / groups)
-        .collect();
+    let places: Vec<i64> =
+        (0..channels).map(|at| at % groups * (channels / groups) + at / groups).collect();
     let places = call.to.ints(&places);
     let result = call.to.emit_node(node("Gather", &[&own.name, &places]).with("axis", 1i64));
     call.give(0, result);

@@ -30,7 +30,10 @@ fn mask_name(operator: &str) -> &'static str {
 fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let (query, key, value) = (call.tensor("query")?, call.tensor("key")?, call.tensor("value")?);
     if call.float_or("dropout_p", 0.0)? != 0.0 {
-        return Err(Refusal::new("dropout, as in training", "call `model.eval()` before the export"));
+        return Err(Refusal::new(
+            "dropout, as in training",
+            "call `model.eval()` before the export",
+        ));
     }
     let mask = call.optional(mask_name(call.operator()))?;
     let kind = query.element_type;
@@ -152,7 +155,9 @@ fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     let result = attention(&query, &repeated(&key)?, &repeated(&value)?, how)?;
     // A query that may look at nothing gets zeros.
     let result = match mask {
-        Some(_) => elementwise::map_floats(&result, |value| if value.is_nan() { 0.0 } else { value })?,
+        Some(_) => {
+            elementwise::map_floats(&result, |value| if value.is_nan() { 0.0 } else { value })?
+        }
         None => result,
     };
     let mut results = vec![Value::from(result)];

@@ -36,7 +36,12 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.dropout.default", "input p train", convert_dropout, evaluate_dropout),
     operator("aten.alpha_dropout.default", "input p train", convert_dropout, evaluate_dropout),
     operator("aten.feature_dropout.default", "input p train", convert_dropout, evaluate_dropout),
-    operator("aten.feature_alpha_dropout.default", "input p train", convert_dropout, evaluate_dropout),
+    operator(
+        "aten.feature_alpha_dropout.default",
+        "input p train",
+        convert_dropout,
+        evaluate_dropout,
+    ),
     operator("aten.native_dropout.default", "input p train", convert_dropout, evaluate_dropout),
     operator("aten.copy.default", "self src non_blocking", convert_copy, evaluate_into),
     operator("aten.fill.Scalar", "self value", convert_fill, evaluate_fill),
@@ -54,8 +59,7 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 
 /// From floats to unsigned integers PyTorch wraps negative numbers, engines may not: over 64 bits.
 fn cast(call: &mut Call<'_, '_>, name: &str, from: ElementType, to: ElementType) -> String {
-    let is_unsigned =
-        matches!(to, ElementType::Uint8 | ElementType::Uint16 | ElementType::Uint32);
+    let is_unsigned = matches!(to, ElementType::Uint8 | ElementType::Uint16 | ElementType::Uint32);
     if is_float(from) && is_unsigned {
         let long = call.to.cast(name, from, ElementType::Int64);
         return call.to.cast(&long, ElementType::Int64, to);
@@ -121,7 +125,10 @@ fn evaluate_contiguous(eval: &mut Eval<'_, '_, '_>) -> Outcome {
 fn convert_dropout(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let own = call.tensor("input")?;
     if call.bool_or("train", false)? && call.float_or("p", 0.5)? != 0.0 {
-        return Err(Refusal::new("dropout, as in training", "call `model.eval()` before the export"));
+        return Err(Refusal::new(
+            "dropout, as in training",
+            "call `model.eval()` before the export",
+        ));
     }
     call.give(0, own.name);
     Ok(())
@@ -135,7 +142,8 @@ fn evaluate_dropout(eval: &mut Eval<'_, '_, '_>) -> Outcome {
 fn convert_copy(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let (own, src) = (call.tensor("self")?, call.tensor("src")?);
     let value = cast(call, &src.name, src.element_type, own.element_type);
-    let value = crate::pytorch::convert::Tensor { name: value, element_type: own.element_type, ..src };
+    let value =
+        crate::pytorch::convert::Tensor { name: value, element_type: own.element_type, ..src };
     let extents = if own.sizes.iter().all(|size| size.known().is_some()) {
         Vec::new()
     } else {

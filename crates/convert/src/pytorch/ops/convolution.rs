@@ -11,8 +11,7 @@ use crate::reference::{Array, shape};
 
 const DIRECT: &str = "input weight bias stride padding dilation groups";
 const TRANSPOSED: &str = "input weight bias stride padding output_padding groups dilation";
-const GENERAL: &str =
-    "input weight bias stride padding dilation transposed output_padding groups";
+const GENERAL: &str = "input weight bias stride padding dilation transposed output_padding groups";
 
 pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.conv1d.default", DIRECT, convert, evaluate),

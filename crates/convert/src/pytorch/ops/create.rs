@@ -40,8 +40,18 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.eye.m", "n m dtype", convert_eye, evaluate_eye),
     operator("aten.tril.default", "self diagonal", convert_triangle, evaluate_triangle),
     operator("aten.triu.default", "self diagonal", convert_triangle, evaluate_triangle),
-    operator("aten.tril_indices.default", "row col offset dtype", convert_indices, evaluate_indices),
-    operator("aten.triu_indices.default", "row col offset dtype", convert_indices, evaluate_indices),
+    operator(
+        "aten.tril_indices.default",
+        "row col offset dtype",
+        convert_indices,
+        evaluate_indices,
+    ),
+    operator(
+        "aten.triu_indices.default",
+        "row col offset dtype",
+        convert_indices,
+        evaluate_indices,
+    ),
     operator("aten.one_hot.default", "self num_classes", convert_one_hot, evaluate_one_hot),
 ];
 
@@ -76,7 +86,8 @@ fn evaluate_arange(eval: &mut Eval<'_, '_, '_>) -> Outcome {
             false => evaluate::Operand::Int(default),
         };
         has_floats |= matches!(operand, evaluate::Operand::Float(_));
-        has_floats |= matches!(&operand, evaluate::Operand::Tensor(array) if is_float(array.element_type()));
+        has_floats |=
+            matches!(&operand, evaluate::Operand::Tensor(array) if is_float(array.element_type()));
         numbers.push(operand.number()?);
     }
     let default = if has_floats { ElementType::Float32 } else { ElementType::Int64 };
@@ -261,7 +272,10 @@ const MOST_SIDE: i64 = 4096;
 fn convert_indices(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let (rows, columns) = (call.int("row")?, call.int("col")?);
     if rows.max(columns) > MOST_SIDE {
-        return Err(Refusal::new(format!("a triangle of {rows} by {columns}"), "use a mask instead"));
+        return Err(Refusal::new(
+            format!("a triangle of {rows} by {columns}"),
+            "use a mask instead",
+        ));
     }
     let values = triangle(call.operator(), rows, columns, call.int_or("offset", 0)?);
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

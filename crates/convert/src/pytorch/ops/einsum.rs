@@ -62,7 +62,8 @@ fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
         }
         terms.push(diagonal(Labelled { array: array.as_ref().clone(), labels })?);
     }
-    let most = terms.iter().map(|term| term.labels.iter().filter(|&&label| label >= '\u{E000}').count());
+    let most =
+        terms.iter().map(|term| term.labels.iter().filter(|&&label| label >= '\u{E000}').count());
     let wanted = match output {
         Some(output) => {
             let named = output.replace("...", "").chars().count();
@@ -149,9 +150,8 @@ fn ordered(term: &Labelled, wanted: &[char]) -> Result<Array, EvaluateError> {
 /// Two terms multiplied, and summed over letters that nothing later needs: a product of matrices
 /// for each combination of the letters that both have and that stay.
 fn contracted(one: Labelled, two: Labelled, later: &[char]) -> Result<Labelled, EvaluateError> {
-    let own_or_later = |labels: &[char]| -> Vec<char> {
-        labels.iter().chain(later).copied().collect()
-    };
+    let own_or_later =
+        |labels: &[char]| -> Vec<char> { labels.iter().chain(later).copied().collect() };
     let one_wanted = own_or_later(&two.labels);
     let two_wanted = own_or_later(&one.labels);
     let (one, two) = (summed(one, &one_wanted)?, summed(two, &two_wanted)?);

@@ -78,10 +78,7 @@ fn convert_all(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn expanded(
-    own: &crate::pytorch::evaluate::Strided,
-    sizes: &[i64],
-) -> Outcome {
+fn expanded(own: &crate::pytorch::evaluate::Strided, sizes: &[i64]) -> Outcome {
     let wrong = || {
         let found = own.dims();
         EvaluateError::new(format!("shape {found:?} does not expand to {sizes:?}"))

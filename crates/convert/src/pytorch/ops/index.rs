@@ -31,7 +31,12 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.index_add.default", "self dim index source alpha", convert_put, evaluate_put),
     operator("aten.index_copy.default", "self dim index source", convert_put, evaluate_put),
     operator("aten.index_fill.int_Scalar", "self dim index value", convert_put, evaluate_put),
-    operator("aten.bucketize.Tensor", "self boundaries out_int32 right", convert_bucket, evaluate_bucket),
+    operator(
+        "aten.bucketize.Tensor",
+        "self boundaries out_int32 right",
+        convert_bucket,
+        evaluate_bucket,
+    ),
 ];
 
 fn convert_embedding(call: &mut Call<'_, '_>) -> Result<(), Refusal> {

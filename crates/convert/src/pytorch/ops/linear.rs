@@ -18,9 +18,19 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.dot.default", "self tensor", convert_matmul, evaluate_matmul),
     operator("aten.addmm.default", "self mat1 mat2 beta alpha", convert_added, evaluate_added),
     operator("aten.addmv.default", "self mat vec beta alpha", convert_added, evaluate_added),
-    operator("aten.baddbmm.default", "self batch1 batch2 beta alpha", convert_added, evaluate_added),
+    operator(
+        "aten.baddbmm.default",
+        "self batch1 batch2 beta alpha",
+        convert_added,
+        evaluate_added,
+    ),
     operator("aten.outer.default", "self vec2", convert_outer, evaluate_outer),
-    operator("aten.bilinear.default", "input1 input2 weight bias", convert_bilinear, evaluate_bilinear),
+    operator(
+        "aten.bilinear.default",
+        "input1 input2 weight bias",
+        convert_bilinear,
+        evaluate_bilinear,
+    ),
 ];
 
 /// `x Wᵀ + b`

@@ -132,9 +132,20 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 /// Why an operator without a conversion is refused, and the nearest way out.
 pub(super) fn unknown(target: &str) -> Refusal {
     const RANDOM: [&str; 14] = [
-        "aten.rand", "aten.randn", "aten.randint", "aten.bernoulli", "aten.normal",
-        "aten.uniform", "aten.multinomial", "aten.randperm", "aten.exponential", "aten.rrelu",
-        "aten.native_dropout", "aten.poisson", "aten.cauchy", "aten.geometric",
+        "aten.rand",
+        "aten.randn",
+        "aten.randint",
+        "aten.bernoulli",
+        "aten.normal",
+        "aten.uniform",
+        "aten.multinomial",
+        "aten.randperm",
+        "aten.exponential",
+        "aten.rrelu",
+        "aten.native_dropout",
+        "aten.poisson",
+        "aten.cauchy",
+        "aten.geometric",
     ];
     let is_random = RANDOM.iter().any(|name| {
         target.strip_prefix(name).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))

@@ -36,8 +36,18 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.native_layer_norm.default", LAYER, convert_layer, evaluate_layer),
     operator("aten.group_norm.default", GROUP, convert_group, evaluate_group),
     operator("aten.native_group_norm.default", NATIVE_GROUP, convert_group, evaluate_group),
-    operator("aten.rms_norm.default", "input normalized_shape weight eps", convert_rms, evaluate_rms),
-    operator("aten._fused_rms_norm.default", "input normalized_shape weight eps", convert_rms, evaluate_rms),
+    operator(
+        "aten.rms_norm.default",
+        "input normalized_shape weight eps",
+        convert_rms,
+        evaluate_rms,
+    ),
+    operator(
+        "aten._fused_rms_norm.default",
+        "input normalized_shape weight eps",
+        convert_rms,
+        evaluate_rms,
+    ),
 ];
 
 /// What is added to variances where the schema's default is meant.
@@ -187,7 +197,11 @@ fn convert_layer(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let eps = call.float_or("eps", EPSILON)?;
     let weight = match call.optional("weight")? {
         Some(weight) => weight.name,
-        None => call.to.filled(&normalized, crate::pytorch::convert::Scalar::Float(1.0), input.element_type),
+        None => call.to.filled(
+            &normalized,
+            crate::pytorch::convert::Scalar::Float(1.0),
+            input.element_type,
+        ),
     };
     let mut inputs = vec![input.name, weight];
     inputs.extend(call.optional("bias")?.map(|bias| bias.name));
@@ -244,7 +258,11 @@ fn convert_group(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let flat = Tensor {
         name: normal,
         element_type: input.element_type,
-        sizes: vec![input.sizes.first().cloned().unwrap_or(Size::Unknown), groups.into(), Size::Unknown],
+        sizes: vec![
+            input.sizes.first().cloned().unwrap_or(Size::Unknown),
+            groups.into(),
+            Size::Unknown,
+        ],
     };
     let back = call.to.reshape(&flat, &input.sizes, Some(&sizes));
     let result = affine_channels(call, back, input.rank())?;

@@ -95,7 +95,8 @@ fn convert_item(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 fn evaluate_item(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let value = own.to_f64s()?.first().copied();
-    let value = value.ok_or_else(|| EvaluateError::new("a tensor without elements is no number"))?;
+    let value =
+        value.ok_or_else(|| EvaluateError::new("a tensor without elements is no number"))?;
     Ok(vec![match kind(own.element_type()) {
         Kind::Bool => Value::Bool(value != 0.0),
         Kind::Int => Value::Int(own.as_ints()?.first().copied().unwrap_or(0)),
@@ -368,9 +369,7 @@ fn convert_unary(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 fn evaluate_unary(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     let values = eval.positional()?;
     let found = values.first().and_then(as_scalar).and_then(|a| calculate_one(eval.operator(), a));
-    found
-        .map(|scalar| vec![value(scalar)])
-        .ok_or_else(|| EvaluateError::new("expected a number"))
+    found.map(|scalar| vec![value(scalar)]).ok_or_else(|| EvaluateError::new("expected a number"))
 }
 
 #[cfg(test)]

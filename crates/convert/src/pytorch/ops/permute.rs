@@ -63,7 +63,9 @@ fn order(operator: &str, arguments: &[Vec<i64>], rank: usize) -> Option<Vec<usiz
             order.into_iter().map(|axis| axis.or_else(|| rest.next().copied())).collect()
         }
         ("numpy_T", _) => Some(identity.into_iter().rev().collect()),
-        (_, [one, two]) => Some(swapped(axes(one)?.first().copied()?, axes(two)?.first().copied()?)),
+        (_, [one, two]) => {
+            Some(swapped(axes(one)?.first().copied()?, axes(two)?.first().copied()?))
+        }
         _ if rank < 2 => Some(identity),
         _ => Some(swapped(rank - 1, rank - 2)),
     }

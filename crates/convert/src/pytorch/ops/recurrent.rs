@@ -10,7 +10,8 @@ use crate::pytorch::evaluate::{Eval, Outcome, Value};
 use crate::pytorch::graph::Size;
 use crate::reference::{Array, activations, elementwise, matmul, recurrent, shape};
 
-const LAYERS: &str = "input hx params has_biases num_layers dropout train bidirectional batch_first";
+const LAYERS: &str =
+    "input hx params has_biases num_layers dropout train bidirectional batch_first";
 const CELL: &str = "input hx w_ih w_hh b_ih b_hh";
 
 pub(super) const OPERATORS: &[Operator] = &[
@@ -132,7 +133,10 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let is_bidirectional = call.bool_or("bidirectional", false)?;
     let batch_first = call.bool_or("batch_first", false)?;
     if call.bool_or("train", false)? && call.float_or("dropout", 0.0)? != 0.0 && layers > 1 {
-        return Err(Refusal::new("dropout, as in training", "call `model.eval()` before the export"));
+        return Err(Refusal::new(
+            "dropout, as in training",
+            "call `model.eval()` before the export",
+        ));
     }
     let directions = if is_bidirectional { 2 } else { 1 };
     let weights = by_direction(&params, has_biases, layers.saturating_mul(directions))
@@ -159,7 +163,8 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
             })
             .collect();
         let weights = layer_weights(call, weights, kind, hidden);
-        let (next, last) = layer_nodes(call, kind, (&sequence, &weights, &own), (hidden, directions));
+        let (next, last) =
+            layer_nodes(call, kind, (&sequence, &weights, &own), (hidden, directions));
         sequence = next;
         ends.iter_mut().zip(last).for_each(|(list, end)| list.push(end));
     }
@@ -248,7 +253,8 @@ fn step(
         }
         Kind::Gru => {
             let both = |at: usize| {
-                elementwise::add(&gate(&from_input, at)?, &gate(&from_hidden, at)?).and_then(sigmoid)
+                elementwise::add(&gate(&from_input, at)?, &gate(&from_hidden, at)?)
+                    .and_then(sigmoid)
             };
             let (reset, update) = (both(0)?, both(1)?);
             let back = elementwise::mul(&reset, &gate(&from_hidden, 2)?)?;

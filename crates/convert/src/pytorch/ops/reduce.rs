@@ -54,10 +54,20 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.std_mean.default", UNBIASED, convert_variance, evaluate_variance),
     operator("aten.std_mean.dim", UNBIASED_DIM, convert_variance, evaluate_variance),
     operator("aten.std_mean.correction", CORRECTION, convert_variance, evaluate_variance),
-    operator("aten.linalg_vector_norm.default", "self ord dim keepdim dtype", convert_norm, evaluate_norm),
+    operator(
+        "aten.linalg_vector_norm.default",
+        "self ord dim keepdim dtype",
+        convert_norm,
+        evaluate_norm,
+    ),
     operator("aten.norm.Scalar", "self p", convert_norm, evaluate_norm),
     operator("aten.norm.ScalarOpt_dim", "self p dim keepdim", convert_norm, evaluate_norm),
-    operator("aten.norm.ScalarOpt_dim_dtype", "self p dim keepdim dtype", convert_norm, evaluate_norm),
+    operator(
+        "aten.norm.ScalarOpt_dim_dtype",
+        "self p dim keepdim dtype",
+        convert_norm,
+        evaluate_norm,
+    ),
     operator("aten.frobenius_norm.dim", PLAIN, convert_norm, evaluate_norm),
     operator("aten.count_nonzero.default", "self dim", convert_count, evaluate_count),
     operator("aten.count_nonzero.dim_IntList", "self dim", convert_count, evaluate_count),
@@ -222,8 +232,12 @@ fn evaluate_with_places(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     let over = Over { axes: Some(&axes), keep_dims };
     let number = numbers(&own)?;
     let (value, place) = match is_max {
-        true => (reduce::max(&number, over)?, reduce::arg_max(&number, axis, keep_dims, Tie::First)?),
-        false => (reduce::min(&number, over)?, reduce::arg_min(&number, axis, keep_dims, Tie::First)?),
+        true => {
+            (reduce::max(&number, over)?, reduce::arg_max(&number, axis, keep_dims, Tie::First)?)
+        }
+        false => {
+            (reduce::min(&number, over)?, reduce::arg_min(&number, axis, keep_dims, Tie::First)?)
+        }
     };
     Ok(vec![elementwise::cast(&value, own.element_type())?.into(), place.into()])
 }

@@ -14,12 +14,22 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.narrow.default", "self dim start length", convert_narrow, evaluate_narrow),
     operator("aten.split.Tensor", "self split_size dim", convert_split, evaluate_split),
     operator("aten.split.sizes", "self split_size dim", convert_split, evaluate_split),
-    operator("aten.split_with_sizes.default", "self split_sizes dim", convert_split, evaluate_split),
+    operator(
+        "aten.split_with_sizes.default",
+        "self split_sizes dim",
+        convert_split,
+        evaluate_split,
+    ),
     operator("aten.chunk.default", "self chunks dim", convert_split, evaluate_split),
     operator("aten.tensor_split.sections", "self sections dim", convert_split, evaluate_split),
     operator("aten.tensor_split.indices", "self indices dim", convert_split, evaluate_split),
     operator("aten.unbind.int", "self dim", convert_unbind, evaluate_unbind),
-    operator("aten.slice_scatter.default", "self src dim start end step", convert_put, evaluate_put),
+    operator(
+        "aten.slice_scatter.default",
+        "self src dim start end step",
+        convert_put,
+        evaluate_put,
+    ),
     operator("aten.select_scatter.default", "self src dim index", convert_put, evaluate_put),
     operator("aten.diagonal.default", "self offset dim1 dim2", convert_diagonal, evaluate_diagonal),
     operator("aten.unfold.default", "self dimension size step", convert_unfold, evaluate_unfold),
@@ -49,7 +59,8 @@ fn convert_slice(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let end = if call.has("end") { call.extent("end")? } else { Extent::Known(TO_THE_END) };
     let step = call.int_or("step", 1)?;
     let size = own.sizes.get(axis).and_then(Size::known);
-    let goes_to_the_end = end.known().is_some_and(|end| end == TO_THE_END || size.is_some_and(|size| end >= size));
+    let goes_to_the_end =
+        end.known().is_some_and(|end| end == TO_THE_END || size.is_some_and(|size| end >= size));
     if start == Extent::Known(0) && goes_to_the_end && step == 1 {
         call.give(0, own.name);
         return Ok(());
@@ -217,7 +228,8 @@ fn convert_split(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let own = call.tensor("self")?;
     let axis = call.axis("dim", own.rank(), 0)?;
     let (name, is_list) = cut_name(call.operator(), call.overload());
-    let size = own.sizes.get(axis).and_then(Size::known).and_then(|size| usize::try_from(size).ok());
+    let size =
+        own.sizes.get(axis).and_then(Size::known).and_then(|size| usize::try_from(size).ok());
     let Some(size) = size else { return convert_unknown_split(call, &own, axis) };
     let cut = cut(call.operator(), is_list, call.ints(name)?);
     let pieces = cut.pieces(size);
@@ -234,8 +246,7 @@ fn convert_split(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     }
     for (index, (start, length)) in pieces.into_iter().enumerate() {
         let (start, end) = (start as i64, (start + length) as i64);
-        let piece =
-            call.to.slice(&own.name, axis, &Extent::Known(start), &Extent::Known(end), 1);
+        let piece = call.to.slice(&own.name, axis, &Extent::Known(start), &Extent::Known(end), 1);
         call.give(index, piece);
     }
     Ok(())
@@ -364,9 +375,8 @@ fn joined(
     }
     parts.push(value.to_owned());
     let size = own.sizes.get(axis).and_then(Size::known);
-    let is_last = end.known().is_some_and(|end| {
-        end == TO_THE_END || size.is_some_and(|size| end >= size)
-    });
+    let is_last =
+        end.known().is_some_and(|end| end == TO_THE_END || size.is_some_and(|size| end >= size));
     if !is_last {
         parts.push(call.to.slice(&own.name, axis, end, &Extent::Known(TO_THE_END), 1));
     }
@@ -465,9 +475,13 @@ fn convert_unfold(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let own = call.tensor("self")?;
     let axis = call.axis("dimension", own.rank(), 0)?;
     let (size, step) = (call.int("size")?, call.int("step")?);
-    let Some(all) = own.sizes.get(axis).and_then(Size::known).filter(|&all| step > 0 && all >= size)
+    let Some(all) =
+        own.sizes.get(axis).and_then(Size::known).filter(|&all| step > 0 && all >= size)
     else {
-        return Err(Refusal::new("windows of an axis of unknown size", "export it with fixed sizes"));
+        return Err(Refusal::new(
+            "windows of an axis of unknown size",
+            "export it with fixed sizes",
+        ));
     };
     let count = (all - size) / step + 1;
     let places: Vec<i64> =
@@ -475,8 +489,10 @@ fn convert_unfold(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let bytes: Vec<u8> = places.iter().flat_map(|place| place.to_le_bytes()).collect();
     let dims = [count as usize, size as usize];
     let kind = modelyard_graph::ElementType::Int64;
-    let places = call.to.emitter.constant(modelyard_graph::Constant::raw("places", kind, &dims, bytes));
-    let gathered = call.to.emit_node(node("Gather", &[&own.name, &places]).with("axis", axis as i64));
+    let places =
+        call.to.emitter.constant(modelyard_graph::Constant::raw("places", kind, &dims, bytes));
+    let gathered =
+        call.to.emit_node(node("Gather", &[&own.name, &places]).with("axis", axis as i64));
     let mut order: Vec<usize> = (0..=own.rank()).filter(|&at| at != axis + 1).collect();
     order.push(axis + 1);
     let result = call.to.transpose(&gathered, &order);

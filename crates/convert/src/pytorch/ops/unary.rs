@@ -53,7 +53,8 @@ pub(super) const OPERATORS: &[Operator] = &[
     simple!("aten.tanh.default", "Tanh", f64::tanh),
     simple!("aten.sigmoid.default", "Sigmoid", activations::sigmoid),
     simple!("aten.erf.default", "Erf", erf),
-    composed!("aten.erfc.default", |call, own| one_less(call, own, "Erf"), |value| 1.0 - erf(value)),
+    composed!("aten.erfc.default", |call, own| one_less(call, own, "Erf"), |value| 1.0
+        - erf(value)),
     composed!(
         "aten.rsqrt.default",
         |call, own| {

@@ -14,7 +14,12 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten._reshape_alias.default", "self size stride", convert, evaluate),
     operator("aten.view_as.default", "self other", convert_like, evaluate_like),
     operator("aten.reshape_as.default", "self other", convert_like, evaluate_like),
-    operator("aten.flatten.using_ints", "self start_dim end_dim", convert_computed, evaluate_flatten),
+    operator(
+        "aten.flatten.using_ints",
+        "self start_dim end_dim",
+        convert_computed,
+        evaluate_flatten,
+    ),
     operator("aten.ravel.default", "self", convert_computed, evaluate_flatten),
     operator("aten.unflatten.int", "self dim sizes", convert_unflatten, evaluate_unflatten),
     operator("aten.squeeze.default", "self", convert_squeeze, evaluate_squeeze),
@@ -74,7 +79,8 @@ fn convert_squeeze(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let own = call.tensor("self")?;
     let wanted = call.axes("dim", own.rank())?;
     let is_one = |axis: &usize| own.sizes.get(*axis).and_then(Size::known) == Some(1);
-    let axes: Vec<i64> = wanted.iter().filter(|axis| is_one(axis)).map(|&axis| axis as i64).collect();
+    let axes: Vec<i64> =
+        wanted.iter().filter(|axis| is_one(axis)).map(|&axis| axis as i64).collect();
     let result = call.to.squeeze(&own.name, &axes);
     call.give(0, result);
     Ok(())

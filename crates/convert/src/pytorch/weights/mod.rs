@@ -49,7 +49,9 @@ pub(crate) fn read(
     limits: &Limits,
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
     let dict = state_dict(source, limits)?;
-    if let Some((name, weight)) = dict.tensors.iter().find(|(_, weight)| weight.byte_len() > limits.tensor_bytes) {
+    if let Some((name, weight)) =
+        dict.tensors.iter().find(|(_, weight)| weight.byte_len() > limits.tensor_bytes)
+    {
         return Err(ConvertError::TooLarge {
             place: format!("tensor '{name}'"),
             what: "bytes",

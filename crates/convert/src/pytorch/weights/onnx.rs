@@ -27,7 +27,8 @@ pub(super) fn with_weights(
     let mut misfit = misfit(&tensors, &floats);
     // With all weights used up, what is left are constants that an exporter made.
     let used_up = misfit.extra.is_empty();
-    let single = |name: &str| floats.get(name).is_some_and(|dims| dims.iter().product::<usize>() <= 1);
+    let single =
+        |name: &str| floats.get(name).is_some_and(|dims| dims.iter().product::<usize>() <= 1);
     misfit.missing.retain(|name| is_parameter(name) || (!used_up && !single(name)));
     if !misfit.is_none() {
         return Err(misfit.error(&file.path.display().to_string()));
@@ -54,7 +55,10 @@ fn floats(model: &Model) -> BTreeMap<String, Vec<usize>> {
     let is_float = |constant: &&Constant| {
         matches!(
             constant.element_type,
-            ElementType::Float32 | ElementType::Float64 | ElementType::Float16 | ElementType::Bfloat16
+            ElementType::Float32
+                | ElementType::Float64
+                | ElementType::Float16
+                | ElementType::Bfloat16
         )
     };
     let weights = model.graph.initializers.iter().filter(is_float);

@@ -69,9 +69,8 @@ fn wanted(program: &Program) -> BTreeMap<String, Vec<usize>> {
         InputKind::Parameter(name) | InputKind::Buffer(name) => Some(name),
         _ => None,
     });
-    let with_shapes = names.filter_map(|name| {
-        Some((name.clone(), program.weights.get(name)?.sizes().to_vec()))
-    });
+    let with_shapes =
+        names.filter_map(|name| Some((name.clone(), program.weights.get(name)?.sizes().to_vec())));
     with_shapes.collect()
 }
 

@@ -31,7 +31,9 @@ struct Modes {
 /// The pooling that `modules.json` describes; `None` where there is none, or one that is not built
 /// in (the states of all tokens are an output anyway).
 pub(super) fn pooling(source: &Source) -> Result<Option<Pooling>, ConvertError> {
-    let Some(modules) = json::<Vec<Module>>(source.beside("modules.json")?) else { return Ok(None) };
+    let Some(modules) = json::<Vec<Module>>(source.beside("modules.json")?) else {
+        return Ok(None);
+    };
     let kinds: Vec<&str> =
         modules.iter().map(|module| module.kind.rsplit('.').next().unwrap_or_default()).collect();
     let normalize = match kinds.as_slice() {

@@ -179,7 +179,8 @@ pub(in crate::pytorch::weights) struct Pooling {
 
 pub(super) fn sentence_embedding(to: &mut Builder<'_>, x: &Value, mask: &Value) {
     let Some(pooling) = to.pooling else { return };
-    let pooled = if pooling.mean { mean_of_tokens(to, x, mask) } else { to.select(x, 1, 0, "first") };
+    let pooled =
+        if pooling.mean { mean_of_tokens(to, x, mask) } else { to.select(x, 1, 0, "first") };
     let result = if pooling.normalize { unit_length(to, &pooled) } else { pooled };
     to.output("sentence_embedding", &result);
 }
@@ -189,13 +190,26 @@ fn mean_of_tokens(to: &mut Builder<'_>, x: &Value, mask: &Value) -> Value {
     let flat = to.call("aten.to.dtype", &[mask.arg(), float], ("pooling.mask", mask.sizes.clone()));
     let mut column = mask.sizes.clone();
     column.push(Size::Known(1));
-    let weights = to.call("aten.unsqueeze.default", &[flat.arg(), Argument::Int(2)], ("pooling.weights", column));
+    let weights = to.call(
+        "aten.unsqueeze.default",
+        &[flat.arg(), Argument::Int(2)],
+        ("pooling.weights", column),
+    );
     let weighted = to.both("aten.mul.Tensor", x, &weights, "pooling.weighted");
     let size = |last: &Size| vec![x.sizes[0].clone(), last.clone()];
-    let sum = to.call("aten.sum.dim_IntList", &[weighted.arg(), ints(&[1])], ("pooling.sum", size(&x.sizes[2])));
-    let count = to.call("aten.sum.dim_IntList", &[weights.arg(), ints(&[1])], ("pooling.count", size(&Size::Known(1))));
+    let sum = to.call(
+        "aten.sum.dim_IntList",
+        &[weighted.arg(), ints(&[1])],
+        ("pooling.sum", size(&x.sizes[2])),
+    );
+    let count = to.call(
+        "aten.sum.dim_IntList",
+        &[weights.arg(), ints(&[1])],
+        ("pooling.count", size(&Size::Known(1))),
+    );
     let arguments = [count.arg(), Argument::Float(1e-9)];
-    let count = to.call("aten.clamp.default", &arguments, ("pooling.at_least", count.sizes.clone()));
+    let count =
+        to.call("aten.clamp.default", &arguments, ("pooling.at_least", count.sizes.clone()));
     to.both("aten.div.Tensor", &sum, &count, "pooling")
 }
 
