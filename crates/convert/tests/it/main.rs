@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod pytorch_weights;
 #[allow(dead_code, unused_imports, reason = "the sources come one by one")]
 mod support;
 
