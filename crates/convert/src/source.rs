@@ -59,7 +59,8 @@ pub struct Options {
     pub infer_shapes: bool,
     /// Whether a batch of 1 is made a batch of any size, where nothing in the model is in the way.
     pub free_batch: bool,
-    /// Fold BatchNormalization into the weights before it.
+    /// Whether BatchNormalization is folded into the weights of the operator before it. Otherwise it
+    /// stays an operator of its own, as in the source.
     pub fold_batch_norm: bool,
 }
 
