@@ -14,4 +14,5 @@ mod support;
 #[allow(unused_imports, reason = "the sources come one by one")]
 use support::check;
 
+mod mxnet;
 mod trees;
