@@ -17,10 +17,13 @@
 //! | `infer`, [`summary`] | shapes, FLOPs, memory |
 //! | `inline` | functions of the model put in where they are called |
 //! | [`opset`] | the same model in another version of ONNX's operators |
+//! | [`batch`] | a batch of one made a batch of any size |
+//! | [`weights`] | weights stored in fewer bits |
 //! | `names`, `obstacle` | what the two need: names not yet taken, what is in the way |
 //! | [`rewrite`] | passes that make a graph simpler and keep what it computes |
 //! | [`mod@file`] | models and external data on disk |
 
+pub mod batch;
 mod builder;
 mod census;
 mod constant;
@@ -45,6 +48,7 @@ mod stream;
 pub mod summary;
 mod value;
 mod verify;
+pub mod weights;
 
 pub use builder::GraphBuilder;
 pub use constant::{Constant, ConstantData, ExternalData, SparseConstant};

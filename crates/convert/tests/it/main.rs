@@ -15,4 +15,6 @@ mod support;
 use support::check;
 
 mod mxnet;
+mod keras;
+mod tensorflow;
 mod trees;

@@ -23,7 +23,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashSet};
 
-use knowledge::Knowledge;
+pub(crate) use knowledge::Knowledge;
 use site::{Refusal, Site};
 
 use crate::names::Names;
@@ -139,6 +139,11 @@ fn unused(model: &Model) -> BTreeSet<String> {
     given.chain(made).filter(|name| !taken.contains(name.as_str())).collect()
 }
 
+/// Names of the operators whose versions are known, as [`Node::operator`] has them, in no order.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    schema::names()
+}
+
 /// From one version to the next or the one before.
 #[derive(Clone, Copy)]
 struct Step<'a> {
@@ -213,7 +218,6 @@ impl Conversion {
         let before = node.clone();
         let mut site = Site {
             node,
-            opset: step.to,
             knowledge: &self.knowledge,
             names: &mut self.names,
             before: Vec::new(),
@@ -302,11 +306,15 @@ fn adapt(site: &mut Site<'_>, step: Step<'_>) -> Result<(), Refusal> {
     let (from, to) = (schema::at(&operator, step.from), schema::at(&operator, step.to));
     // What was deprecated is an operator all the same.
     let to = to.filter(|schema| !schema.deprecated);
-    if let (Some(from), Some(to)) = (from, to) {
-        plain::types(site.knowledge, &site.node, from, to)?;
-    }
     if let Some(rule) = adapters::find(&operator, step.boundary(), step.to > step.from) {
-        return rule(site);
+        rule(site)?;
+        // Where it is still this operator, a rule has said nothing of its types.
+        return match (from, to) {
+            (Some(from), Some(to)) if site.node.operator() == operator => {
+                plain::types(site.knowledge, &site.node, from, to)
+            }
+            _ => Ok(()),
+        };
     }
     match (from, to) {
         (Some(from), Some(to)) => plain::adapt(site, from, to),

@@ -23,8 +23,6 @@ pub(super) fn refuse<T>(reason: impl Into<String>) -> Result<T, Refusal> {
 pub(super) struct Site<'a> {
     /// The node: a rule changes it, or puts another one in its place.
     pub(super) node: Node,
-    /// The version of the operator set that is written.
-    pub(super) opset: i64,
     pub(super) knowledge: &'a Knowledge,
     pub(super) names: &'a mut Names,
     /// What comes before the node.

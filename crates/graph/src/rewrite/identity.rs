@@ -1,7 +1,7 @@
 //! Removes nodes that give just what they take.
 
 use super::Options;
-use super::list::{List, Stated};
+use super::list::{List, Stated, axis};
 use super::net::{Net, Op, ValueId};
 use crate::Constant;
 
@@ -47,7 +47,7 @@ fn same(net: &Net, op: &Op) -> Option<(ValueId, ValueId)> {
         }
         "Tile" => all(net, op, 1, 1)?,
         "Pad" => pads_nothing(net, op)?,
-        "Slice" => net.dims(input)? == net.dims(output)? && steps_forward(net, op),
+        "Slice" => takes_all(net, op, input, output)?,
         "Concat" | "Sum" | "Max" | "Min" | "Mean" => op.inputs.len() == 1,
         "Clip" => op.inputs.len() == 1 && op.node.attributes.is_empty(),
         "Resize" => resizes_nothing(net, op, input, output)?,
@@ -60,7 +60,8 @@ fn same(net: &Net, op: &Op) -> Option<(ValueId, ValueId)> {
     is_same.then_some((input, output))
 }
 
-fn trains(net: &Net, op: &Op) -> bool {
+/// Whether a Dropout drops anything.
+pub(super) fn trains(net: &Net, op: &Op) -> bool {
     // Before operator set 12 it only ever serves.
     let is_off = |constant: &Constant| constant.integers(1).is_some_and(|list| list == [0]);
     op.input(2).is_some() && !net.constant_input(op, 2).is_some_and(is_off)
@@ -77,19 +78,41 @@ fn pads_nothing(net: &Net, op: &Op) -> Option<bool> {
     Some(pads.iter().all(|&pad| pad == 0))
 }
 
-fn steps_forward(net: &Net, op: &Op) -> bool {
-    match List::new("steps", 4).of(net, op) {
+/// Whether a slice takes all: where sizes are open, only "from the first to the end" surely does.
+fn takes_all(net: &Net, op: &Op, input: ValueId, output: ValueId) -> Option<bool> {
+    const END: i64 = i32::MAX as i64;
+    let list = |name, slot| List::new(name, slot).of(net, op);
+    let forward = match list("steps", 4) {
         Stated::Absent => true,
         Stated::Known(steps) => steps.iter().all(|&step| step == 1),
         Stated::Computed => false,
+    };
+    let (before, after) = (net.dims(input)?, net.dims(output)?);
+    if !forward || before != after {
+        return Some(false);
     }
+    if before.iter().all(|dim| dim.fixed().is_some()) {
+        return Some(true);
+    }
+    let (starts, ends) = (list("starts", 1).known()?, list("ends", 2).known()?);
+    let axes = match list("axes", 3) {
+        Stated::Absent => (0..starts.len() as i64).collect(),
+        stated => stated.known()?,
+    };
+    let mut parts = axes.iter().zip(starts.iter().zip(&ends));
+    Some(parts.all(|(&stated, (&start, &end))| {
+        let size = axis(stated, before.len()).map(|axis| before[axis]);
+        size.is_some_and(|size| size.fixed().is_some()) || (start == 0 && end >= END)
+    }))
 }
 
 fn resizes_nothing(net: &Net, op: &Op, input: ValueId, output: ValueId) -> Option<bool> {
     const EXACT: [&str; 3] = ["half_pixel", "align_corners", "asymmetric"];
     let mode = op.node.string("coordinate_transformation_mode").unwrap_or("half_pixel");
     let is_plain = EXACT.contains(&mode) && op.node.int("antialias").unwrap_or(0) == 0;
-    Some(is_plain && net.opset >= 11 && net.dims(input)? == net.dims(output)?)
+    let (before, after) = (net.dims(input)?, net.dims(output)?);
+    let is_sure = before.iter().all(|dim| dim.fixed().is_some());
+    Some(is_plain && net.opset >= 11 && before == after && is_sure)
 }
 
 fn pools_nothing(op: &Op) -> bool {

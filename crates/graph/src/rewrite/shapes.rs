@@ -1,36 +1,46 @@
 //! What is known of the sizes of values: which are fixed, which are equal.
 //!
-//! Shapes are inferred twice, with different sizes for everything that the model leaves open. A
-//! size that comes out the same both times is fixed; two that are equal both times are equal.
+//! Shapes are inferred several times, with different sizes for everything that the model leaves
+//! open. A size that comes out the same each time is fixed; two that are equal each time are equal.
 
 use std::collections::{BTreeMap, HashMap};
 
 use modelyard_tensor::Dim;
 
-use crate::infer::{self, Sizes};
+use crate::infer::{self, Inferred, Sizes};
 use crate::{ElementType, Model};
 
-/// Sizes for what is open are these primes times [`STEP`]: they stay apart when they are divided,
-/// and what halves them several times finds them even.
-const PRIMES: [[usize; 16]; 2] = [
+/// Times that shapes are inferred.
+const RUNS: usize = 4;
+
+/// What is open has these sizes, times [`STEPS`]. In the first two runs the sizes stay apart when
+/// they are halved several times, and are even; a network of images goes through. The third has
+/// small sizes and the fourth large and odd ones, which show what was cut or rounded; these may
+/// fail.
+const SIZES: [[usize; 16]; RUNS] = [
     [3, 7, 13, 19, 29, 37, 43, 53, 61, 71, 79, 89, 101, 107, 113, 131],
     [5, 11, 17, 23, 31, 41, 47, 59, 67, 73, 83, 97, 103, 109, 127, 137],
+    [2, 1, 3, 5, 7, 4, 6, 8, 9, 11, 13, 15, 17, 19, 21, 23],
+    [
+        10007, 10009, 10037, 10039, 10061, 10067, 10069, 10079, 10091, 10093, 10099, 10103, 10111,
+        10133, 10139, 10141,
+    ],
 ];
-const STEP: usize = 64;
+const STEPS: [usize; RUNS] = [64, 64, 1, 1];
 
-/// A size, in both inferences.
+/// A size, in all inferences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Size(usize, usize);
+pub(super) struct Size([usize; RUNS]);
 
 impl Size {
     /// A size that is always the same.
     pub(super) const fn of(size: usize) -> Size {
-        Size(size, size)
+        Size([size; RUNS])
     }
 
     /// The size, if it is always the same.
     pub(super) fn fixed(self) -> Option<usize> {
-        (self.0 == self.1).then_some(self.0)
+        self.0.iter().all(|size| *size == self.0[0]).then_some(self.0[0])
     }
 
     pub(super) fn is_one(self) -> bool {
@@ -39,14 +49,18 @@ impl Size {
 
     /// Some size that it may have.
     pub(super) fn example(self) -> usize {
-        self.0
+        self.0[0]
     }
 }
 
 /// The product of sizes; `None` on overflow.
 pub(super) fn product(sizes: &[Size]) -> Option<Size> {
     sizes.iter().try_fold(Size::of(1), |product, size| {
-        Some(Size(product.0.checked_mul(size.0)?, product.1.checked_mul(size.1)?))
+        let mut products = product.0;
+        for (product, size) in products.iter_mut().zip(size.0) {
+            *product = product.checked_mul(size)?;
+        }
+        Some(Size(products))
     })
 }
 
@@ -65,6 +79,28 @@ pub(super) struct Known {
     pub(super) integers: Option<Vec<i64>>,
 }
 
+impl Known {
+    /// Takes what all runs that came through say; the first run stands for those that did not.
+    fn agree(&mut self, runs: &[&Inferred]) {
+        let Some((first, rest)) = runs.split_first() else { return };
+        let rank = first.dims.len();
+        self.rank = rest.iter().all(|run| run.dims.len() == rank).then_some(rank);
+        if self.rank.is_none() {
+            return;
+        }
+        let size = |axis: usize| {
+            let mut sizes = [first.dims[axis]; RUNS];
+            for (size, run) in sizes.iter_mut().zip(runs) {
+                *size = run.dims[axis];
+            }
+            Size(sizes)
+        };
+        self.dims = Some((0..first.dims.len()).map(size).collect());
+        let same = rest.iter().all(|run| run.integers == first.integers);
+        self.integers = first.integers.clone().filter(|_| same);
+    }
+}
+
 /// What is known of the values of a model, by their names.
 #[derive(Default)]
 pub(super) struct Facts {
@@ -78,14 +114,11 @@ impl Facts {
             (name, Known { element_type, rank, ..Known::default() })
         });
         let mut known: HashMap<String, Known> = kinds.collect();
-        let [one, mut two] = [0, 1].map(|run| infer::shapes(model, &sizes(model, run)));
-        for (name, one) in one {
-            if let (Some(known), Some(two)) = (known.get_mut(&name), two.remove(&name))
-                && one.dims.len() == two.dims.len()
-            {
-                let dims = one.dims.into_iter().zip(two.dims);
-                known.dims = Some(dims.map(|(one, two)| Size(one, two)).collect());
-                known.integers = one.integers.filter(|one| two.integers.as_ref() == Some(one));
+        let runs: [_; RUNS] = std::array::from_fn(|run| infer::shapes(model, &sizes(model, run)));
+        for (name, known) in &mut known {
+            let found: Vec<&Inferred> = runs.iter().filter_map(|run| run.get(name)).collect();
+            if runs[0].contains_key(name) && runs[1].contains_key(name) {
+                known.agree(&found);
             }
         }
         Facts { known }
@@ -100,10 +133,10 @@ impl Facts {
 fn sizes(model: &Model, run: usize) -> Sizes {
     let mut count = 0;
     let mut next = || {
-        let primes = PRIMES[run];
-        let (prime, round) = (primes[count % primes.len()], count / primes.len());
+        let sizes = SIZES[run];
+        let (size, round) = (sizes[count % sizes.len()], count / sizes.len());
         count += 1;
-        prime * STEP * (2 * round + 1)
+        size * STEPS[run] * (2 * round + 1)
     };
     let mut symbols: BTreeMap<String, usize> = BTreeMap::new();
     let mut inputs = BTreeMap::new();

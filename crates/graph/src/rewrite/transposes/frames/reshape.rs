@@ -7,6 +7,7 @@
 use super::super::super::list::List;
 use super::super::super::net::{Net, NodeId, Op};
 use super::super::super::perm::Perm;
+use super::super::super::reshapes::target;
 use super::super::super::shapes::{Size, product};
 use super::flatten::{self, Rows};
 use super::{Build, Frame, State};
@@ -108,26 +109,11 @@ impl Reshaped {
         Some(State { inputs, outputs: vec![Some(after)] })
     }
 
-    /// How a Reshape says its output: sizes, 0 for what stays, -1 for what is open.
+    /// How the Reshape says its output.
     fn target(&self, before: &Perm, after: &Perm) -> Option<Vec<i64>> {
         let stored = before.apply(&self.before);
         target(&stored, &after.apply(&self.after))
     }
-}
-
-/// See [`Reshaped::target`].
-pub(in super::super::super) fn target(before: &[Size], after: &[Size]) -> Option<Vec<i64>> {
-    let mut open = 0;
-    let item = |(index, size): (usize, &Size)| match size.fixed() {
-        Some(0) => None,
-        Some(size) => i64::try_from(size).ok(),
-        None if before.get(index) == Some(size) => Some(0),
-        None => {
-            open += 1;
-            (open == 1).then_some(-1)
-        }
-    };
-    after.iter().enumerate().map(item).collect()
 }
 
 impl Frame for Reshaped {
