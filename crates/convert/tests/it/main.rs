@@ -15,6 +15,7 @@ mod support;
 #[allow(unused_imports, reason = "the sources come one by one")]
 use support::check;
 
+mod mxnet;
 mod keras;
 mod tensorflow;
 mod tflite;
