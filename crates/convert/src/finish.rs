@@ -42,8 +42,8 @@ pub(crate) fn finish(
 }
 
 /// How far answers may be off when weights lose bits: rounding errors of a deep network add up.
-const FP16: f64 = 1e-2;
-const BF16: f64 = 8e-2;
+const FP16: f64 = 3e-2;
+const BF16: f64 = 0.25;
 
 /// A model whose batch is of any size, if that is sound; else as it was, with a note why.
 fn free_batch(model: modelyard_graph::Model, notes: &mut Vec<String>) -> modelyard_graph::Model {

@@ -15,9 +15,12 @@
 //! | `input` | files, read where they are asked for: the one place that does I/O |
 //! | `archive` | zip files |
 //! | `emitter` | ONNX graphs, node by node, with where each comes from |
+//! | `tensorflow` | SavedModel folders and frozen graphs |
 //! | `reference` | arrays and plain kernels that evaluators share |
 //! | `onnx` | ONNX itself |
 //! | `finish` | what is done alike with every converted model |
+//! | `tflite` | TensorFlow Lite |
+//! | `mxnet` | MXNet's symbols and parameters |
 //! | `trees` | boosted trees of XGBoost and LightGBM |
 //! | [`verify`] | inputs to try, answers to compare |
 
@@ -28,6 +31,7 @@ mod finish;
 mod input;
 mod keras;
 mod limits;
+mod mxnet;
 mod onnx;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod pytorch;
@@ -35,6 +39,8 @@ pub mod recognize;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod reference;
 mod source;
+mod tensorflow;
+mod tflite;
 mod trees;
 pub mod verify;
 
@@ -44,8 +50,6 @@ pub use error::{ConvertError, EvaluateError, Missing};
 pub use limits::Limits;
 pub use recognize::Format;
 pub use source::{Conversion, Options, SourceModel, Step, Tolerance, WeightType};
-
-use modelyard_graph::rewrite;
 
 use crate::input::Source;
 

@@ -131,7 +131,12 @@ impl<'a> Converter<'a> {
     }
 
     /// Adds an elementwise node of two inputs that are broadcast.
-    pub(crate) fn binary(&mut self, op_type: &str, one: &Value, two: &Value) -> Result<Value, Fault> {
+    pub(crate) fn binary(
+        &mut self,
+        op_type: &str,
+        one: &Value,
+        two: &Value,
+    ) -> Result<Value, Fault> {
         let dims = broadcast(&one.dims, &two.dims).ok_or_else(|| {
             let (one, two) = (&one.dims, &two.dims);
             Fault::malformed(format!("shapes {one:?} and {two:?} do not fit together"))
@@ -344,9 +349,8 @@ impl<'a> Converter<'a> {
         ];
         let name = self.op("Slice", &inputs);
         let mut dims = value.dims.clone();
-        dims[axis] = crate::keras::value::derived(&value.dims[axis], |size| {
-            sliced(size, start, end, step)
-        });
+        dims[axis] =
+            crate::keras::value::derived(&value.dims[axis], |size| sliced(size, start, end, step));
         self.value(name, dims, value.element_type)
     }
 

@@ -58,9 +58,30 @@ pub(super) struct Layout {
 
 /// Heights and widths that networks are made for, the most common first.
 const PLANES: [(usize, usize); 24] = [
-    (224, 224), (256, 256), (299, 299), (320, 320), (480, 480), (512, 512), (300, 300), (416, 416),
-    (331, 331), (112, 112), (128, 128), (64, 64), (32, 32), (28, 28), (768, 768), (1024, 1024),
-    (192, 640), (256, 192), (608, 608), (640, 640), (384, 384), (96, 96), (160, 160), (48, 48),
+    (224, 224),
+    (256, 256),
+    (299, 299),
+    (320, 320),
+    (480, 480),
+    (512, 512),
+    (300, 300),
+    (416, 416),
+    (331, 331),
+    (112, 112),
+    (128, 128),
+    (64, 64),
+    (32, 32),
+    (28, 28),
+    (768, 768),
+    (1024, 1024),
+    (192, 640),
+    (256, 192),
+    (608, 608),
+    (640, 640),
+    (384, 384),
+    (96, 96),
+    (160, 160),
+    (48, 48),
 ];
 
 /// Lengths of clips.
@@ -78,8 +99,14 @@ pub(super) fn layout(
     for &node in &model.variables {
         slots.insert(node, slots_of(model, node, options)?);
     }
-    let search = Search { model, slots: &slots };
-    let (base, _) = search.base()?;
+    let mut search = Search { model, slots: &slots, keeps_rows: true };
+    let base = match search.base() {
+        Ok(base) => base,
+        Err(_) => {
+            search.keeps_rows = false;
+            search.base()?
+        }
+    };
     let mut free = base;
     let mut notes = Vec::new();
     let mut is_free = Freedom::default();
@@ -87,7 +114,9 @@ pub(super) fn layout(
     for change in [
         (|sizes, free| (Sizes { batch: sizes.batch + 1, ..sizes }, Freedom { batch: true, ..free }))
             as fn(Sizes, Freedom) -> (Sizes, Freedom),
-        |sizes, free| (Sizes { length: sizes.length + 3, ..sizes }, Freedom { length: true, ..free }),
+        |sizes, free| {
+            (Sizes { length: sizes.length + 3, ..sizes }, Freedom { length: true, ..free })
+        },
         |sizes, free| {
             let (height, width) = (sizes.height + 32, sizes.width + 64);
             (Sizes { height, width, ..sizes }, Freedom { plane: true, ..free })
@@ -124,11 +153,7 @@ pub(super) fn layout(
         let name = model.symbol.nodes.get(node).map_or("", |node| &node.name).to_owned();
         inputs.push(Input { node, name, kind: model.kind_of(node), dims });
     }
-    let sizes = [
-        ("time", base.time),
-        ("height", base.height),
-        ("width", base.width),
-    ];
+    let sizes = [("time", base.time), ("height", base.height), ("width", base.width)];
     Ok(Layout {
         inputs,
         one: search.infer(&base),
@@ -177,6 +202,9 @@ impl Slot {
 struct Search<'a> {
     model: &'a MxNet,
     slots: &'a BTreeMap<usize, Vec<Slot>>,
+    /// Whether outputs must have as many rows as the batch. Reshaping to a fixed width makes more
+    /// rows of larger images, which fits but is not meant.
+    keeps_rows: bool,
 }
 
 impl Search<'_> {
@@ -191,11 +219,18 @@ impl Search<'_> {
     }
 
     fn fits(&self, sizes: &Sizes) -> bool {
-        self.infer(sizes).problems.is_empty()
+        let found = self.infer(sizes);
+        found.problems.is_empty() && (!self.keeps_rows || self.has_rows(&found, sizes))
+    }
+
+    fn has_rows(&self, found: &Inference, sizes: &Sizes) -> bool {
+        let has_batch = self.slots.values().flatten().any(|slot| *slot == Slot::Batch);
+        let rows = |place: &Place| found.get(*place).and_then(|info| info.dims.first().copied());
+        !has_batch || self.model.symbol.heads.iter().all(|head| rows(head) == Some(sizes.batch))
     }
 
     /// The first sizes that fit.
-    fn base(&self) -> Result<(Sizes, Inference), ConvertError> {
+    fn base(&self) -> Result<Sizes, ConvertError> {
         let has = |wanted: &Slot| self.slots.values().flatten().any(|slot| slot == wanted);
         let times: &[usize] = if has(&Slot::Time) { &TIMES } else { &TIMES[..1] };
         let plane = has(&Slot::Height) || has(&Slot::Width);
@@ -208,15 +243,14 @@ impl Search<'_> {
             for &(height, width) in &planes {
                 for &time in times {
                     let sizes = Sizes { batch, time, height, width, ..START };
-                    let found = self.infer(&sizes);
-                    if found.problems.is_empty() {
-                        return Ok((sizes, found));
+                    if self.fits(&sizes) {
+                        return Ok(sizes);
                     }
-                    first.get_or_insert(found);
+                    first.get_or_insert(sizes);
                 }
             }
         }
-        Err(self.model.missing(first.map_or_else(Vec::new, |found| found.problems)))
+        Err(self.model.missing(self.infer(&first.unwrap_or(START)).problems))
     }
 }
 
@@ -224,7 +258,11 @@ impl Search<'_> {
 fn slots_of(model: &MxNet, node: usize, options: &Options) -> Result<Vec<Slot>, ConvertError> {
     let Some(variable) = model.symbol.nodes.get(node) else { return Ok(Vec::new()) };
     if let Some(dims) = options.shapes.get(&variable.name) {
-        return Ok(dims.iter().enumerate().map(|(axis, dim)| given(axis, dim, dims.len())).collect());
+        return Ok(dims
+            .iter()
+            .enumerate()
+            .map(|(axis, dim)| given(axis, dim, dims.len()))
+            .collect());
     }
     let shape = variable.attributes.ints("__shape__").ok().flatten().unwrap_or_default();
     if !shape.is_empty() && shape.iter().all(|&size| (1..1 << 31).contains(&size)) {
@@ -282,12 +320,42 @@ fn guess(model: &MxNet, node: usize) -> Option<Vec<Slot>> {
 
 /// Operators behind which a value has as many dimensions and channels as before.
 const PASSES: [&str; 36] = [
-    "_copy", "identity", "BlockGrad", "Dropout", "Cast", "amp_cast", "clip", "BatchNorm",
-    "Activation", "LeakyReLU", "relu", "sigmoid", "tanh", "Pad", "pad", "slice", "_plus_scalar",
-    "_PlusScalar", "_minus_scalar", "_MinusScalar", "_rminus_scalar", "_mul_scalar", "_MulScalar",
-    "_div_scalar", "_DivScalar", "_rdiv_scalar", "_power_scalar", "broadcast_add", "broadcast_sub",
-    "broadcast_mul", "broadcast_div", "broadcast_minus", "broadcast_plus", "elemwise_add",
-    "elemwise_sub", "elemwise_mul",
+    "_copy",
+    "identity",
+    "BlockGrad",
+    "Dropout",
+    "Cast",
+    "amp_cast",
+    "clip",
+    "BatchNorm",
+    "Activation",
+    "LeakyReLU",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "Pad",
+    "pad",
+    "slice",
+    "_plus_scalar",
+    "_PlusScalar",
+    "_minus_scalar",
+    "_MinusScalar",
+    "_rminus_scalar",
+    "_mul_scalar",
+    "_MulScalar",
+    "_div_scalar",
+    "_DivScalar",
+    "_rdiv_scalar",
+    "_power_scalar",
+    "broadcast_add",
+    "broadcast_sub",
+    "broadcast_mul",
+    "broadcast_div",
+    "broadcast_minus",
+    "broadcast_plus",
+    "elemwise_add",
+    "elemwise_sub",
+    "elemwise_mul",
 ];
 
 /// The shape that an operator asks of its first input.

@@ -233,4 +233,3 @@ fn output_names(model: &MxNet) -> Vec<String> {
     }
     names
 }
-

@@ -59,7 +59,8 @@ impl Values<'_> {
         let left = self.left.entry(place).or_default();
         *left = left.saturating_sub(1);
         let last = *left == 0;
-        let found = if last { self.arrays.remove(&place) } else { self.arrays.get(&place).cloned() };
+        let found =
+            if last { self.arrays.remove(&place) } else { self.arrays.get(&place).cloned() };
         if let Some(array) = found {
             if last {
                 self.bytes = self.bytes.saturating_sub(bytes(&array));

@@ -94,9 +94,10 @@ impl MxNet {
             }
         }
         let is_input = |&&index: &&usize| {
-            symbol.nodes.get(index).is_some_and(|node| {
-                node.is_variable() && parameters.get(&node.name).is_none()
-            })
+            symbol
+                .nodes
+                .get(index)
+                .is_some_and(|node| node.is_variable() && parameters.get(&node.name).is_none())
         };
         let variables = used.iter().filter(is_input).copied().collect();
         MxNet { symbol, parameters, used, variables, users, notes, limits }
@@ -109,7 +110,12 @@ impl MxNet {
             let known = node.is_variable() || ops::find(&node.operator).is_some();
             (!known).then(|| (index, ops::unknown(&node.operator)))
         });
-        let unknown: Vec<(usize, Problem)> = unknown.collect();
+        // Each operator once, where it comes first.
+        let mut names = BTreeSet::new();
+        let first = |&(index, _): &(usize, Problem)| {
+            self.symbol.nodes.get(index).is_some_and(|node| names.insert(node.operator.clone()))
+        };
+        let unknown: Vec<(usize, Problem)> = unknown.filter(first).collect();
         if !unknown.is_empty() {
             return Err(self.missing(unknown));
         }
@@ -228,8 +234,7 @@ impl SourceModel for MxNet {
         match self.symbol.version {
             0 => "MXNet".into(),
             version => {
-                let (major, minor, patch) =
-                    (version / 10_000, version / 100 % 100, version % 100);
+                let (major, minor, patch) = (version / 10_000, version / 100 % 100, version % 100);
                 format!("MXNet {major}.{minor}.{patch}")
             }
         }

@@ -63,8 +63,7 @@ fn uncovered(error: CompileError) -> EvaluateError {
 
 fn array(name: &str, tensor: &Tensor) -> Result<Array, EvaluateError> {
     let element_type = ElementType::from(tensor.data_type());
-    let constant =
-        Constant::raw(name, element_type, tensor.shape().dims(), tensor.data().clone());
+    let constant = Constant::raw(name, element_type, tensor.shape().dims(), tensor.data().clone());
     Array::from_constant(&constant)
         .ok_or_else(|| EvaluateError::new(format!("input '{name}' is made of {element_type}")))
 }

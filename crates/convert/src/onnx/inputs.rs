@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn weights_of_old_files_are_no_inputs() {
-        let mut model = Model { ir_version: 3, ..model() };
+        let mut model = model();
+        model.ir_version = 3;
         unlist_weights(&mut model, &mut Vec::new());
         assert_eq!((names(&model), model.ir_version), (vec!["x"], 4));
     }

@@ -43,10 +43,7 @@ mod tests {
     #[test]
     fn arguments_are_found_by_name_and_position() {
         let named = |name: &str, value: i64| Named { name: name.into(), value: value.into() };
-        let node = Node {
-            arguments: vec![named("", 1), named("step", 3)],
-            ..Node::default()
-        };
+        let node = Node { arguments: vec![named("", 1), named("step", 3)], ..Node::default() };
         let arguments = Arguments::new(&node, "start end step");
         assert_eq!(*arguments.get("start"), Argument::Int(1));
         assert_eq!(*arguments.get("end"), Argument::None);

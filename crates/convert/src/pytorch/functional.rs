@@ -176,7 +176,8 @@ impl<'g> Rewriter<'g> {
         for (step, each) in path.iter().enumerate() {
             self.versions.insert(each.clone(), Version { name: name.clone(), generation });
             let Some(view) = self.views.get(each).cloned() else { break };
-            if matches!(view.seen, Seen::Reshaped { sure: false }) && !self.seen_later(each, index) {
+            if matches!(view.seen, Seen::Reshaped { sure: false }) && !self.seen_later(each, index)
+            {
                 // Nobody looks at the memory below any more: it does not matter whether this is
                 // a copy.
                 self.detach(each, generation);

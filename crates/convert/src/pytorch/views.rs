@@ -149,9 +149,7 @@ fn scattered(node: &Node, output: usize, values: &HashMap<String, Meta>) -> Opti
     let keep = |parameters: &'static str, names: &[&str]| -> Vec<Named> {
         let arguments = Arguments::new(node, parameters);
         let given = names.iter().filter(|name| arguments.has(name));
-        given
-            .map(|&name| Named { name: name.into(), value: arguments.get(name).clone() })
-            .collect()
+        given.map(|&name| Named { name: name.into(), value: arguments.get(name).clone() }).collect()
     };
     match name {
         "select" => {

@@ -33,7 +33,11 @@ impl Batch {
 
 /// The axis of the rows in each tensor of `graph`, where every operator is independent of the
 /// others; `None` where that is not known.
-pub(crate) fn rows(model: &Model, graph: &Subgraph, states: &[State]) -> Option<Vec<Option<usize>>> {
+pub(crate) fn rows(
+    model: &Model,
+    graph: &Subgraph,
+    states: &[State],
+) -> Option<Vec<Option<usize>>> {
     let mut walk = Walk { model, graph, axes: vec![None; graph.tensors.len()] };
     for &input in &graph.inputs {
         let tensor = &graph.tensors[input];
@@ -106,7 +110,8 @@ impl Walk<'_> {
         let is_state = |input: usize| self.graph.tensors[input].is_variable;
         let others = (0..op.inputs.len()).filter(|&index| index != data);
         for index in others {
-            if !joins && op.optional(index).is_some_and(|t| self.axes[t].is_some() && !is_state(t)) {
+            if !joins && op.optional(index).is_some_and(|t| self.axes[t].is_some() && !is_state(t))
+            {
                 return None;
             }
         }
@@ -127,10 +132,10 @@ impl Walk<'_> {
             "FULLY_CONNECTED" => self.fully_connected(op, axis, rank),
             "BATCH_MATMUL" => {
                 let other = op.optional(1)?;
-                let same = self.axes[other] == Some(axis)
-                    && self.graph.tensors[other].shape.len() == rank;
-                let absent = self.axes[other].is_none()
-                    && self.graph.tensors[other].shape.len() == 2;
+                let same =
+                    self.axes[other] == Some(axis) && self.graph.tensors[other].shape.len() == rank;
+                let absent =
+                    self.axes[other].is_none() && self.graph.tensors[other].shape.len() == 2;
                 (axis + 2 < rank && (same || absent)).then_some(axis)
             }
             "SOFTMAX" | "LOG_SOFTMAX" | "L2_NORMALIZATION" | "TOPK_V2" => {
@@ -177,8 +182,7 @@ impl Walk<'_> {
             "MEAN" | "SUM" | "REDUCE_PROD" | "REDUCE_MAX" | "REDUCE_MIN" | "REDUCE_ANY"
             | "REDUCE_ALL" => {
                 let dims = self.constants(op, 1)?;
-                let dims: Option<Vec<usize>> =
-                    dims.iter().map(|&dim| counted(dim, rank)).collect();
+                let dims: Option<Vec<usize>> = dims.iter().map(|&dim| counted(dim, rank)).collect();
                 let left = without(axis, &dims?)?;
                 Some(if options.bool(0).ok()? { axis } else { left })
             }
@@ -202,6 +206,9 @@ impl Walk<'_> {
                 let hit = dims.iter().any(|&dim| counted(dim, rank) == Some(axis));
                 (!hit).then_some(axis)
             }
+            // Time comes second, unless it is stated to come first.
+            "UNIDIRECTIONAL_SEQUENCE_LSTM" => (axis == 0 && !options.bool(3).ok()?).then_some(0),
+            "UNIDIRECTIONAL_SEQUENCE_RNN" => (axis == 0 && !options.bool(0).ok()?).then_some(0),
             "ONE_HOT" => (options.i32(0).ok()? == -1).then_some(axis),
             _ => None,
         }
@@ -303,23 +310,78 @@ fn without(axis: usize, others: &[usize]) -> Option<usize> {
 
 /// Operators of one input that treat each element by itself.
 const EACH: &[&str] = &[
-    "ABS", "CAST", "CEIL", "COS", "DEQUANTIZE", "ELU", "EXP", "FLOOR", "GELU", "HARD_SWISH",
-    "LEAKY_RELU", "LOG", "LOGICAL_NOT", "LOGISTIC", "NEG", "QUANTIZE", "RELU", "RELU6",
-    "RELU_0_TO_1", "RELU_N1_TO_1", "ROUND", "RSQRT", "SIGN", "SIN", "SQRT", "SQUARE", "TANH",
-    "ZEROS_LIKE", "FAKE_QUANT",
+    "ABS",
+    "CAST",
+    "CEIL",
+    "COS",
+    "DEQUANTIZE",
+    "ELU",
+    "EXP",
+    "FLOOR",
+    "GELU",
+    "HARD_SWISH",
+    "LEAKY_RELU",
+    "LOG",
+    "LOGICAL_NOT",
+    "LOGISTIC",
+    "NEG",
+    "QUANTIZE",
+    "RELU",
+    "RELU6",
+    "RELU_0_TO_1",
+    "RELU_N1_TO_1",
+    "ROUND",
+    "RSQRT",
+    "SIGN",
+    "SIN",
+    "SQRT",
+    "SQUARE",
+    "TANH",
+    "ZEROS_LIKE",
+    "FAKE_QUANT",
 ];
 
 /// Operators of several inputs that are broadcast against each other.
 const PAIRED: &[&str] = &[
-    "ADD", "ADD_N", "ATAN2", "DIV", "EQUAL", "FLOOR_DIV", "FLOOR_MOD", "GREATER", "GREATER_EQUAL",
-    "LESS", "LESS_EQUAL", "LOGICAL_AND", "LOGICAL_OR", "MAXIMUM", "MINIMUM", "MUL", "NOT_EQUAL",
-    "POW", "PRELU", "SELECT_V2", "SQUARED_DIFFERENCE", "SUB",
+    "ADD",
+    "ADD_N",
+    "ATAN2",
+    "DIV",
+    "EQUAL",
+    "FLOOR_DIV",
+    "FLOOR_MOD",
+    "GREATER",
+    "GREATER_EQUAL",
+    "LESS",
+    "LESS_EQUAL",
+    "LOGICAL_AND",
+    "LOGICAL_OR",
+    "MAXIMUM",
+    "MINIMUM",
+    "MUL",
+    "NOT_EQUAL",
+    "POW",
+    "PRELU",
+    "SELECT_V2",
+    "SQUARED_DIFFERENCE",
+    "SUB",
 ];
 
 /// Operators whose first dimension is one of independent rows by definition.
 const LEADING: &[&str] = &[
-    "AVERAGE_POOL_2D", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "DEPTH_TO_SPACE",
-    "EMBEDDING_LOOKUP", "L2_POOL_2D", "LOCAL_RESPONSE_NORMALIZATION", "MAX_POOL_2D",
-    "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SPACE_TO_DEPTH", "SVDF", "TRANSPOSE_CONV",
+    "AVERAGE_POOL_2D",
+    "CONV_2D",
+    "CONV_3D",
+    "DEPTHWISE_CONV_2D",
+    "DEPTH_TO_SPACE",
+    "EMBEDDING_LOOKUP",
+    "L2_POOL_2D",
+    "LOCAL_RESPONSE_NORMALIZATION",
+    "MAX_POOL_2D",
+    "RESIZE_BILINEAR",
+    "RESIZE_NEAREST_NEIGHBOR",
+    "SPACE_TO_DEPTH",
+    "SVDF",
+    "TRANSPOSE_CONV",
     "Convolution2DTransposeBias",
 ];

@@ -113,7 +113,8 @@ fn run_graph(
     }
     let last = last_uses(graph);
     for (index, op) in graph.operators.iter().enumerate() {
-        let at = |stop: Stop| EvaluateError::from(stop).at(format!("{} ({})", op.label(graph), op.kind));
+        let at =
+            |stop: Stop| EvaluateError::from(stop).at(format!("{} ({})", op.label(graph), op.kind));
         let entry = ops::find(op).ok_or_else(|| at(ops::unknown(op)))?;
         (entry.evaluate)(&mut evaluation, op).map_err(at)?;
         for tensor in op.inputs.iter().flatten().copied() {
@@ -233,6 +234,15 @@ impl Evaluation<'_> {
         self.give(tensor, Array::new(element_type, array.dims(), Data::Ints(values))?)
     }
 
+    /// A tensor that keeps its value holds these real numbers in the next run.
+    pub(crate) fn next_state(&mut self, tensor: usize, array: Array) -> Result<(), Stop> {
+        self.give_real(tensor, array)?;
+        let value = self.raw(tensor)?;
+        let name = self.tensor(tensor).name.clone();
+        self.variables.insert(name, value);
+        Ok(())
+    }
+
     /// A quantized tensor holds these integers, cut to what its type can hold.
     pub(crate) fn give_steps(
         &mut self,
@@ -254,11 +264,7 @@ impl Evaluation<'_> {
     }
 
     /// A constant of another graph.
-    pub(crate) fn constant_of(
-        &self,
-        graph: &Subgraph,
-        tensor: usize,
-    ) -> Result<Arc<Array>, Stop> {
+    pub(crate) fn constant_of(&self, graph: &Subgraph, tensor: usize) -> Result<Arc<Array>, Stop> {
         let found = &graph.tensors[tensor];
         let element_type = found.element_type.ok_or_else(|| mismatch("a handle is no value"))?;
         let bytes = self.model.elements(found)?;

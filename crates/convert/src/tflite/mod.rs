@@ -10,7 +10,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `flatbuffer` | tables and vectors, checked |
+//! | `flatbuffer`, `flexbuffer` | tables and vectors, checked; parameters of custom operators |
 //! | `schema` | what the numbers in the file are called |
 //! | `parse`, `model` | from the file to typed graphs |
 //! | `sparse` | sparse weights |
@@ -25,6 +25,7 @@ mod batch;
 mod convert;
 mod evaluate;
 mod flatbuffer;
+mod flexbuffer;
 mod interface;
 mod layout;
 mod metadata;

@@ -28,7 +28,9 @@ pub(crate) fn parse(input: &Input, limits: &Limits) -> Result<Model, ConvertErro
     let root = File::root(input, FORMAT, limits)?;
     let version = root.u32(0)?;
     if version != VERSION {
-        return Err(root.damaged(format!("expected version {VERSION} of the schema, found {version}")));
+        return Err(
+            root.damaged(format!("expected version {VERSION} of the schema, found {version}"))
+        );
     }
     let codes = root.tables(1)?.iter().map(code).collect::<Result<Vec<_>, _>>()?;
     let buffers = root.tables(4)?;
@@ -209,9 +211,9 @@ fn operator(
 ) -> Result<Operator, ConvertError> {
     let index = table.u32(0)? as usize;
     let found = codes.len();
-    let code = codes.get(index).ok_or_else(|| {
-        table.damaged(format!("there is no operator code {index} among {found}"))
-    })?;
+    let code = codes
+        .get(index)
+        .ok_or_else(|| table.damaged(format!("there is no operator code {index} among {found}")))?;
     // Stated options, those of the second union, or none.
     let options = match table.table(4)? {
         Some(options) => Some(options),

@@ -225,9 +225,8 @@ fn rounded_rows(values: &[f32], rows: usize, is_asymmetric: bool) -> (Vec<f32>, 
     let mut steps = Vec::with_capacity(values.len());
     let mut scales = Vec::new();
     for row in values.chunks(width) {
-        let (low, high) = row.iter().fold((0f32, 0f32), |(low, high), &value| {
-            (low.min(value), high.max(value))
-        });
+        let (low, high) =
+            row.iter().fold((0f32, 0f32), |(low, high), &value| (low.min(value), high.max(value)));
         let (scale, zero_point) = match is_asymmetric {
             true => asymmetric(low, high),
             false => (high.max(-low) / 127.0, 0.0),

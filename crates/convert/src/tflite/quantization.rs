@@ -163,11 +163,8 @@ impl Multiplier {
 
     /// As [`Multiplier::apply`] for sums of 64 bits, with a fraction of 16 bits, rounded once.
     pub(crate) fn apply_wide(self, value: i64) -> i32 {
-        let reduced = if self.fraction < 0x7fff_0000 {
-            (self.fraction + (1 << 15)) >> 16
-        } else {
-            0x7fff
-        };
+        let reduced =
+            if self.fraction < 0x7fff_0000 { (self.fraction + (1 << 15)) >> 16 } else { 0x7fff };
         let total = 15 - self.shift;
         let product = i128::from(value) * i128::from(reduced) + (1i128 << (total - 1).max(0));
         (product >> total.max(0)) as i32
@@ -216,7 +213,10 @@ mod tests {
         let quantization = Quantization { scales: vec![0.05], zero_points: vec![-128], axis: 0 };
         let range = quantization.range((0.0, 6.0), ElementType::Int8).unwrap();
         assert_eq!(range, (-128, -8));
-        assert_eq!(quantization.nearest(&[0.0, 6.0, 99.0], &[3], ElementType::Int8), [-128, -8, 127]);
+        assert_eq!(
+            quantization.nearest(&[0.0, 6.0, 99.0], &[3], ElementType::Int8),
+            [-128, -8, 127]
+        );
         assert_eq!(quantization.real(&[-128, -8], &[2]), [0.0, 6.0]);
     }
 }

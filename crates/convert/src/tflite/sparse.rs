@@ -55,8 +55,7 @@ impl Sparsity {
         limit: u64,
     ) -> Result<Vec<u8>, String> {
         let rank = shape.len();
-        let blocks_fit =
-            self.blocks.len() <= rank && self.blocks.iter().all(|&dim| dim < rank);
+        let blocks_fit = self.blocks.len() <= rank && self.blocks.iter().all(|&dim| dim < rank);
         if self.order.len() != rank + self.blocks.len() || !blocks_fit || size == 0 {
             let found = self.order.len();
             return Err(format!("{found} levels of storage do not fit the shape {shape:?}"));

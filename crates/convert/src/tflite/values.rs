@@ -96,7 +96,8 @@ impl Converter<'_> {
     /// Whether the file holds the elements of a tensor.
     pub(crate) fn is_constant(&self, tensor: usize) -> bool {
         self.scope.bound.contains_key(&tensor)
-            || self.origin(tensor).is_some() || self.is_empty(tensor)
+            || self.origin(tensor).is_some()
+            || self.is_empty(tensor)
     }
 
     /// A constant without elements has no buffer; nothing computes it.
@@ -172,6 +173,11 @@ impl Converter<'_> {
     pub(crate) fn raw(&mut self, tensor: usize) -> Result<String, Stop> {
         if let Some(name) = &self.scope.values[tensor].raw {
             return Ok(name.clone());
+        }
+        if self.tensor(tensor).is_variable {
+            let name = self.variables.read(&self.tensor(tensor).name)?;
+            self.give_raw(tensor, name.clone());
+            return Ok(name);
         }
         if self.is_constant(tensor) {
             if !self.model.is_constant(self.tensor(tensor)) && !self.is_empty(tensor) {
@@ -353,8 +359,8 @@ impl Converter<'_> {
                 ));
             }
         };
-        let zero_point =
-            bytes.map(|bytes| self.emitter.weight(Constant::raw("zero", element_type, &dims, bytes)));
+        let zero_point = bytes
+            .map(|bytes| self.emitter.weight(Constant::raw("zero", element_type, &dims, bytes)));
         self.parameters.insert(key, (scale.clone(), zero_point.clone()));
         Ok((scale, zero_point))
     }
@@ -375,6 +381,19 @@ impl Converter<'_> {
             }
             None => self.give_raw(tensor, name),
         }
+        Ok(())
+    }
+
+    /// A tensor that keeps its value has these real numbers in the next run.
+    pub(crate) fn next_state(&mut self, tensor: usize, name: String) -> Result<(), Stop> {
+        if self.is_inner() {
+            let way_out = "keep state outside of conditions and loops";
+            return Err(refused("state that changes inside of control flow", way_out));
+        }
+        self.give(tensor, name)?;
+        let raw = self.raw(tensor)?;
+        let state = self.tensor(tensor).name.clone();
+        self.variables.assign(&state, raw);
         Ok(())
     }
 

@@ -15,4 +15,5 @@ mod support;
 use support::check;
 
 mod keras;
+mod tensorflow;
 mod trees;

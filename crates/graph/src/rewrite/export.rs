@@ -129,10 +129,11 @@ fn node(op: Op, net: &mut Net) -> Node {
     if !renames.is_empty() {
         graphs_mut(&mut node).for_each(|graph| rename_uses(graph, &renames));
     }
-    if node.name.is_empty() {
+    if node.name.is_empty() || !net.names.name_node(&node.name) {
         let first = node.outputs.iter().find(|output| !output.is_empty());
         let base = first.map_or_else(|| node.op_type.clone(), |output| format!("{output}/node"));
         node.name = net.names.fresh(&base);
+        net.names.name_node(&node.name);
     }
     node
 }

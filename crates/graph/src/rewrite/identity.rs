@@ -60,7 +60,8 @@ fn same(net: &Net, op: &Op) -> Option<(ValueId, ValueId)> {
     is_same.then_some((input, output))
 }
 
-fn trains(net: &Net, op: &Op) -> bool {
+/// Whether a Dropout drops anything.
+pub(super) fn trains(net: &Net, op: &Op) -> bool {
     // Before operator set 12 it only ever serves.
     let is_off = |constant: &Constant| constant.integers(1).is_some_and(|list| list == [0]);
     op.input(2).is_some() && !net.constant_input(op, 2).is_some_and(is_off)

@@ -11,15 +11,18 @@
 //! | `shapes`, `perm`, `tensor`, `names` | sizes, orders of axes, moving elements, fresh names |
 //! | `dead`, `identity`, `fold`, `common`, `transposes`, ... | the passes, one file or folder each |
 
+mod affine;
 mod common;
 mod dead;
 mod export;
 mod fold;
+mod gemm;
 mod identity;
 mod import;
 mod list;
 mod names;
 mod net;
+mod pads;
 mod perm;
 mod reshapes;
 mod shapes;
@@ -72,6 +75,17 @@ pub const PASSES: &[Pass] = &[
         doc: "moves transposes to where they meet and cancel",
         run: transposes::run,
     },
+    Pass {
+        name: "pads",
+        doc: "lets convolutions and pools do the padding before them",
+        run: pads::run,
+    },
+    Pass { name: "gemm", doc: "makes a Gemm of a MatMul and its bias", run: gemm::run },
+    Pass {
+        name: "affine",
+        doc: "folds what scales and shifts channels into weights, if that is wanted",
+        run: affine::run,
+    },
     Pass { name: "dead", doc: "removes what no output depends on", run: dead::run },
 ];
 
@@ -96,6 +110,7 @@ fn rewrite(mut model: Model, passes: &[Pass], options: &Options, rounds: usize) 
     names::unshadow(&mut model.graph, &mut names);
     for _ in 0..rounds {
         let facts = Facts::of(&model);
+        names.forget_nodes();
         let mut round = Round { passes, options, opset, facts, names, changed: false };
         let graph = std::mem::take(&mut model.graph);
         model.graph = round.graph(graph, &import::Outer::new());

@@ -10,6 +10,8 @@ pub(super) struct Names {
     taken: HashSet<String>,
     /// How often a base of a name was asked for.
     counts: HashMap<String, usize>,
+    /// Names of nodes that were written.
+    nodes: HashSet<String>,
 }
 
 impl Names {
@@ -22,6 +24,15 @@ impl Names {
             node.subgraphs().for_each(|graph| names.add_graph(graph));
         }
         names
+    }
+
+    /// Whether no node written since [`Names::forget_nodes`] has this name.
+    pub(super) fn name_node(&mut self, name: &str) -> bool {
+        self.nodes.insert(name.to_owned())
+    }
+
+    pub(super) fn forget_nodes(&mut self) {
+        self.nodes.clear();
     }
 
     fn add_graph(&mut self, graph: &Graph) {

@@ -289,6 +289,11 @@ impl Net {
         value
     }
 
+    pub(super) fn swap_names(&mut self, one: ValueId, two: ValueId) {
+        let name = std::mem::take(&mut self.values[one].name);
+        self.values[one].name = std::mem::replace(&mut self.values[two].name, name);
+    }
+
     /// Makes a constant of a value that a node gave.
     pub(super) fn fix(&mut self, value: ValueId, constant: Constant) {
         if let Some((node, slot)) = self.producer(value)

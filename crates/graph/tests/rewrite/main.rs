@@ -4,5 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod affine;
+mod constants;
+mod identities;
+mod pads;
+mod random;
+mod subgraphs;
 mod support;
 mod transposes;

@@ -49,6 +49,15 @@ impl Writer {
         name
     }
 
+    /// A node of several outputs.
+    pub(crate) fn node_of(&mut self, node: Node, outputs: usize) -> Vec<String> {
+        let outputs: Vec<String> = (0..outputs).map(|_| self.name(&node.op_type)).collect();
+        let name = format!("{}/node", outputs[0]);
+        let node = Node { outputs: outputs.clone(), name, ..node };
+        self.with(|builder| builder.node(node));
+        outputs
+    }
+
     pub(crate) fn add(&mut self, op_type: &str, inputs: &[&str]) -> String {
         self.node(Node::new(op_type, inputs, &[]))
     }
@@ -71,13 +80,6 @@ impl Writer {
     pub(crate) fn integers(&mut self, values: &[i64]) -> String {
         let name = self.name("i");
         self.with(|builder| builder.integers(&name, &[values.len()], values));
-        name
-    }
-
-    pub(crate) fn initializer(&mut self, constant: modelyard_graph::Constant) -> String {
-        let name = self.name("c");
-        let constant = modelyard_graph::Constant { name: name.clone(), ..constant };
-        self.with(|builder| builder.initializer(constant));
         name
     }
 
@@ -151,8 +153,12 @@ impl Writer {
         self.add("Add", &[&product, &bias])
     }
 
+    pub(crate) fn unchecked(self) -> Model {
+        self.builder.model()
+    }
+
     pub(crate) fn model(self) -> Model {
-        self.builder.model().check().unwrap()
+        self.unchecked().check().unwrap()
     }
 }
 

@@ -7,9 +7,9 @@ use crate::emitter::node;
 use crate::keras::activations::Activation;
 use crate::keras::converter::Converter;
 use crate::keras::fault::Fault;
+use crate::keras::functions::Entry;
 use crate::keras::functions::bound::Bound;
 use crate::keras::functions::operands::{array, arrays, value, values};
-use crate::keras::functions::Entry;
 use crate::keras::layers::input::element_type;
 use crate::keras::value::{Value, broadcast};
 use crate::reference::Array;
@@ -417,11 +417,7 @@ fn modulo(bound: &Bound<Value>, to: &mut Converter<'_>) -> Result<Vec<Value>, Fa
     Ok(vec![to.binary("Sub", &pair[0], &whole)?])
 }
 
-fn logarithm(
-    bound: &Bound<Value>,
-    base: f32,
-    to: &mut Converter<'_>,
-) -> Result<Vec<Value>, Fault> {
+fn logarithm(bound: &Bound<Value>, base: f32, to: &mut Converter<'_>) -> Result<Vec<Value>, Fault> {
     let x = to.float(bound.value("x")?);
     let natural = to.unary("Log", &x);
     Ok(vec![to.with_scalar("Div", &natural, base)])

@@ -128,8 +128,9 @@ fn take(bound: &Bound<Value>, to: &mut Converter<'_>) -> Result<Vec<Value>, Faul
         _ => to.cast(&indices, ElementType::Int64),
     };
     let axis = match bound.integer("axis")? {
-        Some(axis) => axis_of(axis, x.rank())
-            .ok_or_else(|| Fault::malformed(format!("expected an axis of {} dimensions", x.rank())))?,
+        Some(axis) => axis_of(axis, x.rank()).ok_or_else(|| {
+            Fault::malformed(format!("expected an axis of {} dimensions", x.rank()))
+        })?,
         None => {
             x = to.reshape(&x, &[crate::keras::converter::Size::Rest]);
             0
@@ -301,7 +302,8 @@ mod tests {
 
     #[test]
     fn brackets_of_both_kinds_are_understood() {
-        let slice = json!({"class_name": "__slice__", "config": {"start": 1, "stop": null, "step": 2}});
+        let slice =
+            json!({"class_name": "__slice__", "config": {"start": 1, "stop": null, "step": 2}});
         assert_eq!(json_part(&slice).unwrap(), Part::Slice(Some(1), None, 2));
         let old = json!({"start": null, "stop": -1, "step": null});
         assert_eq!(json_part(&old).unwrap(), Part::Slice(None, Some(-1), 1));

@@ -37,10 +37,7 @@ pub(crate) fn read(
 }
 
 impl Embedding {
-    fn table(
-        &self,
-        read: impl Fn(&'static str) -> Result<Weight, Fault>,
-    ) -> Result<Weight, Fault> {
+    fn table(&self, read: impl Fn(&'static str) -> Result<Weight, Fault>) -> Result<Weight, Fault> {
         let table = read("embeddings")?;
         table.of_rank(2)?;
         match self.quantized {

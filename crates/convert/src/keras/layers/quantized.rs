@@ -78,7 +78,8 @@ pub(crate) fn dequantized(weight: &Weight, scale: &[f32], rows: bool) -> Result<
         return Err(Fault::malformed(format!("{count} scales do not fit a weight {found:?}")));
     }
     let width = values.len() / scale.len();
-    let factor = |index: usize| if rows { scale[index / width] } else { scale[index % scale.len()] };
+    let factor =
+        |index: usize| if rows { scale[index / width] } else { scale[index % scale.len()] };
     let values: Vec<f32> =
         values.iter().enumerate().map(|(index, value)| value / factor(index)).collect();
     Ok(Weight::floats(&weight.dims, &values))

@@ -108,10 +108,9 @@ impl Method {
                 node.with("mode", "nearest").with("nearest_mode", "round_prefer_ceil")
             }
             Method::Bilinear => node.with("mode", "linear"),
-            Method::Bicubic => node
-                .with("mode", "cubic")
-                .with("cubic_coeff_a", -0.5f32)
-                .with("exclude_outside", 1),
+            Method::Bicubic => {
+                node.with("mode", "cubic").with("cubic_coeff_a", -0.5f32).with("exclude_outside", 1)
+            }
         }
     }
 
@@ -217,12 +216,7 @@ impl Resizing {
         }
     }
 
-    fn crop(
-        x: &Value,
-        begin: [usize; 2],
-        size: [usize; 2],
-        to: &mut Converter<'_>,
-    ) -> Value {
+    fn crop(x: &Value, begin: [usize; 2], size: [usize; 2], to: &mut Converter<'_>) -> Value {
         let mut y = x.clone();
         for axis in 0..2 {
             if y.size(axis + 2) != Some(size[axis]) {
@@ -234,12 +228,7 @@ impl Resizing {
     }
 
     /// Resizes as the option says where the ratio is another.
-    fn to_size(
-        &self,
-        x: &Value,
-        size: [usize; 2],
-        to: &mut Converter<'_>,
-    ) -> Result<Value, Fault> {
+    fn to_size(&self, x: &Value, size: [usize; 2], to: &mut Converter<'_>) -> Result<Value, Fault> {
         match self.aspect {
             Aspect::Change => Ok(resized(x, size, self.method, to)),
             Aspect::Crop => {
@@ -277,7 +266,10 @@ impl Resizing {
         let name = to.add(resize);
         let mut dims = x.dims[..2].to_vec();
         dims.extend(
-            x.dims[2..].iter().zip(times).map(|(dim, &by)| derived(dim, |size| size.checked_mul(by))),
+            x.dims[2..]
+                .iter()
+                .zip(times)
+                .map(|(dim, &by)| derived(dim, |size| size.checked_mul(by))),
         );
         to.value(name, dims, x.element_type)
     }

@@ -7,6 +7,8 @@ use super::{Bound, Converter, Extent, Refusal, Scalar, Tensor};
 use crate::pytorch::arguments::Arguments;
 use crate::pytorch::graph::{Argument, Graph, Meta, Node, Size};
 
+type Result<T> = std::result::Result<T, Refusal>;
+
 /// A call that is being converted: arguments by name, and where results go.
 pub(in crate::pytorch) struct Call<'c, 'p> {
     /// The graph that is written.
@@ -26,8 +28,6 @@ pub(in crate::pytorch) enum Operand {
     /// A tensor without dimensions that stands for a Python float or boolean.
     Computed(Tensor),
 }
-
-type Result<T> = std::result::Result<T, Refusal>;
 
 impl<'c, 'p> Call<'c, 'p> {
     pub(super) fn new(
@@ -402,7 +402,7 @@ impl<'c, 'p> Call<'c, 'p> {
         self.set(index, Bound::Number(name));
     }
 
-    fn set(&mut self, index: usize, bound: Bound) {
+    pub(super) fn set(&mut self, index: usize, bound: Bound) {
         if let Some(result) = self.results.get_mut(index) {
             *result = Some(bound);
         }
@@ -422,4 +422,24 @@ pub(in crate::pytorch) fn counted(axis: i64, rank: usize) -> Option<usize> {
     let rank = rank.max(1);
     let axis = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
     usize::try_from(axis).ok().filter(|&axis| axis < rank)
+}
+
+impl Call<'_, '_> {
+    /// Numbers that must be known; none where they are left out.
+    pub(in crate::pytorch) fn floats(&mut self, name: &str) -> Result<Vec<f64>> {
+        match self.argument(name) {
+            Argument::None => Ok(Vec::new()),
+            Argument::List(items) => {
+                let mut floats = Vec::new();
+                for item in items {
+                    match self.as_operand(item)? {
+                        Operand::Number(scalar) => floats.push(scalar.as_f64()),
+                        _ => return Err(self.wrong(name, "numbers that are known")),
+                    }
+                }
+                Ok(floats)
+            }
+            _ => Err(self.wrong(name, "a list of numbers")),
+        }
+    }
 }

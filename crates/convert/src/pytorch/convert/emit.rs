@@ -1,6 +1,6 @@
 //! Nodes that many conversions write.
 
-use modelyard_graph::{ElementType, Node};
+use modelyard_graph::{Constant, ElementType, Node};
 
 use super::{Converter, Extent, Scalar, Tensor};
 use crate::emitter::node;
@@ -227,5 +227,29 @@ impl Converter<'_> {
         let shape = self.shape(extents);
         let value = value.constant(element_type, &[1]);
         self.emit_node(node("ConstantOfShape", &[&shape]).with("value", value))
+    }
+}
+
+impl Converter<'_> {
+    /// A list of `count` times the same number.
+    pub(in crate::pytorch) fn repeated(
+        &mut self,
+        value: f64,
+        count: usize,
+        element_type: ElementType,
+    ) -> String {
+        let one = Scalar::Float(value).constant(element_type, &[1]);
+        let bytes = one.bytes().unwrap_or_default().repeat(count);
+        self.emitter.constant(Constant::raw("value", element_type, &[count], bytes))
+    }
+
+    /// A matrix turned around. The same one is turned once, however often it is used.
+    pub(in crate::pytorch) fn turned(&mut self, name: &str) -> String {
+        if let Some(turned) = self.turned.get(name) {
+            return turned.clone();
+        }
+        let turned = self.emit_node(node("Transpose", &[name]).with("perm", [1i64, 0]));
+        self.turned.insert(name.to_owned(), turned.clone());
+        turned
     }
 }

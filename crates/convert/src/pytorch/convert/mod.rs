@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `call` | one call of an operator, as the operators' conversions see it |
 //! | `emit` | nodes that many conversions write: casts, shapes, slices |
+//! | `inner` | branches and regions |
 //! | `extent` | sizes that may be known or computed |
 //! | `scalar` | numbers |
 
 mod call;
 mod emit;
 mod extent;
+mod inner;
 mod scalar;
 
 use std::collections::{HashMap, HashSet};
@@ -24,7 +26,8 @@ use super::weight::{Place, Weight};
 use crate::emitter::Emitter;
 use crate::{Conversion, ConvertError};
 
-pub(super) use call::{Call, Operand};
+pub(super) use call::{Call, Operand, counted};
+pub(super) use emit::TO_THE_END;
 pub(super) use extent::Extent;
 pub(super) use scalar::Scalar;
 
@@ -91,6 +94,10 @@ pub(super) struct Converter<'p> {
     waiting: HashMap<String, String>,
     /// What the reader should know.
     pub(super) notes: Vec<String>,
+    /// Matrices that were turned around, by their names.
+    turned: HashMap<String, String>,
+    /// Whether a call was refused.
+    refused: bool,
     error: Option<ConvertError>,
 }
 
@@ -105,6 +112,8 @@ pub(super) fn convert(program: &Program, names: &Naming) -> Result<Conversion, C
         weights: HashMap::new(),
         waiting: HashMap::new(),
         notes: Vec::new(),
+        turned: HashMap::new(),
+        refused: false,
         error: None,
     };
     converter.inputs(names)?;
@@ -141,11 +150,9 @@ impl Naming {
     /// A size as a dimension of an input or output.
     fn dim(&self, size: &Size) -> Dim {
         match size {
-            Size::Known(value) => usize::try_from(*value).map_or(Dim::Any, Dim::Fixed),
-            Size::Symbol(name) => {
-                Dim::Symbol(self.symbols.get(name).unwrap_or(name).as_str().into())
-            }
-            Size::Expression(_) | Size::Unknown => Dim::Any,
+            Size::Known(value) => usize::try_from(*value).map_or(Dim::Free, Dim::Fixed),
+            Size::Symbol(name) => Dim::Symbol(self.symbols.get(name).unwrap_or(name).clone()),
+            Size::Expression(_) | Size::Unknown => Dim::Free,
         }
     }
 }
@@ -173,7 +180,9 @@ impl<'p> Converter<'p> {
                     self.waiting.insert(name.clone(), weight.clone());
                     continue;
                 }
-                InputKind::Fixed(value) => scalar::scalar(value).map_or(Bound::Refused, Bound::Scalar),
+                InputKind::Fixed(value) => {
+                    scalar::scalar(value).map_or(Bound::Refused, Bound::Scalar)
+                }
                 InputKind::Other(_) => Bound::Refused,
             };
             self.bound.insert(name.clone(), bound);
@@ -235,6 +244,7 @@ impl<'p> Converter<'p> {
     }
 
     fn refuse_outputs(&mut self, node: &Node) {
+        self.refused = true;
         for name in &node.outputs {
             self.bound.insert(name.clone(), Bound::Refused);
         }
@@ -302,7 +312,7 @@ impl<'p> Converter<'p> {
                 let kind = if is_bool { ElementType::Bool } else { ElementType::Float32 };
                 self.emitter.output(name, &number, kind, Some(&[]));
             }
-            (Bound::Refused, _) if !self.emitter.is_complete() => {}
+            (Bound::Refused, _) if self.refused => {}
             _ => {
                 self.emitter.begin(name, "output");
                 self.emitter.refuse("an output that is no tensor", "return tensors only");

@@ -11,6 +11,8 @@ use crate::pytorch::graph::{Argument, Graph, Node};
 use crate::pytorch::types::{self, Kind};
 use crate::reference::{Array, layout};
 
+type Result<T> = std::result::Result<T, EvaluateError>;
+
 /// A call that is being evaluated: arguments by name.
 pub(in crate::pytorch) struct Eval<'c, 'p, 'w> {
     machine: &'c mut Machine<'p, 'w>,
@@ -44,10 +46,7 @@ impl Operand {
     }
 
     /// It as an array of this type.
-    pub(in crate::pytorch) fn array(
-        &self,
-        element_type: ElementType,
-    ) -> Result<Rc<Array>, EvaluateError> {
+    pub(in crate::pytorch) fn array(&self, element_type: ElementType) -> Result<Rc<Array>> {
         let array = match self {
             Operand::Tensor(array) if array.element_type() == element_type => {
                 return Ok(Rc::clone(array));
@@ -64,7 +63,7 @@ impl Operand {
     }
 
     /// It as a number; a tensor must have one element.
-    pub(in crate::pytorch) fn number(&self) -> Result<f64, EvaluateError> {
+    pub(in crate::pytorch) fn number(&self) -> Result<f64> {
         match self {
             Operand::Tensor(array) => super::first(array),
             Operand::Int(value) => Ok(*value as f64),
@@ -73,8 +72,6 @@ impl Operand {
         }
     }
 }
-
-type Result<T> = std::result::Result<T, EvaluateError>;
 
 impl<'c, 'p, 'w> Eval<'c, 'p, 'w> {
     pub(super) fn new(
@@ -309,7 +306,8 @@ impl<'c, 'p, 'w> Eval<'c, 'p, 'w> {
         let mut floats = Vec::new();
         for item in items {
             let value = self.value(item)?;
-            let operand = self.as_operand(value).unwrap_or_else(|| Err(self.wrong(name, "numbers")));
+            let operand =
+                self.as_operand(value).unwrap_or_else(|| Err(self.wrong(name, "numbers")));
             floats.push(operand?.number()?);
         }
         Ok(floats)
@@ -358,5 +356,28 @@ impl<'c, 'p, 'w> Eval<'c, 'p, 'w> {
     pub(in crate::pytorch) fn axes(&mut self, name: &str, rank: usize) -> Result<Vec<usize>> {
         let given = self.ints_or(name, &[])?;
         given.iter().map(|&axis| layout::axis(axis, rank.max(1))).collect()
+    }
+}
+
+impl<'c> Eval<'c, '_, '_> {
+    /// The arguments as they are.
+    pub(in crate::pytorch) fn arguments(&self) -> Arguments<'c> {
+        self.arguments
+    }
+}
+
+impl<'c> Eval<'c, '_, '_> {
+    /// Where a region's graph stands among the arguments, and the values of the operands behind it.
+    pub(in crate::pytorch) fn region(&mut self) -> Option<(usize, Vec<Value>)> {
+        let node = self.node;
+        let arguments = &node.arguments;
+        let at = arguments.iter().position(|named| matches!(named.value, Argument::Graph(_)))?;
+        let mut values = Vec::new();
+        for named in arguments.iter().skip(at + 1) {
+            if !matches!(named.value, Argument::String(_)) {
+                values.push(self.value(&named.value).ok()??);
+            }
+        }
+        Some((at, values))
     }
 }

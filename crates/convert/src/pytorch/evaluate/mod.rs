@@ -49,10 +49,7 @@ pub(super) fn one(array: Result<Array, EvaluateError>) -> Outcome {
 }
 
 /// Runs a program on inputs in the order of its user inputs; gives what the user gets.
-pub(super) fn evaluate(
-    program: &Program,
-    inputs: &[Tensor],
-) -> Result<Vec<Tensor>, EvaluateError> {
+pub(super) fn evaluate(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvaluateError> {
     let mut arrays = Vec::new();
     for input in inputs {
         arrays.push(Array::from_tensor(input)?);
@@ -154,8 +151,8 @@ impl<'p> Machine<'p, '_> {
             return Ok(value.clone());
         }
         let weight = self.weights.get(name).and_then(|weight| self.program.weights.get(weight));
-        let weight = weight
-            .ok_or_else(|| EvaluateError::new(format!("there is no value '{name}' here")))?;
+        let weight =
+            weight.ok_or_else(|| EvaluateError::new(format!("there is no value '{name}' here")))?;
         let value = Value::from(weight.array()?);
         self.values.insert(name.to_owned(), value.clone());
         Ok(value)

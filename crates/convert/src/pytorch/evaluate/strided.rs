@@ -164,8 +164,8 @@ fn view_strides(old: &[usize], strides: &[isize], new: &[usize]) -> Option<Vec<i
     let mut chunk_stride = strides.last().copied().unwrap_or(1);
     for axis in (0..old.len()).rev() {
         chunk *= old[axis];
-        let ends = axis == 0
-            || (old[axis - 1] != 1 && strides[axis - 1] != chunk as isize * chunk_stride);
+        let ends =
+            axis == 0 || (old[axis - 1] != 1 && strides[axis - 1] != chunk as isize * chunk_stride);
         if !ends {
             continue;
         }

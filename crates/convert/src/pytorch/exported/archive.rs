@@ -38,10 +38,8 @@ enum Layout {
 }
 
 /// The program's text, in either layout.
-const PROGRAMS: [(&str, Layout); 2] = [
-    ("models/model.json", Layout::Package),
-    ("serialized_exported_program.json", Layout::Flat),
-];
+const PROGRAMS: [(&str, Layout); 2] =
+    [("models/model.json", Layout::Package), ("serialized_exported_program.json", Layout::Flat)];
 
 impl Files {
     /// Reads the directory of the archive.

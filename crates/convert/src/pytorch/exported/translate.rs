@@ -175,7 +175,9 @@ fn translate_graph(
         };
         values.insert(name, meta);
     }
-    values.extend(graph.sym_int_values.iter().map(|(name, int)| (name.clone(), Meta::Int(size(int)))));
+    values.extend(
+        graph.sym_int_values.iter().map(|(name, int)| (name.clone(), Meta::Int(size(int)))),
+    );
     values.extend(graph.sym_bool_values.into_keys().map(|name| (name, Meta::Bool)));
     values.extend(graph.sym_float_values.into_keys().map(|name| (name, Meta::Float)));
     let mut translated = Graph { values, ..Graph::default() };

@@ -5,12 +5,37 @@
 //! place (`add_`) are not listed: both sides derive them from the one without the underscore.
 
 mod activation;
+mod adaptive;
+mod advanced_index;
 mod arithmetic;
+mod arrange;
+mod assertion;
+mod attention;
+mod cast;
 mod compare;
+mod control;
+mod convolution;
+mod create;
+mod einsum;
+mod expand;
+mod index;
+mod join;
+mod linear;
+mod normalization;
 mod number;
 mod operands;
+mod order;
+mod pad;
+mod permute;
+mod pool;
+mod recurrent;
+mod reduce;
 mod select;
+mod slice;
+mod softmax;
 mod unary;
+mod upsample;
+mod view;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -48,11 +73,36 @@ const fn operator(
 /// All operators, family by family.
 const OPERATORS: &[&[Operator]] = &[
     activation::OPERATORS,
+    adaptive::OPERATORS,
+    advanced_index::OPERATORS,
     arithmetic::OPERATORS,
+    arrange::OPERATORS,
+    assertion::OPERATORS,
+    attention::OPERATORS,
+    cast::OPERATORS,
     compare::OPERATORS,
+    control::OPERATORS,
+    convolution::OPERATORS,
+    create::OPERATORS,
+    einsum::OPERATORS,
+    expand::OPERATORS,
+    index::OPERATORS,
+    join::OPERATORS,
+    linear::OPERATORS,
+    normalization::OPERATORS,
     number::OPERATORS,
+    order::OPERATORS,
+    pad::OPERATORS,
+    permute::OPERATORS,
+    pool::OPERATORS,
+    recurrent::OPERATORS,
+    reduce::OPERATORS,
     select::OPERATORS,
+    slice::OPERATORS,
+    softmax::OPERATORS,
     unary::OPERATORS,
+    upsample::OPERATORS,
+    view::OPERATORS,
 ];
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Operator>> = LazyLock::new(|| {
@@ -82,9 +132,20 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 /// Why an operator without a conversion is refused, and the nearest way out.
 pub(super) fn unknown(target: &str) -> Refusal {
     const RANDOM: [&str; 14] = [
-        "aten.rand", "aten.randn", "aten.randint", "aten.bernoulli", "aten.normal",
-        "aten.uniform", "aten.multinomial", "aten.randperm", "aten.exponential", "aten.rrelu",
-        "aten.native_dropout", "aten.poisson", "aten.cauchy", "aten.geometric",
+        "aten.rand",
+        "aten.randn",
+        "aten.randint",
+        "aten.bernoulli",
+        "aten.normal",
+        "aten.uniform",
+        "aten.multinomial",
+        "aten.randperm",
+        "aten.exponential",
+        "aten.rrelu",
+        "aten.native_dropout",
+        "aten.poisson",
+        "aten.cauchy",
+        "aten.geometric",
     ];
     let is_random = RANDOM.iter().any(|name| {
         target.strip_prefix(name).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))

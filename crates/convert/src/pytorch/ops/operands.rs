@@ -14,7 +14,9 @@ use crate::reference::Array;
 /// What an operand of a conversion counts as in the promotion of types.
 fn counts_as(operand: &Operand) -> types::Operand {
     match operand {
-        Operand::Tensor(tensor) if tensor.rank() == 0 => types::Operand::Scalar(tensor.element_type),
+        Operand::Tensor(tensor) if tensor.rank() == 0 => {
+            types::Operand::Scalar(tensor.element_type)
+        }
         Operand::Tensor(tensor) => types::Operand::Tensor(tensor.element_type),
         Operand::Number(scalar) => types::Operand::Number(scalar.kind()),
         Operand::Extent(_) => types::Operand::Number(Kind::Int),
@@ -99,8 +101,7 @@ pub(super) fn evaluated(
     for name in names {
         operands.push(eval.operand(name)?);
     }
-    let counted: Vec<types::Operand> =
-        operands.iter().map(evaluate::Operand::promoted).collect();
+    let counted: Vec<types::Operand> = operands.iter().map(evaluate::Operand::promoted).collect();
     Ok((operands, types::result_type(&counted)))
 }
 

@@ -15,8 +15,18 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.where.ScalarOther", "condition self other", convert_where, evaluate_where),
     operator("aten.where.ScalarSelf", "condition self other", convert_where, evaluate_where),
     operator("aten.where.Scalar", "condition self other", convert_where, evaluate_where),
-    operator("aten.masked_fill.Scalar", "self mask value", convert_masked_fill, evaluate_masked_fill),
-    operator("aten.masked_fill.Tensor", "self mask value", convert_masked_fill, evaluate_masked_fill),
+    operator(
+        "aten.masked_fill.Scalar",
+        "self mask value",
+        convert_masked_fill,
+        evaluate_masked_fill,
+    ),
+    operator(
+        "aten.masked_fill.Tensor",
+        "self mask value",
+        convert_masked_fill,
+        evaluate_masked_fill,
+    ),
     operator("aten.clamp.default", "self min max", convert_clamp, evaluate_clamp),
     operator("aten.clamp.Tensor", "self min max", convert_clamp, evaluate_clamp),
     operator("aten.clip.default", "self min max", convert_clamp, evaluate_clamp),
@@ -60,9 +70,7 @@ fn evaluate_masked_fill(eval: &mut Eval<'_, '_, '_>) -> Outcome {
 }
 
 /// The bounds of a clamp that are given.
-fn bounds(
-    call: &mut Call<'_, '_>,
-) -> Result<(Option<Operand>, Option<Operand>), Refusal> {
+fn bounds(call: &mut Call<'_, '_>) -> Result<(Option<Operand>, Option<Operand>), Refusal> {
     let low = if call.has("min") { Some(call.operand("min")?) } else { None };
     let high = if call.has("max") { Some(call.operand("max")?) } else { None };
     Ok((low, high))

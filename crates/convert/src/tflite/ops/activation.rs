@@ -26,9 +26,7 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
         "TANH" => cx.emitter.add(node("Tanh", &[x])),
         "ELU" => cx.emitter.add(node("Elu", &[x]).with("alpha", 1f32)),
         "HARD_SWISH" => cx.emitter.add(node("HardSwish", &[x])),
-        "LEAKY_RELU" => {
-            cx.emitter.add(node("LeakyRelu", &[x]).with("alpha", op.options.f32(0)?))
-        }
+        "LEAKY_RELU" => cx.emitter.add(node("LeakyRelu", &[x]).with("alpha", op.options.f32(0)?)),
         "GELU" => gelu(cx, &x, op.options.bool(0)?),
         _ => return Err(super::unknown(op)),
     };

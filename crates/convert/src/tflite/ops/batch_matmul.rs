@@ -23,8 +23,10 @@ fn factor(cx: &mut Converter<'_>, tensor: usize, is_turned: bool) -> Result<Stri
 }
 
 pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop> {
-    let inputs =
-        [factor(cx, op.input(0)?, op.options.bool(0)?)?, factor(cx, op.input(1)?, op.options.bool(1)?)?];
+    let inputs = [
+        factor(cx, op.input(0)?, op.options.bool(0)?)?,
+        factor(cx, op.input(1)?, op.options.bool(1)?)?,
+    ];
     let y = cx.emitter.add(node("MatMul", &inputs));
     cx.give(op.output(0)?, y)
 }

@@ -22,8 +22,8 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
     let output = op.output(0)?;
     let activation = if is_fused(&op.kind) { cx.activation(op, 0)? } else { Activation::None };
     let inputs = [cx.real(op.input(0)?)?, cx.real(op.input(1)?)?];
-    let is_float = cx.tensor(output).quantized().is_some()
-        || cx.element_type(output)? == ElementType::Float32;
+    let is_float =
+        cx.tensor(output).quantized().is_some() || cx.element_type(output)? == ElementType::Float32;
     let y = match op.kind.as_str() {
         "ADD" => cx.emitter.add(node("Add", &inputs)),
         "SUB" => cx.emitter.add(node("Sub", &inputs)),

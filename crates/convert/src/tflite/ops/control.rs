@@ -19,7 +19,11 @@ fn graph_index(op: &Operator, field: usize) -> Result<usize, Stop> {
 }
 
 /// The inputs of an operator from the one at `first` on, as they are stored.
-fn given(cx: &mut Converter<'_>, op: &Operator, first: usize) -> Result<Vec<(usize, String)>, Stop> {
+fn given(
+    cx: &mut Converter<'_>,
+    op: &Operator,
+    first: usize,
+) -> Result<Vec<(usize, String)>, Stop> {
     let mut given = Vec::new();
     for index in first..op.inputs.len() {
         let tensor = op.input(index)?;

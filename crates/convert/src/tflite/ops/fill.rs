@@ -135,7 +135,8 @@ pub(super) fn evaluate_range(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(
     let mut numbers = [0.0; 3];
     for (index, number) in numbers.iter_mut().enumerate() {
         let found = cx.real(op.input(index)?)?;
-        *number = found.to_f64s()?.first().copied().ok_or_else(|| mismatch("a number is missing"))?;
+        *number =
+            found.to_f64s()?.first().copied().ok_or_else(|| mismatch("a number is missing"))?;
     }
     let element_type = cx.raw(op.input(0)?)?.element_type();
     let [start, limit, step] = numbers;

@@ -45,12 +45,7 @@ fn matmul(cx: &mut Converter<'_>, op: &Operator, x: &str) -> Result<String, Stop
 }
 
 /// The input as rows of `width` elements, unless it is that or keeps its dimensions.
-fn rows(
-    cx: &mut Converter<'_>,
-    input: usize,
-    width: usize,
-    keeps: bool,
-) -> Result<String, Stop> {
+fn rows(cx: &mut Converter<'_>, input: usize, width: usize, keeps: bool) -> Result<String, Stop> {
     if keeps || (cx.rank(input) == 2 && cx.dims(input)[1] == Some(width)) {
         return cx.real(input);
     }

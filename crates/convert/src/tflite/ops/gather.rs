@@ -9,9 +9,9 @@ use super::super::model::Operator;
 use super::super::stop::{Stop, mismatch, refused};
 use super::reshape::{give_moved, moved, put, taken};
 use crate::emitter::node;
+use crate::reference::Array;
 use crate::reference::index::{Combine, gather, gather_nd, one_hot, scatter_nd};
 use crate::reference::shape::{concat, stack, unstack};
-use crate::reference::Array;
 
 pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop> {
     let (input, output) = (op.input(0)?, op.output(0)?);

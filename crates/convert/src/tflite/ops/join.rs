@@ -71,9 +71,8 @@ pub(super) fn convert_pack(cx: &mut Converter<'_>, op: &Operator) -> Result<(), 
     let is_raw = all_alike(cx, op, output);
     let inputs = all(cx, op, is_raw)?;
     let axes = cx.emitter.integers("axes", &[axis]);
-    let rows: Vec<String> = (inputs.iter())
-        .map(|input| cx.emitter.add(node("Unsqueeze", &[input, &axes])))
-        .collect();
+    let rows: Vec<String> =
+        (inputs.iter()).map(|input| cx.emitter.add(node("Unsqueeze", &[input, &axes]))).collect();
     let y = cx.emitter.add(node("Concat", &rows).with("axis", axis));
     give_moved(cx, output, y, is_raw)
 }
@@ -196,6 +195,6 @@ pub(super) fn evaluate_split(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(
     let along = crate::reference::layout::axis(axis, array.rank())?;
     let sizes = whole(sizes, op.outputs.len(), array.dims()[along])?;
     let sizes: Vec<usize> = sizes.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
-    let parts = split(&array, &sizes, axis)?;
+    let parts = split(&array, axis, &sizes)?;
     give_parts(cx, op, input, parts)
 }

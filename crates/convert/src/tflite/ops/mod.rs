@@ -9,11 +9,17 @@ mod binary;
 mod compare;
 mod control;
 mod conv;
+mod conv_3d;
 mod depthwise;
+mod detection;
 mod fill;
+mod fourier;
 mod fully_connected;
 mod gather;
 mod join;
+mod lookup;
+mod lstm;
+mod mediapipe;
 mod norm;
 mod order;
 mod pad;
@@ -23,11 +29,14 @@ mod quantize;
 mod reduce;
 mod reshape;
 mod resize;
+mod rnn;
 mod segment;
 mod select;
 mod slice;
 mod softmax;
 mod space;
+mod suppress;
+mod svdf;
 mod transpose;
 mod transpose_conv;
 mod unary;
@@ -90,12 +99,16 @@ pub(crate) const OPERATORS: &[Entry] = &[
     entry("BATCH_TO_SPACE_ND", space::convert_from_batch, space::evaluate_from_batch),
     entry("BROADCAST_ARGS", fill::convert_args, fill::evaluate_args),
     entry("BROADCAST_TO", fill::convert_broadcast, fill::evaluate_broadcast),
+    entry("BUCKETIZE", lookup::convert_buckets, lookup::evaluate_buckets),
     entry("CALL", control::convert_call, control::evaluate_call),
     entry("CALL_ONCE", variable::convert_once, variable::evaluate_once),
     entry("CAST", quantize::convert_cast, quantize::evaluate_cast),
     entry("CEIL", unary::convert, unary::evaluate),
+    entry("COMPLEX_ABS", fourier::convert_part, fourier::evaluate_part),
     entry("CONCATENATION", join::convert_concat, join::evaluate_concat),
     entry("CONV_2D", conv::convert, conv::evaluate),
+    entry("CONV_3D", conv_3d::convert, conv_3d::evaluate),
+    entry("CONV_3D_TRANSPOSE", conv_3d::convert, conv_3d::evaluate),
     entry("COS", unary::convert, unary::evaluate),
     entry("CUMSUM", order::convert_cumsum, order::evaluate_cumsum),
     entry(
@@ -126,7 +139,9 @@ pub(crate) const OPERATORS: &[Entry] = &[
     entry("GREATER", compare::convert, compare::evaluate),
     entry("GREATER_EQUAL", compare::convert, compare::evaluate),
     entry("HARD_SWISH", activation::convert, activation::evaluate),
+    entry("HASHTABLE_LOOKUP", lookup::convert_lookup, lookup::evaluate_lookup),
     entry("IF", control::convert_if, control::evaluate_if),
+    entry("IMAG", fourier::convert_part, fourier::evaluate_part),
     entry("L2_NORMALIZATION", norm::convert, norm::evaluate),
     entry("L2_POOL_2D", pool::convert, pool::evaluate),
     entry("LEAKY_RELU", activation::convert, activation::evaluate),
@@ -139,13 +154,19 @@ pub(crate) const OPERATORS: &[Entry] = &[
     entry("LOGICAL_OR", compare::convert, compare::evaluate),
     entry("LOGISTIC", activation::convert, activation::evaluate),
     entry("LOG_SOFTMAX", softmax::convert, softmax::evaluate),
+    entry("LSTM", lstm::convert, lstm::evaluate),
+    entry("MATRIX_DIAG", lookup::convert_diagonal, lookup::evaluate_diagonal),
     entry("MAXIMUM", binary::convert, binary::evaluate),
     entry("MAX_POOL_2D", pool::convert, pool::evaluate),
     entry("MEAN", reduce::convert, reduce::evaluate),
     entry("MINIMUM", binary::convert, binary::evaluate),
     entry("MIRROR_PAD", pad::convert, pad::evaluate),
     entry("MUL", binary::convert, binary::evaluate),
+    entry("MaxPoolingWithArgmax2D", mediapipe::convert_pool, mediapipe::evaluate_pool),
+    entry("MaxUnpooling2D", mediapipe::convert_unpool, mediapipe::evaluate_unpool),
     entry("NEG", unary::convert, unary::evaluate),
+    entry("NON_MAX_SUPPRESSION_V4", suppress::convert, suppress::evaluate),
+    entry("NON_MAX_SUPPRESSION_V5", suppress::convert, suppress::evaluate),
     entry("NOT_EQUAL", compare::convert, compare::evaluate),
     entry("ONE_HOT", gather::convert_one_hot, gather::evaluate_one_hot),
     entry("PACK", join::convert_pack, join::evaluate_pack),
@@ -157,6 +178,7 @@ pub(crate) const OPERATORS: &[Entry] = &[
     entry("RANGE", fill::convert_range, fill::evaluate_range),
     entry("RANK", fill::convert_rank, fill::evaluate_rank),
     entry("READ_VARIABLE", variable::convert_read, variable::evaluate_read),
+    entry("REAL", fourier::convert_part, fourier::evaluate_part),
     entry("REDUCE_ALL", reduce::convert, reduce::evaluate),
     entry("REDUCE_ANY", reduce::convert, reduce::evaluate),
     entry("REDUCE_MAX", reduce::convert, reduce::evaluate),
@@ -171,6 +193,8 @@ pub(crate) const OPERATORS: &[Entry] = &[
     entry("RESIZE_NEAREST_NEIGHBOR", resize::convert, resize::evaluate),
     entry("REVERSE_SEQUENCE", order::convert_sequence, order::evaluate_sequence),
     entry("REVERSE_V2", order::convert_reverse, order::evaluate_reverse),
+    entry("RFFT2D", fourier::convert, fourier::evaluate),
+    entry("RNN", rnn::convert, rnn::evaluate),
     entry("ROUND", unary::convert, unary::evaluate),
     entry("RSQRT", unary::convert, unary::evaluate),
     entry("SCATTER_ND", gather::convert_scatter, gather::evaluate_scatter),
@@ -184,6 +208,7 @@ pub(crate) const OPERATORS: &[Entry] = &[
     entry("SOFTMAX", softmax::convert, softmax::evaluate),
     entry("SPACE_TO_BATCH_ND", space::convert_to_batch, space::evaluate_to_batch),
     entry("SPACE_TO_DEPTH", space::convert_to_depth, space::evaluate_to_depth),
+    entry("SPARSE_TO_DENSE", lookup::convert_dense, lookup::evaluate_dense),
     entry("SPLIT", join::convert_split, join::evaluate_split),
     entry("SPLIT_V", join::convert_split, join::evaluate_split),
     entry("SQRT", unary::convert, unary::evaluate),
@@ -194,11 +219,17 @@ pub(crate) const OPERATORS: &[Entry] = &[
     entry("STRIDED_SLICE", slice::convert_strided, slice::evaluate_strided),
     entry("SUB", binary::convert, binary::evaluate),
     entry("SUM", reduce::convert, reduce::evaluate),
+    entry("SVDF", svdf::convert, svdf::evaluate),
     entry("TANH", activation::convert, activation::evaluate),
+    entry("TFLite_Detection_PostProcess", detection::convert, detection::evaluate),
     entry("TILE", order::convert_tile, order::evaluate_tile),
     entry("TOPK_V2", order::convert_top, order::evaluate_top),
     entry("TRANSPOSE", transpose::convert, transpose::evaluate),
     entry("TRANSPOSE_CONV", transpose_conv::convert, transpose_conv::evaluate),
+    entry("TransformTensor", mediapipe::convert_transform, mediapipe::evaluate_transform),
+    entry("TransformTensorBilinear", mediapipe::convert_transform, mediapipe::evaluate_transform),
+    entry("UNIDIRECTIONAL_SEQUENCE_LSTM", lstm::convert, lstm::evaluate),
+    entry("UNIDIRECTIONAL_SEQUENCE_RNN", rnn::convert, rnn::evaluate),
     entry("UNPACK", join::convert_unpack, join::evaluate_unpack),
     entry("UNSORTED_SEGMENT_MAX", segment::convert, segment::evaluate),
     entry("UNSORTED_SEGMENT_MIN", segment::convert, segment::evaluate),

@@ -73,8 +73,8 @@ pub(super) fn evaluate_local(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(
     let mut values = Vec::with_capacity(x.len());
     for row in x.as_floats()?.chunks(width) {
         for (channel, &value) in row.iter().enumerate() {
-            let near = channel.saturating_sub(local.radius)
-                ..(channel + local.radius + 1).min(row.len());
+            let near =
+                channel.saturating_sub(local.radius)..(channel + local.radius + 1).min(row.len());
             let sum: f64 = row[near].iter().map(|&value| f64::from(value).powi(2)).sum();
             let base = f64::from(local.bias) + f64::from(local.alpha) * sum;
             values.push((f64::from(value) / base.powf(local.beta.into())) as f32);

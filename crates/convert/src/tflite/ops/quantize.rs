@@ -38,10 +38,7 @@ pub(super) fn convert_back(cx: &mut Converter<'_>, op: &Operator) -> Result<(), 
         return Ok(());
     }
     let mut x = cx.real(input)?;
-    let is_half = matches!(
-        cx.element_type(input)?,
-        ElementType::Float16 | ElementType::Bfloat16
-    );
+    let is_half = matches!(cx.element_type(input)?, ElementType::Float16 | ElementType::Bfloat16);
     if is_half {
         x = cx.cast(&x, ElementType::Float32);
     }

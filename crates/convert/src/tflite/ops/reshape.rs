@@ -120,7 +120,8 @@ pub(super) fn convert_squeeze(cx: &mut Converter<'_>, op: &Operator) -> Result<(
 pub(super) fn evaluate_squeeze(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Stop> {
     let (input, output) = (op.input(0)?, op.output(0)?);
     let array = taken(cx, input, output)?;
-    let axes: Vec<i64> = op.options.i32s(0)?.unwrap_or_default().iter().map(|&d| d.into()).collect();
+    let axes: Vec<i64> =
+        op.options.i32s(0)?.unwrap_or_default().iter().map(|&d| d.into()).collect();
     let array = squeeze(&array, Some(axes.as_slice()).filter(|axes| !axes.is_empty()))?;
     put(cx, (input, output), array)
 }

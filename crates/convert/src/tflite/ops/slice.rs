@@ -55,9 +55,8 @@ fn sliced(cx: &mut Converter<'_>, value: &str, ranges: &[Range]) -> String {
     if ranges.is_empty() {
         return value.to_owned();
     }
-    let list = |each: fn(&Range) -> i64| -> Vec<i64> {
-        ranges.iter().map(|range| each(range)).collect()
-    };
+    let list =
+        |each: fn(&Range) -> i64| -> Vec<i64> { ranges.iter().map(|range| each(range)).collect() };
     let starts = cx.emitter.integers("starts", &list(|range| range.start));
     let stops = cx.emitter.integers("ends", &list(|range| range.stop));
     let axes = cx.emitter.integers("axes", &list(|range| range.axis));
@@ -158,7 +157,8 @@ impl Strided {
 
 pub(super) fn convert_strided(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop> {
     let (input, output) = (op.input(0)?, op.output(0)?);
-    let lists = [cx.integers(op.input(1)?)?, cx.integers(op.input(2)?)?, cx.integers(op.input(3)?)?];
+    let lists =
+        [cx.integers(op.input(1)?)?, cx.integers(op.input(2)?)?, cx.integers(op.input(3)?)?];
     let [Some(begin), Some(end), Some(strides)] = lists else {
         return computed_strided(cx, op);
     };

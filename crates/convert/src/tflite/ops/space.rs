@@ -45,7 +45,8 @@ pub(super) fn convert_to_depth(cx: &mut Converter<'_>, op: &Operator) -> Result<
     let split = cx.emitter.integers("split", &split);
     let y = cx.emitter.add(node("Reshape", &[x.name, split]));
     let y = cx.transpose(&y, &[0, 1, 3, 2, 4, 5]);
-    let joined = cx.emitter.integers("joined", &[-1, size(rows), size(columns), size(block * block * c)]);
+    let joined =
+        cx.emitter.integers("joined", &[-1, size(rows), size(columns), size(block * block * c)]);
     let y = cx.emitter.add(node("Reshape", &[y, joined]));
     give_moved(cx, output, y, x.is_raw)
 }

@@ -14,10 +14,11 @@ fn order(wanted: &[i64], rank: usize) -> Result<Vec<usize>, Stop> {
         usize::try_from(axis).ok().filter(|&axis| axis < rank)
     };
     let order: Option<Vec<usize>> = wanted.iter().map(axis).collect();
-    let is_whole = |order: &Vec<usize>| order.len() == rank && (0..rank).all(|a| order.contains(&a));
-    order.filter(is_whole).ok_or_else(|| {
-        mismatch(format!("expected an order of {rank} axes, found {wanted:?}"))
-    })
+    let is_whole =
+        |order: &Vec<usize>| order.len() == rank && (0..rank).all(|a| order.contains(&a));
+    order
+        .filter(is_whole)
+        .ok_or_else(|| mismatch(format!("expected an order of {rank} axes, found {wanted:?}")))
 }
 
 pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop> {

@@ -164,7 +164,8 @@ fn run(cx: &mut Evaluation<'_>, parts: &Parts, size: Option<[usize; 2]>) -> Resu
     let dims = [batch, sizes[0], sizes[1], out];
     crate::reference::layout::elements(&dims)?;
     // What each pixel of the input gives, for each filter and place in it.
-    let spread = operands.products(&operands.x, &operands.weights, out * kernel_h * kernel_w, depth)?;
+    let spread =
+        operands.products(&operands.x, &operands.weights, out * kernel_h * kernel_w, depth)?;
     let places = Places { input: [height, width], kernel, window: parts.window, before, dims };
     let sums = match spread {
         Sums::Real(values) => {

@@ -19,7 +19,7 @@ use super::{Options, shapes};
 use crate::{Constant, ElementType};
 
 /// A constant may become this much larger than what it is made of, in bytes.
-const SMALL: usize = 16 << 10;
+const SMALL: usize = 4 << 10;
 
 pub(super) fn run(net: &mut Net, _: &Options) -> bool {
     let mut changed = false;

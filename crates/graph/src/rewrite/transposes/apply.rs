@@ -90,8 +90,11 @@ impl Plan {
             for (slot, output) in outputs.into_iter().enumerate() {
                 if let (Some(output), Some(order)) = (output, state.output(slot)) {
                     let known = reordered(&net.values[output].known, order);
-                    let name = format!("{}/moved", net.values[output].name);
-                    stored.insert(output, net.renew_output(*node, slot, (&name, known)));
+                    let name = format!("{}/transposed", net.values[output].name);
+                    let new = net.renew_output(*node, slot, (&name, known));
+                    // The name stays with the node.
+                    net.swap_names(output, new);
+                    stored.insert(output, new);
                     self.given.insert(output, Some(order.clone()));
                 }
             }
@@ -130,7 +133,7 @@ impl Plan {
                 self.renew(net, source, original, node(), near);
                 original
             }
-            // What was moved keeps its name where it is as it was.
+            // What was moved, as it was.
             None if order.is_none() => {
                 net.revive(node(), &[source], value, near);
                 self.originals.insert(key, value);

@@ -26,7 +26,7 @@ use layout::{Layout, Layouts, States};
 /// Nodes and values looked at, by node of the graph, before the search ends.
 const MOST_STEPS: usize = 200;
 
-pub(super) fn run(net: &mut Net, _: &Options) -> bool {
+pub(super) fn run(net: &mut Net, options: &Options) -> bool {
     let plan = {
         let layouts = Layouts::new(net);
         let states = choose(&layouts);
@@ -36,6 +36,8 @@ pub(super) fn run(net: &mut Net, _: &Options) -> bool {
     match plan {
         Some(plan) => {
             plan.apply(net);
+            // Transposes of what is no longer given.
+            super::dead::run(net, options);
             true
         }
         None => false,

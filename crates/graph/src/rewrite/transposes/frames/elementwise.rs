@@ -1,5 +1,6 @@
 //! Arithmetic and activations.
 
+use super::super::super::identity::trains;
 use super::super::super::net::{Net, Op};
 use super::moved::{Moved, Operand};
 use super::{Build, Frame};
@@ -21,7 +22,6 @@ const UNARY: &[&str] = &[
     "Clip",
     "Cos",
     "Cosh",
-    "Dropout",
     "Elu",
     "Erf",
     "Exp",
@@ -84,6 +84,13 @@ const BROADCASTING: &[&str] = &[
 ];
 
 pub(super) fn build(operator: &str) -> Option<Build> {
+    if operator == "Dropout" {
+        // In training, what is drawn by chance depends on the order.
+        return Some(|net, op| {
+            (!trains(net, op)).then_some(())?;
+            Moved::first(net, op)?.boxed()
+        });
+    }
     if UNARY.contains(&operator) {
         return Some(|net, op| Moved::first(net, op)?.boxed());
     }

@@ -1,0 +1,194 @@
+//! A program as a [`SourceModel`].
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use modelyard_tensor::Tensor;
+
+use super::convert::Naming;
+use super::graph::{Argument, InputKind, Meta, Program, Range, Size};
+use super::{convert, evaluate};
+use crate::{Conversion, ConvertError, EvaluateError, Format, Options, SourceModel};
+
+/// A program of PyTorch, whatever file it came from.
+#[derive(Debug)]
+pub(crate) struct ProgramModel {
+    program: Program,
+    format: Format,
+    samples: Vec<Vec<Tensor>>,
+}
+
+impl ProgramModel {
+    /// The model that a program is. Options that name what it does not have are errors.
+    pub(crate) fn open(
+        program: Program,
+        format: Format,
+        options: &Options,
+    ) -> Result<Box<dyn SourceModel>, ConvertError> {
+        let inputs: HashSet<&str> = program.user_inputs().map(|(name, _)| name).collect();
+        for name in options.shapes.keys().chain(&options.inputs) {
+            if !inputs.contains(name.as_str()) {
+                let mut known: Vec<&str> = inputs.iter().copied().collect();
+                known.sort_unstable();
+                let message =
+                    format!("there is no input '{name}'; the model has {}", known.join(", "));
+                return Err(ConvertError::Option(message));
+            }
+        }
+        Ok(Box::new(ProgramModel { program, format, samples: Vec::new() }))
+    }
+
+    /// What to call the free sizes: the one that leads the first input with several dimensions is
+    /// the batch.
+    fn naming(&self, options: &Options) -> Naming {
+        let mut symbols = HashMap::new();
+        let batch = self.program.user_inputs().find_map(|(_, meta)| match meta {
+            Some(Meta::Tensor(_, sizes)) if sizes.len() > 1 => sizes.first().cloned(),
+            _ => None,
+        });
+        if let Some(Size::Symbol(symbol)) = batch
+            && !self.program.symbols.contains_key("batch")
+        {
+            symbols.insert(symbol, "batch".to_owned());
+        }
+        let shapes = options.shapes.clone().into_iter().collect();
+        Naming { symbols, shapes }
+    }
+
+    /// Sizes to try the symbols with: within their range, each another one.
+    fn sizes(&self, naming: &Naming) -> BTreeMap<String, usize> {
+        let mut sizes = BTreeMap::new();
+        let mut next = 3i64;
+        for (symbol, range) in &self.program.symbols {
+            let Range { min, max } = *range;
+            let size = next.clamp(min.max(1), max.unwrap_or(i64::MAX).max(min.max(1)));
+            let name = naming.symbols.get(symbol).unwrap_or(symbol);
+            sizes.insert(name.clone(), usize::try_from(size).unwrap_or(1));
+            next += 2;
+        }
+        sizes
+    }
+
+    fn notes(&self, naming: &Naming) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (symbol, range) in &self.program.symbols {
+            let name = naming.symbols.get(symbol).unwrap_or(symbol);
+            let max = range.max.map_or(String::new(), |max| format!(" to {max}"));
+            let most = if range.max.is_some() { "" } else { " or more" };
+            notes.push(format!("size '{name}' was exported for {}{max}{most}", range.min));
+        }
+        if !self.program.guards.is_empty() {
+            let shown: Vec<&str> = self.program.guards.iter().take(4).map(String::as_str).collect();
+            notes.push(format!("the exporter relied on: {}", shown.join("; ")));
+        }
+        let is_free = |meta: Option<&Meta>| match meta {
+            Some(Meta::Tensor(_, sizes)) => sizes.iter().any(|size| size.known().is_none()),
+            _ => false,
+        };
+        if !self.program.user_inputs().any(|(_, meta)| is_free(meta)) {
+            notes.push(
+                "all sizes are fixed, the batch too; for a free batch export with \
+                 torch.export.export(model, args, dynamic_shapes=({0: torch.export.Dim(\"batch\")},))"
+                    .into(),
+            );
+        }
+        notes
+    }
+
+    /// Indices of embeddings must be below the number of rows.
+    fn ranges(&self) -> BTreeMap<String, (f64, f64)> {
+        let mut ranges = BTreeMap::new();
+        let user: HashSet<&str> = self.program.user_inputs().map(|(name, _)| name).collect();
+        for node in &self.program.graph.nodes {
+            if !node.target.starts_with("aten.embedding.") {
+                continue;
+            }
+            let arguments = super::arguments::Arguments::new(node, "weight indices");
+            let (Argument::Value(weight), Argument::Value(indices)) =
+                (arguments.get("weight"), arguments.get("indices"))
+            else {
+                continue;
+            };
+            let rows = match self.program.graph.values.get(weight) {
+                Some(Meta::Tensor(_, sizes)) => sizes.first().and_then(Size::known),
+                _ => None,
+            };
+            let (Some(rows), Some(input)) = (rows, self.origin(indices, &user)) else { continue };
+            let range = ranges.entry(input).or_insert((0.0, f64::INFINITY));
+            range.1 = f64::min(range.1, (rows - 1).max(0) as f64);
+        }
+        ranges
+    }
+
+    /// The user input that a value is a view, cast or copy of.
+    fn origin(&self, value: &str, user: &HashSet<&str>) -> Option<String> {
+        const STEPS: usize = 32;
+        let mut at = value;
+        for _ in 0..STEPS {
+            if user.contains(at) {
+                return Some(at.to_owned());
+            }
+            let node = self
+                .program
+                .graph
+                .nodes
+                .iter()
+                .find(|node| node.outputs.iter().any(|o| o == at))?;
+            const CARRIED: [&str; 14] = [
+                "view",
+                "reshape",
+                "to",
+                "_to_copy",
+                "slice",
+                "select",
+                "contiguous",
+                "clone",
+                "unsqueeze",
+                "squeeze",
+                "expand",
+                "alias",
+                "clamp",
+                "detach",
+            ];
+            let name = node.target.split('.').nth(1)?;
+            if !CARRIED.contains(&name) {
+                return None;
+            }
+            at = node.arguments.first()?.value.values().first().copied()?;
+        }
+        None
+    }
+}
+
+impl SourceModel for ProgramModel {
+    fn format(&self) -> Format {
+        self.format
+    }
+
+    fn producer(&self) -> String {
+        self.program.producer.clone()
+    }
+
+    fn convert(&self, options: &Options) -> Result<Conversion, ConvertError> {
+        let naming = self.naming(options);
+        let mut conversion = convert::convert(&self.program, &naming)?;
+        let mut notes = self.notes(&naming);
+        notes.append(&mut conversion.notes);
+        conversion.notes = notes;
+        conversion.sizes = self.sizes(&naming);
+        conversion.ranges = self.ranges();
+        Ok(conversion)
+    }
+
+    fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvaluateError> {
+        let expected = self.program.inputs.iter().filter(|kind| **kind == InputKind::User).count();
+        if inputs.len() != expected {
+            let found = inputs.len();
+            return Err(EvaluateError::new(format!("expected {expected} inputs, found {found}")));
+        }
+        evaluate::evaluate(&self.program, inputs)
+    }
+
+    fn samples(&self) -> Vec<Vec<Tensor>> {
+        self.samples.clone()
+    }
+}
