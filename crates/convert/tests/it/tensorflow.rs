@@ -69,7 +69,7 @@ fn another_signature_has_other_inputs() {
     let scale = Tensor::from_vec(Shape::new(&[4]), vec![1.0f32, 2.0, 0.0, 1.0]).unwrap();
     let inputs = [ids, scale];
     let one = source.evaluate(&inputs).unwrap();
-    let two = run(&conversion, &inputs);
+    let two = run(&conversion, &inputs).unwrap();
     assert_eq!(compare(&one[0], &two[0], &conversion.tolerance, None).mismatch, None);
 }
 
@@ -86,7 +86,8 @@ fn words_are_looked_up_in_the_file_of_the_assets() {
     let source = opened("tables", &options).unwrap();
     convert(source.as_ref(), &options).unwrap();
     let words = ["cat", "dog", "the"].map(|word| Bytes::from_static(word.as_bytes()));
-    let found = source.evaluate(&[Tensor::from_strings(Shape::new(&[3]), &words).unwrap()]).unwrap();
+    let found =
+        source.evaluate(&[Tensor::from_strings(Shape::new(&[3]), &words).unwrap()]).unwrap();
     assert_eq!(found[0].to_f64s().unwrap(), [1.0, -1.0, 0.0]);
 }
 
