@@ -15,8 +15,8 @@ mod support;
 #[allow(unused_imports, reason = "the sources come one by one")]
 use support::check;
 
-mod keras;
 mod mxnet;
+mod keras;
 mod tensorflow;
 mod tflite;
 mod trees;

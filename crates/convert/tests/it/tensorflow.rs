@@ -86,8 +86,7 @@ fn words_are_looked_up_in_the_file_of_the_assets() {
     let source = opened("tables", &options).unwrap();
     convert(source.as_ref(), &options).unwrap();
     let words = ["cat", "dog", "the"].map(|word| Bytes::from_static(word.as_bytes()));
-    let found =
-        source.evaluate(&[Tensor::from_strings(Shape::new(&[3]), &words).unwrap()]).unwrap();
+    let found = source.evaluate(&[Tensor::from_strings(Shape::new(&[3]), &words).unwrap()]).unwrap();
     assert_eq!(found[0].to_f64s().unwrap(), [1.0, -1.0, 0.0]);
 }
 
