@@ -127,5 +127,13 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
         }
     };
     let array = taken(cx, input, output)?;
+    let sides = array.dims().iter().zip(before.iter().zip(&after));
+    let padded: Vec<usize> = sides
+        .map(|(&size, (&before, &after))| {
+            let more = usize::try_from(before.saturating_add(after)).unwrap_or(0);
+            size.saturating_add(more)
+        })
+        .collect();
+    cx.room(&padded)?;
     put(cx, (input, output), pad(&array, &before, &after, padding)?)
 }
