@@ -15,5 +15,6 @@ mod support;
 use support::check;
 
 mod keras;
+mod onnx;
 mod tensorflow;
 mod trees;
