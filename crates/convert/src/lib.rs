@@ -18,6 +18,7 @@
 //! | `tensorflow` | SavedModel folders and frozen graphs |
 //! | `reference` | arrays and plain kernels that evaluators share |
 //! | `onnx` | ONNX itself |
+//! | `kernel_shapes` | what not every engine looks up |
 //! | `finish` | what is done alike with every converted model |
 //! | `tflite` | TensorFlow Lite |
 //! | `mxnet` | MXNet's symbols and parameters |
@@ -30,6 +31,7 @@ mod error;
 mod finish;
 mod input;
 mod keras;
+mod kernel_shapes;
 mod limits;
 mod mxnet;
 mod onnx;

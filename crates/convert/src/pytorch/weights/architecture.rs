@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::StateDict;
-use super::fitting::{misfit, renamed};
+use super::fitting::{Misfit, misfit, renamed};
 use super::sentence::pooling;
 use super::templates::{self, Builder, Built, Config};
 use super::{onnx, program};
@@ -129,12 +129,10 @@ fn beside(source: &Source, limits: &Limits) -> Result<Option<Architecture>, Conv
 
 /// The only template that has all of these names and shapes.
 fn by_shape(source: &Source, dict: &StateDict) -> Result<Architecture, ConvertError> {
+    let options = Options::default();
     let fits = |template: &&'static templates::Template| {
-        let Ok(built) = Architecture::Template(template).build(&dict.tensors, &Options::default())
-        else {
-            return false;
-        };
-        misfit(&dict.tensors, &built.expected).is_none()
+        let fitted = fit(&Architecture::Template(template), dict.tensors.clone(), &options);
+        fitted.is_ok_and(|fitted| fitted.misfit.is_none())
     };
     let found: Vec<&'static templates::Template> = templates::all().filter(fits).collect();
     match found.as_slice() {
@@ -151,23 +149,40 @@ fn by_shape(source: &Source, dict: &StateDict) -> Result<Architecture, ConvertEr
     }
 }
 
+/// An architecture with weights in it.
+struct Fitted {
+    built: Built,
+    misfit: Misfit,
+    /// What was done to the names.
+    note: Option<String>,
+}
+
+fn fit(
+    architecture: &Architecture,
+    tensors: BTreeMap<String, Weight>,
+    options: &Options,
+) -> Result<Fitted, ConvertError> {
+    // What it asks for may depend on which weights there are.
+    let first = architecture.build(&tensors, options)?;
+    let expected: BTreeSet<&str> = first.expected.keys().map(String::as_str).collect();
+    let (tensors, note) = renamed(tensors, &expected);
+    let built = if note.is_some() { architecture.build(&tensors, options)? } else { first };
+    let misfit = misfit(&tensors, &built.expected);
+    Ok(Fitted { built, misfit, note })
+}
+
 fn with_weights(
     architecture: &Architecture,
     dict: StateDict,
     options: &Options,
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
     let StateDict { format, tensors, mut notes } = dict;
-    // What it asks for may depend on which weights there are.
-    let first = architecture.build(&tensors, options)?;
-    let expected: BTreeSet<&str> = first.expected.keys().map(String::as_str).collect();
-    let (tensors, note) = renamed(tensors, &expected);
-    let built = if note.is_some() { architecture.build(&tensors, options)? } else { first };
-    notes.extend(note);
+    let Fitted { built, misfit, note } = fit(architecture, tensors, options)?;
     let name = architecture.name();
-    let misfit = misfit(&tensors, &built.expected);
     if !misfit.is_none() {
         return Err(misfit.error(&name));
     }
+    notes.extend(note);
     notes.push(format!("the architecture is {name}"));
     program::model(built, (format, options), notes, architecture.labels())
 }

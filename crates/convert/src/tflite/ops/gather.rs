@@ -36,7 +36,7 @@ fn gather_rows(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop> {
         return Err(refused(reason, "gather along the first axis after those in common"));
     }
     let x = moved(cx, input, output)?;
-    let indices = cx.int64(op.input(1)?)?;
+    let indices = cx.int64_array(op.input(1)?)?;
     let last = cx.emitter.integers("axes", &[-1]);
     let indices = cx.emitter.add(node("Unsqueeze", &[indices, last]));
     let gather = node("GatherND", &[x.name, indices]).with("batch_dims", common as i64);
