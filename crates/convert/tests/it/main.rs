@@ -16,6 +16,7 @@ mod support;
 use support::check;
 
 mod keras;
+mod onnx;
 mod mxnet;
 mod tensorflow;
 mod tflite;
