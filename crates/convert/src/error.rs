@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use modelyard_graph::ReadError;
+use modelyard_graph::{Obstacle, ReadError, Unadaptable};
 
 /// Why a model was not read or converted.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ pub enum ConvertError {
         /// What was expected and what was found.
         message: String,
     },
+    /// An ONNX model was not read.
+    #[error(transparent)]
+    Onnx(ReadError),
     /// Some of its operators have no conversion. All of them, in the order of the model.
     #[error("{}", Listed(.0))]
     Unsupported(Vec<Missing>),
@@ -78,6 +81,18 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at '{}': {} is not covered", self.operator, self.place, self.reason)?;
         if self.way_out.is_empty() { Ok(()) } else { write!(f, "; {}", self.way_out) }
+    }
+}
+
+impl From<Unadaptable> for ConvertError {
+    fn from(error: Unadaptable) -> Self {
+        let missing = |obstacle: Obstacle| Missing {
+            operator: obstacle.operator,
+            place: obstacle.place,
+            reason: obstacle.reason,
+            way_out: obstacle.way_out,
+        };
+        ConvertError::Unsupported(error.obstacles.into_iter().map(missing).collect())
     }
 }
 

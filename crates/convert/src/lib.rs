@@ -15,21 +15,32 @@
 //! | `input` | files, read where they are asked for: the one place that does I/O |
 //! | `archive` | zip files |
 //! | `emitter` | ONNX graphs, node by node, with where each comes from |
+//! | `tensorflow` | SavedModel folders and frozen graphs |
 //! | `reference` | arrays and plain kernels that evaluators share |
+//! | `onnx` | ONNX itself |
+//! | `finish` | what is done alike with every converted model |
+//! | `tflite` | TensorFlow Lite |
+//! | `mxnet` | MXNet's symbols and parameters |
 //! | `trees` | boosted trees of XGBoost and LightGBM |
 //! | [`verify`] | inputs to try, answers to compare |
 
 mod archive;
 mod emitter;
 mod error;
+mod finish;
 mod input;
+mod keras;
 mod limits;
+mod mxnet;
+mod onnx;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod pytorch;
 pub mod recognize;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod reference;
 mod source;
+mod tensorflow;
+mod tflite;
 mod trees;
 pub mod verify;
 
@@ -38,7 +49,7 @@ use std::path::Path;
 pub use error::{ConvertError, EvaluateError, Missing};
 pub use limits::Limits;
 pub use recognize::Format;
-pub use source::{Conversion, Options, SourceModel, Step, Tolerance};
+pub use source::{Conversion, Options, SourceModel, Step, Tolerance, WeightType};
 
 use crate::input::Source;
 
@@ -58,9 +69,7 @@ pub fn open(
 
 /// Converts a model that was read: the graph of the source, cleaned and verified.
 pub fn convert(source: &dyn SourceModel, options: &Options) -> Result<Conversion, ConvertError> {
-    let mut conversion = source.convert(options)?;
-    conversion.model = conversion.model.check()?;
-    Ok(conversion)
+    finish::finish(source.convert(options)?, options)
 }
 
 /// Names of the operators or layers of this format that are converted, sorted.

@@ -49,6 +49,34 @@ pub struct Options {
     /// For files that hold only weights: the name of an architecture, or the path of a `.pt2`, an
     /// ONNX model or a `config.json` that has it.
     pub architecture: Option<String>,
+    /// Version of ONNX's operators to write the model in; that of the source's conversion if absent.
+    pub opset: Option<i64>,
+    /// Whether functions of the model are put in where they are called.
+    pub inline: bool,
+    /// What weights are stored as.
+    pub weights: WeightType,
+    /// Whether the types of all values are written into the model.
+    pub infer_shapes: bool,
+    /// Whether a batch of 1 is made a batch of any size, where nothing in the model is in the way.
+    pub free_batch: bool,
+    /// Whether BatchNormalization is folded into the weights of the operator before it. Otherwise it
+    /// stays an operator of its own, as in the source.
+    pub fold_batch_norm: bool,
+}
+
+/// What floats of weights are stored as. They are computed with as before: a `Cast` stands behind
+/// those that are stored otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightType {
+    /// As they are.
+    #[default]
+    AsIs,
+    /// 16 bits, of which 10 are of the fraction.
+    Fp16,
+    /// 16 bits with the range of 32.
+    Bf16,
+    /// 32 bits, where they are stored in 16.
+    Fp32,
 }
 
 /// A converted model and what is to be said about it.

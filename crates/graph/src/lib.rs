@@ -15,8 +15,15 @@
 //! | `stream` | the same without a copy of the weights |
 //! | `builder` | models made in code |
 //! | `infer`, [`summary`] | shapes, FLOPs, memory |
+//! | `inline` | functions of the model put in where they are called |
+//! | [`opset`] | the same model in another version of ONNX's operators |
+//! | [`batch`] | a batch of one made a batch of any size |
+//! | [`weights`] | weights stored in fewer bits |
+//! | `names`, `obstacle` | what the two need: names not yet taken, what is in the way |
+//! | [`rewrite`] | passes that make a graph simpler and keep what it computes |
 //! | [`mod@file`] | models and external data on disk |
 
+pub mod batch;
 mod builder;
 mod census;
 mod constant;
@@ -28,21 +35,29 @@ mod encode_attribute;
 mod error;
 pub mod file;
 mod infer;
+mod inline;
 mod limits;
 mod model;
+mod names;
 mod node;
+mod obstacle;
+pub mod opset;
 mod proto;
+pub mod rewrite;
 mod stream;
 pub mod summary;
 mod value;
 mod verify;
+pub mod weights;
 
 pub use builder::GraphBuilder;
 pub use constant::{Constant, ConstantData, ExternalData, SparseConstant};
 pub use element_type::ElementType;
 pub use error::{Problem, ReadError, SignatureError};
 pub use infer::{Kind, Sizes};
+pub use inline::inline;
 pub use limits::Limits;
 pub use model::{Function, Graph, Model, Nodes, Quantization};
 pub use node::{Attribute, AttributeValue, Node};
+pub use obstacle::{Obstacle, Unadaptable};
 pub use value::{Value, ValueType};

@@ -168,6 +168,15 @@ impl Node {
             _ => &[],
         })
     }
+
+    /// The graphs inside it, to be changed.
+    pub fn subgraphs_mut(&mut self) -> impl Iterator<Item = &mut Graph> {
+        self.attributes.iter_mut().flat_map(|attribute| match &mut attribute.value {
+            AttributeValue::Graph(graph) => std::slice::from_mut(graph.as_mut()),
+            AttributeValue::Graphs(graphs) => graphs.as_mut_slice(),
+            _ => &mut [],
+        })
+    }
 }
 
 /// `node 'conv1' (Conv)`, as errors name it.

@@ -31,6 +31,12 @@ impl Config {
         self.map.contains_key(name)
     }
 
+    /// Those of these options that are there, null among them.
+    pub(crate) fn entries(&self, names: &[&str]) -> Vec<(String, Json)> {
+        let entry = |name: &&str| Some(((*name).to_owned(), self.map.get(*name)?.clone()));
+        names.iter().filter_map(entry).collect()
+    }
+
     /// A text, or this if absent.
     pub(crate) fn text(&self, names: &[&str], default: &str) -> Result<String, Fault> {
         match self.get(names) {
@@ -101,6 +107,12 @@ impl Config {
             true => Ok(Some(list)),
             false => Err(expected(names[0], "numbers", value)),
         }
+    }
+
+    /// A list of whole numbers, whatever lists they are in; none if absent.
+    pub(crate) fn numbers_as_integers(&self, names: &[&str]) -> Result<Vec<i64>, Fault> {
+        let numbers = self.numbers(names)?.unwrap_or_default();
+        Ok(numbers.iter().map(|&number| number as i64).collect())
     }
 
     /// Sizes for so many spatial axes: a list, or one number for all; `default` if absent.

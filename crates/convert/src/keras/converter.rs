@@ -55,11 +55,6 @@ impl<'a> Converter<'a> {
         self.weights.read(of, name)
     }
 
-    /// Whether the file has a weight.
-    pub(crate) fn has(&self, of: &Variables, name: &str) -> bool {
-        self.weights.has(of, name)
-    }
-
     /// Adds a weight to the graph as it is, and gives its name and shape.
     pub(crate) fn weight(
         &mut self,
@@ -126,7 +121,12 @@ impl<'a> Converter<'a> {
     }
 
     /// Adds an elementwise node of two inputs that are broadcast.
-    pub(crate) fn binary(&mut self, op_type: &str, one: &Value, two: &Value) -> Result<Value, Fault> {
+    pub(crate) fn binary(
+        &mut self,
+        op_type: &str,
+        one: &Value,
+        two: &Value,
+    ) -> Result<Value, Fault> {
         let dims = broadcast(&one.dims, &two.dims).ok_or_else(|| {
             let (one, two) = (&one.dims, &two.dims);
             Fault::malformed(format!("shapes {one:?} and {two:?} do not fit together"))
@@ -339,9 +339,8 @@ impl<'a> Converter<'a> {
         ];
         let name = self.op("Slice", &inputs);
         let mut dims = value.dims.clone();
-        dims[axis] = crate::keras::value::derived(&value.dims[axis], |size| {
-            sliced(size, start, end, step)
-        });
+        dims[axis] =
+            crate::keras::value::derived(&value.dims[axis], |size| sliced(size, start, end, step));
         self.value(name, dims, value.element_type)
     }
 

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use modelyard_graph::ElementType;
+
 use crate::EvaluateError;
 use crate::keras::fault::Fault;
 use crate::keras::variables::Variables;
@@ -22,12 +24,14 @@ pub(crate) struct Sample {
     pub(crate) array: Array,
     /// Which steps of a sequence count, as booleans `[batch, steps]`.
     pub(crate) mask: Option<Array>,
+    /// The type of float that the source has here, where it is another one.
+    pub(crate) declared: Option<ElementType>,
 }
 
 impl Sample {
     /// A tensor without a mask.
     pub(crate) fn new(array: Array) -> Sample {
-        Sample { array, mask: None }
+        Sample { array, mask: None, declared: None }
     }
 
     /// One tensor without a mask, as the outputs of a layer.
@@ -47,14 +51,14 @@ impl<'a> Evaluator<'a> {
         Ok(self.weights.read(of, name)?)
     }
 
+    /// Reads a weight, for what needs the error of a layer.
+    pub(crate) fn read_weight(&self, of: &Variables, name: &str) -> Result<Weight, Fault> {
+        self.weights.read(of, name)
+    }
+
     /// Reads a weight as an array.
     pub(crate) fn weight(&self, of: &Variables, name: &str) -> Result<Array, EvaluateError> {
         self.read(of, name)?.array()
-    }
-
-    /// Whether the file has a weight.
-    pub(crate) fn has(&self, of: &Variables, name: &str) -> bool {
-        self.weights.has(of, name)
     }
 
     /// Counts a call of a layer; an error when there were too many.

@@ -10,6 +10,7 @@ use crate::keras::argument::Arguments;
 use crate::keras::converter::Converter;
 use crate::keras::evaluator::{Evaluator, Sample};
 use crate::keras::fault::Fault;
+use crate::keras::layers::input::Input;
 use crate::keras::value::Value;
 use crate::keras::variables::Variables;
 
@@ -23,6 +24,11 @@ pub(crate) trait Operation: Debug {
     /// What becomes of the mask of its first input: lost unless it says otherwise.
     fn masks(&self) -> Masks {
         Masks::Drop
+    }
+
+    /// The input layer that it is, if it is one.
+    fn as_input(&self) -> Option<&Input> {
+        None
     }
 
     /// Writes it as nodes.
@@ -143,6 +149,9 @@ impl Layer {
                 outputs.iter_mut().for_each(|output| output.mask = mask.clone());
             }
         }
+        let first = call.all_values().first().and_then(|input| input.declared);
+        let declared = if self.policy.is_some() { self.policy } else { first };
+        outputs.iter_mut().for_each(|output| output.declared = declared);
         Ok(outputs)
     }
 }

@@ -20,7 +20,7 @@
 //! | `fft` | Fourier transforms |
 
 pub(crate) mod activations;
-mod array;
+pub(crate) mod array;
 pub(crate) mod attention;
 pub(crate) mod convolution;
 pub(crate) mod elementwise;

@@ -22,11 +22,6 @@ impl Attrs {
         self.0.get(name)
     }
 
-    /// The names of its attributes.
-    pub(super) fn entries(&self) -> &BTreeMap<String, AttrValue> {
-        &self.0
-    }
-
     fn list(&self, name: &str) -> Option<&ListValue> {
         self.get(name)?.list.as_ref()
     }
@@ -57,11 +52,6 @@ impl Attrs {
     /// The type that an attribute names; `None` where it is absent or has no counterpart.
     pub(super) fn element_type(&self, name: &str) -> Option<ElementType> {
         dtype::element_type(self.get(name)?.dtype?)
-    }
-
-    /// The types that an attribute lists, as their numbers.
-    pub(super) fn dtypes(&self, name: &str) -> &[i32] {
-        self.list(name).map_or(&[], |list| &list.dtypes)
     }
 
     pub(super) fn tensor(&self, name: &str) -> Option<&TensorProto> {

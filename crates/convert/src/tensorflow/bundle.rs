@@ -125,9 +125,9 @@ fn shards(source: &Source, count: i32) -> Result<Vec<Input>, ConvertError> {
     }
     let shard = |number| {
         let name = format!("variables/variables.data-{number:05}-of-{count:05}");
-        source.beside(&name)?.ok_or_else(|| {
-            malformed("the checkpoint", format!("the file '{name}' is missing"))
-        })
+        source
+            .beside(&name)?
+            .ok_or_else(|| malformed("the checkpoint", format!("the file '{name}' is missing")))
     };
     (0..count).map(shard).collect()
 }

@@ -115,7 +115,11 @@ impl Census<'_> {
         depth: usize,
     ) -> Result<(), ConvertError> {
         if depth > self.limits.depth {
-            return Err(self.too_large("levels of nesting", depth as u64, self.limits.depth as u64));
+            return Err(self.too_large(
+                "levels of nesting",
+                depth as u64,
+                self.limits.depth as u64,
+            ));
         }
         while !rest.is_empty() {
             let (key, after) = self.varint(rest)?;
@@ -206,9 +210,8 @@ impl Census<'_> {
     }
 
     fn varint<'a>(&self, bytes: &'a [u8]) -> Result<(u64, &'a [u8]), ConvertError> {
-        varint(bytes).ok_or_else(|| {
-            self.malformed("a number does not end (is the file truncated?)")
-        })
+        varint(bytes)
+            .ok_or_else(|| self.malformed("a number does not end (is the file truncated?)"))
     }
 }
 

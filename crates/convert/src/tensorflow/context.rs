@@ -10,7 +10,7 @@ use super::control;
 use super::fold;
 use super::graph::{Graph, Node, Payload, passes_on};
 use super::model::TensorFlowModel;
-use super::ops;
+use super::ops::{self, Size};
 use super::value::{Kind, Known, Refusal, Val, Value, fixed};
 use super::weight::Weight;
 use super::{lists, saved_model};
@@ -99,7 +99,8 @@ impl Context<'_> {
         if call.inputs.iter().any(|input| input.is_missing()) {
             return Ok(Vec::new());
         }
-        if call.inputs.iter().any(|input| input.is_complex()) && !ops::takes_complex(&call.node.op) {
+        if call.inputs.iter().any(|input| input.is_complex()) && !ops::takes_complex(&call.node.op)
+        {
             let way_out = "take the absolute value, or the real and imaginary parts, before";
             return Err(Refusal::new("an input of complex numbers", way_out));
         }
@@ -145,8 +146,10 @@ impl Context<'_> {
             place: format!("constant '{}'", node.name),
             message,
         };
-        let tensor = node.attrs.tensor("value").ok_or_else(|| malformed("it has no value".into()))?;
-        Weight::of_proto(tensor, &self.model.limits).map(Value::weight).map_err(malformed)
+        let tensor =
+            node.attrs.tensor("value").ok_or_else(|| malformed("it has no value".into()))?;
+        let weight = Weight::of_proto(tensor, &self.model.limits).map_err(malformed)?;
+        Ok(Value::weight(weight.named(&node.name)))
     }
 
     /// The name of a value; a constant is written when it is first asked for.
@@ -156,8 +159,11 @@ impl Context<'_> {
         }
         let name = match &value.known {
             Some(Known::Weight(weight)) => {
-                let constant = weight.constant("constant")?;
-                self.emitter.constant(as_floats(constant))
+                let constant = as_floats(weight.constant()?);
+                match constant.name.is_empty() {
+                    true => self.emitter.constant(constant),
+                    false => self.emitter.weight(constant),
+                }
             }
             Some(Known::Array(array)) => {
                 let constant = constant_of("constant", array)?;
@@ -173,7 +179,10 @@ impl Context<'_> {
     }
 
     /// The names of the first inputs of a node.
-    pub(super) fn names<const N: usize>(&mut self, call: &Call<'_>) -> Result<[String; N], Refusal> {
+    pub(super) fn names<const N: usize>(
+        &mut self,
+        call: &Call<'_>,
+    ) -> Result<[String; N], Refusal> {
         let mut names = [const { String::new() }; N];
         for (index, name) in names.iter_mut().enumerate() {
             *name = self.name(call.input(index)?)?;
@@ -218,8 +227,29 @@ impl Context<'_> {
         self.emitter.add(reshape)
     }
 
+    /// Reshapes to sizes some of which follow from the input.
+    pub(super) fn reshape_or_copy(&mut self, input: &str, sizes: &[Size]) -> String {
+        let number = |size: &Size| match size {
+            Size::Is(size) => *size as i64,
+            Size::Same => 0,
+            Size::Rest => -1,
+        };
+        let copies = sizes.contains(&Size::Same);
+        let sizes: Vec<i64> = sizes.iter().map(number).collect();
+        if !copies {
+            return self.reshape(input, &sizes);
+        }
+        let shape = self.emitter.integers("shape", &sizes);
+        self.emitter.add(node("Reshape", &[input, &shape]))
+    }
+
     /// A constant without dimensions, of the type of `like`.
-    pub(super) fn scalar(&mut self, name: &str, value: f64, like: ElementType) -> Result<String, Refusal> {
+    pub(super) fn scalar(
+        &mut self,
+        name: &str,
+        value: f64,
+        like: ElementType,
+    ) -> Result<String, Refusal> {
         let array = Array::from_f64s(like, &[], vec![value])?;
         let constant = constant_of(name, &array)?;
         Ok(self.emitter.constant(constant))

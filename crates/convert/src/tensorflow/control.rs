@@ -12,6 +12,7 @@ use super::context::{Call, Context, Converted};
 use super::graph::{Graph, Payload, Port};
 use super::lists::stacked;
 use super::value::{Kind, Refusal, Val, Value, fixed};
+use super::weight::Weight;
 use crate::emitter::node;
 
 /// The operators of control flow.
@@ -23,7 +24,9 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
         return Err(Refusal::new("control flow without functions", "the file may be damaged"));
     };
     match (call.node.op.as_str(), bodies.as_slice()) {
-        ("While" | "StatelessWhile", [condition, body]) => Loop::convert(context, call, condition, body),
+        ("While" | "StatelessWhile", [condition, body]) => {
+            Loop::convert(context, call, condition, body)
+        }
         ("If" | "StatelessIf", [yes, no]) => branch(context, call, yes, no),
         ("Case" | "StatelessCase", bodies) => case(context, call, bodies),
         _ => Err(Refusal::new("control flow without functions", "the file may be damaged")),
@@ -109,9 +112,8 @@ fn conditional(
     let mut graphs = graphs.into_iter();
     let (then_branch, else_branch) =
         (graphs.next().unwrap_or_default(), graphs.next().unwrap_or_default());
-    let written = node("If", &[condition])
-        .with("then_branch", then_branch)
-        .with("else_branch", else_branch);
+    let written =
+        node("If", &[condition]).with("then_branch", then_branch).with("else_branch", else_branch);
     let names = context.emitter.add_many(written, yes.len());
     let outputs = names.into_iter().zip(yes.iter().zip(no)).map(|(name, (yes, no))| {
         let dims = common(yes.dims.as_deref(), no.dims.as_deref());
@@ -229,7 +231,7 @@ impl Loop<'_> {
                 if counts_from_zero(context, call, body, place) {
                     return Ok(Role::Appended);
                 }
-                let is_first = constant(body, place) == Some(0);
+                let is_first = constant(context, call, body, place) == Some(0);
                 if is_first && context.integer(size, "the size of a list")? == 1 {
                     return Ok(Role::Overwritten);
                 }
@@ -307,7 +309,8 @@ impl Loop<'_> {
                 Role::Overwritten => {
                     let name = lists.next().unwrap_or_default();
                     let bounds = [("starts", -1), ("ends", i64::MAX), ("axes", 0)];
-                    let bounds = bounds.map(|(name, value)| context.emitter.integers(name, &[value]));
+                    let bounds =
+                        bounds.map(|(name, value)| context.emitter.integers(name, &[value]));
                     let [starts, ends, axes] = bounds;
                     let last = context.add("Slice", &[name, starts, ends, axes]);
                     stacked(last, written.element_type, collected(Dim::Fixed(1)))
@@ -348,21 +351,26 @@ fn counts_from_zero(context: &Context<'_>, call: &Call<'_>, body: &Graph, port: 
     let Some(Payload::Input(index)) = body.nodes.get(origin.node).map(|node| &node.payload) else {
         return false;
     };
-    let starts_at = call.inputs.get(*index).and_then(|value| context.integer(value, "a count").ok());
+    let starts_at =
+        call.inputs.get(*index).and_then(|value| context.integer(value, "a count").ok());
     let next = body.outputs.get(*index).map(|&port| body.origin(port));
     let Some(next) = next.and_then(|next| body.nodes.get(next.node)) else { return false };
     let [one, two] = next.inputs.as_slice() else { return false };
     starts_at == Some(0)
         && matches!(next.op.as_str(), "AddV2" | "Add")
         && body.origin(*one) == origin
-        && constant(body, *two) == Some(1)
+        && constant(context, call, body, *two) == Some(1)
 }
 
 /// The integer that a value of the body always is.
-fn constant(body: &Graph, port: Port) -> Option<i64> {
+fn constant(context: &Context<'_>, call: &Call<'_>, body: &Graph, port: Port) -> Option<i64> {
     let node = body.nodes.get(body.origin(port).node)?;
+    if let Payload::Input(index) = node.payload {
+        let value = call.inputs.get(index).filter(|_| body.is_invariant(index))?;
+        return context.integer(value, "").ok();
+    }
     let tensor = node.attrs.tensor("value").filter(|_| node.op == "Const")?;
-    let weight = super::weight::Weight::of_proto(tensor, &crate::Limits::default()).ok()?;
+    let weight = Weight::of_proto(tensor, &context.model.limits).ok()?;
     if weight.elements() != 1 {
         return None;
     }

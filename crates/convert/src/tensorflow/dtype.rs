@@ -2,12 +2,6 @@
 
 use modelyard_graph::ElementType;
 
-/// A handle of a variable or table.
-pub(super) const RESOURCE: i32 = 20;
-
-/// A list of tensors, among others.
-pub(super) const VARIANT: i32 = 21;
-
 /// The type with this number; quantized integers are what they are stored as. `None` for handles
 /// and the like.
 pub(super) fn element_type(number: i32) -> Option<ElementType> {

@@ -105,7 +105,8 @@ impl Evaluator<'_> {
         self.live += slots.iter().map(bytes).sum::<u64>();
         let limit = self.model.limits.evaluation_bytes;
         if self.live > limit {
-            let message = format!("the values take {} bytes, at most {limit} are allowed", self.live);
+            let message =
+                format!("the values take {} bytes, at most {limit} are allowed", self.live);
             return Err(EvaluateError::new(message));
         }
         Ok(())
@@ -148,8 +149,8 @@ impl Evaluator<'_> {
     }
 
     fn operator(&self, node: &Node, slots: Vec<Slot>) -> Result<Vec<Slot>, EvaluateError> {
-        let operator = ops::find(&node.op)
-            .ok_or_else(|| EvaluateError::new("the operator is not covered"))?;
+        let operator =
+            ops::find(&node.op).ok_or_else(|| EvaluateError::new("the operator is not covered"))?;
         let table: Option<&Table> = match slots.first() {
             Some(Slot::Handle(name)) => self.model.tables.get(name),
             _ => None,

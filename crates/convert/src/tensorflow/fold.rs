@@ -77,9 +77,11 @@ fn result_size(op: &str, inputs: &[Arc<Array>]) -> Option<usize> {
     match op {
         "Fill" => {
             let dims = inputs.first()?.as_ints().ok()?;
-            dims.iter().try_fold(1usize, |count, &size| {
-                count.checked_mul(usize::try_from(size).unwrap_or(usize::MAX))
-            }).or(Some(usize::MAX))
+            dims.iter()
+                .try_fold(1usize, |count, &size| {
+                    count.checked_mul(usize::try_from(size).unwrap_or(usize::MAX))
+                })
+                .or(Some(usize::MAX))
         }
         "Range" => {
             let value = |index: usize| inputs.get(index)?.to_f64s().ok()?.first().copied();
@@ -239,9 +241,8 @@ impl StandIns {
     }
 
     fn of(&self, one: i64, two: i64) -> Dim {
-        let is = |number: i64| {
-            StandIns::number(number, 0) == one && StandIns::number(number, 1) == two
-        };
+        let is =
+            |number: i64| StandIns::number(number, 0) == one && StandIns::number(number, 1) == two;
         match self.symbols.iter().find(|&(_, &number)| is(number)) {
             Some((symbol, _)) => Dim::Symbol(symbol.clone()),
             None => Dim::Free,

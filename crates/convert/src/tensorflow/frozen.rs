@@ -25,7 +25,8 @@ pub(super) fn read(
 ) -> Result<TensorFlowModel, ConvertError> {
     let bytes = source.file()?.read_all(limits.file_bytes.min(super::MAX_GRAPH_BYTES))?;
     census::check(&bytes, Message::Graph, FORMAT, limits)?;
-    let graph = GraphDef::decode(bytes).map_err(|error| malformed("the file", error.to_string()))?;
+    let graph =
+        GraphDef::decode(bytes).map_err(|error| malformed("the file", error.to_string()))?;
     let library = Library::new(&graph, FORMAT, limits);
     let (feeds, inputs) = inputs(&graph, options)?;
     let fetches = outputs(&graph, options)?;
@@ -95,8 +96,19 @@ fn placeholders(graph: &GraphDef) -> impl Iterator<Item = &NodeDef> {
 
 /// Operators whose results are not what a model is for.
 const NO_OUTPUT: [&str; 14] = [
-    "Assert", "Const", "NoOp", "Placeholder", "PlaceholderV2", "SaveV2", "RestoreV2", "Assign",
-    "AssignVariableOp", "MergeV2Checkpoints", "ShardedFilename", "MergeSummary", "ScalarSummary",
+    "Assert",
+    "Const",
+    "NoOp",
+    "Placeholder",
+    "PlaceholderV2",
+    "SaveV2",
+    "RestoreV2",
+    "Assign",
+    "AssignVariableOp",
+    "MergeV2Checkpoints",
+    "ShardedFilename",
+    "MergeSummary",
+    "ScalarSummary",
     "HistogramSummary",
 ];
 

@@ -73,15 +73,6 @@ impl Graph {
         node.is_some_and(|node| matches!(node.payload, Payload::Input(found) if found == index))
     }
 
-    /// Nodes, those of bodies included.
-    pub(super) fn size(&self) -> usize {
-        let inside = |node: &Node| match &node.payload {
-            Payload::Bodies(bodies) => bodies.iter().map(Graph::size).sum(),
-            _ => 0,
-        };
-        self.nodes.iter().map(|node| 1 + inside(node)).sum()
-    }
-
     /// Leaves out the nodes that no output needs.
     pub(super) fn pruned(self) -> Graph {
         let mut needed = vec![false; self.nodes.len()];

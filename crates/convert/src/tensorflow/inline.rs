@@ -18,11 +18,14 @@ pub(super) struct Library<'a> {
 }
 
 impl<'a> Library<'a> {
-    pub(super) fn new(graph: &'a GraphDef, format: &'static str, limits: &'a Limits) -> Library<'a> {
+    pub(super) fn new(
+        graph: &'a GraphDef,
+        format: &'static str,
+        limits: &'a Limits,
+    ) -> Library<'a> {
         let all = graph.library.iter().flat_map(|library| &library.functions);
-        let named = all.filter_map(|function| {
-            Some((function.signature.as_ref()?.name.as_str(), function))
-        });
+        let named =
+            all.filter_map(|function| Some((function.signature.as_ref()?.name.as_str(), function)));
         Library { functions: named.collect(), format, limits }
     }
 
@@ -296,14 +299,18 @@ impl Writer<'_, '_> {
         scope.attrs.clone_from(&callee.attrs);
         let signature = function.signature.clone().unwrap_or_default();
         let names = function.signature.iter().flat_map(|signature| &signature.inputs);
-        scope.arguments = names.map(|input| input.name.as_str()).zip(inputs.iter().copied()).collect();
+        scope.arguments =
+            names.map(|input| input.name.as_str()).zip(inputs.iter().copied()).collect();
         if signature.inputs.len() != inputs.len() {
             let (expected, found) = (signature.inputs.len(), inputs.len());
             let message = format!("'{}' takes {expected} values, got {found}", callee.name);
             return Err(self.library.malformed(&scope.prefix, message));
         }
-        let returned: Option<Vec<String>> =
-            signature.outputs.iter().map(|output| function.ret.get(&output.name).cloned()).collect();
+        let returned: Option<Vec<String>> = signature
+            .outputs
+            .iter()
+            .map(|output| function.ret.get(&output.name).cloned())
+            .collect();
         let returned = returned.ok_or_else(|| {
             let message = format!("'{}' does not say what it returns", callee.name);
             self.library.malformed(&scope.prefix, message)
@@ -436,8 +443,7 @@ mod tests {
             nodes: vec![call("again")],
             ret: BTreeMap::from([("y".to_owned(), "again:output:0".to_owned())]),
         };
-        let library =
-            Some(super::super::proto::FunctionDefLibrary { functions: vec![function] });
+        let library = Some(super::super::proto::FunctionDefLibrary { functions: vec![function] });
         let graph = GraphDef { nodes: vec![call("first")], library, versions: None };
         let error = inlined(&graph, "first:0").unwrap_err();
         assert!(error.to_string().contains("levels of calls"), "{error}");

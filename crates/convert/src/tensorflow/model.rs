@@ -11,9 +11,7 @@ use super::graph::Graph;
 use super::tables::Tables;
 use super::value::{Refusal, Val, Value};
 use crate::emitter::Emitter;
-use crate::{
-    Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel,
-};
+use crate::{Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel};
 
 /// A graph with its inputs, outputs, weights and tables.
 #[derive(Debug)]

@@ -6,13 +6,14 @@ use prost::Message as _;
 
 use super::bundle::Bundle;
 use super::census::{self, Message};
-use super::graph::{Graph, Payload};
+use super::dtype;
 use super::inline::{Library, inline};
 use super::model::{Endpoint, TensorFlowModel};
-use super::proto::{GraphDef, MetaGraphDef, SavedModel, SignatureDef, TensorInfo, TensorShapeProto};
+use super::proto::{
+    GraphDef, MetaGraphDef, SavedModel, SignatureDef, TensorInfo, TensorShapeProto,
+};
 use super::tables::{self, Files};
 use super::variables::{Keys, freeze};
-use super::dtype;
 use crate::input::{Input, Source};
 use crate::{ConvertError, Format, Limits, Options};
 
@@ -169,14 +170,6 @@ fn notes(graph: &GraphDef, name: &str, meta: &MetaGraphDef) -> Vec<String> {
         notes.push("the graph is empty".into());
     }
     notes
-}
-
-/// Whether some node is a variable that has no value.
-pub(super) fn is_unset(graph: &Graph, node: usize) -> bool {
-    graph.nodes.get(node).is_some_and(|node| {
-        matches!(node.op.as_str(), "VarHandleOp" | "VariableV2" | "Variable")
-            && !matches!(node.payload, Payload::Weight(_))
-    })
 }
 
 /// The type and shape of a placeholder of a graph without signatures.

@@ -19,7 +19,8 @@ const TRAILER: usize = 5;
 
 /// Keys and values of a table, in its order. The error says what is wrong with it.
 pub(super) fn read(bytes: &Bytes) -> Result<Vec<(Vec<u8>, Bytes)>, String> {
-    let start = bytes.len().checked_sub(FOOTER).ok_or("it is shorter than the footer of a table")?;
+    let start =
+        bytes.len().checked_sub(FOOTER).ok_or("it is shorter than the footer of a table")?;
     let footer = bytes.slice(start..);
     let magic = footer.last_chunk().map(|chunk| u64::from_le_bytes(*chunk));
     if magic != Some(MAGIC) {
@@ -61,8 +62,10 @@ fn block(bytes: &Bytes, (offset, size): (u64, u64)) -> Result<Vec<(Vec<u8>, Byte
 
 fn entries(block: Bytes) -> Result<Vec<(Vec<u8>, Bytes)>, String> {
     let damaged = || "a block is damaged".to_owned();
-    let restarts = block.last_chunk().map(|chunk| u32::from_le_bytes(*chunk)).ok_or_else(damaged)?;
-    let tail = usize::try_from(restarts).ok().and_then(|count| count.checked_add(1)?.checked_mul(4));
+    let restarts =
+        block.last_chunk().map(|chunk| u32::from_le_bytes(*chunk)).ok_or_else(damaged)?;
+    let tail =
+        usize::try_from(restarts).ok().and_then(|count| count.checked_add(1)?.checked_mul(4));
     let end = tail.and_then(|tail| block.len().checked_sub(tail)).ok_or_else(damaged)?;
     let mut rest = block.slice(..end);
     let mut key: Vec<u8> = Vec::new();

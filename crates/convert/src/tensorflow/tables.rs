@@ -198,7 +198,9 @@ fn text_table(lines: &[Bytes], filler: &NodeDef) -> Option<Table> {
                 // Keys of text tables are text; values are numbers where all of them are.
                 let numbers: Option<Vec<i64>> = parts.iter().map(number).collect();
                 match numbers {
-                    Some(numbers) if index == attrs.int("value_index", 0) => Some(integers(&numbers)),
+                    Some(numbers) if index == attrs.int("value_index", 0) => {
+                        Some(integers(&numbers))
+                    }
                     _ => Some(Weight::strings(parts)),
                 }
             }

@@ -37,7 +37,9 @@ pub(super) enum Kind {
     /// A list of tensors of one shape: the name is that of the tensors stacked.
     List,
     /// A list that nothing was written to yet, and how many tensors it has room for.
-    EmptyList { size: Val },
+    EmptyList {
+        size: Val,
+    },
     /// Inside a loop: a list that each turn writes to once.
     LoopList,
     /// Inside a loop: what a turn wrote to its list.

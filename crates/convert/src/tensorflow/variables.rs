@@ -42,9 +42,9 @@ impl Keys {
             return Some(key);
         }
         let named = [shared, &node.name].into_iter().find_map(|name| self.named.get(name));
-        named.map(String::as_str).or_else(|| {
-            [shared, &node.name].into_iter().find(|name| bundle.contains(name))
-        })
+        named
+            .map(String::as_str)
+            .or_else(|| [shared, &node.name].into_iter().find(|name| bundle.contains(name)))
     }
 }
 
@@ -86,7 +86,9 @@ fn collect(
                     node.inputs.iter().map(|input| handle(input)).collect();
                 let inner = names
                     .zip(&given)
-                    .filter_map(|(argument, given)| Some((argument.name.as_str(), given.as_deref()?)))
+                    .filter_map(|(argument, given)| {
+                        Some((argument.name.as_str(), given.as_deref()?))
+                    })
                     .collect();
                 collect(library, &function.nodes, &inner, keys, depth - 1);
             }
@@ -123,7 +125,8 @@ fn restored_key(index: &HashMap<&str, &NodeDef>, text: &str) -> Option<String> {
                 let last = text.split(':').skip(1).last().unwrap_or("0");
                 let output: usize = last.parse().ok()?;
                 let names = index.get(node.inputs.get(1)?.split(':').next()?)?;
-                let names = names.attrs.get("value").and_then(|value: &AttrValue| value.tensor.as_ref())?;
+                let names =
+                    names.attrs.get("value").and_then(|value: &AttrValue| value.tensor.as_ref())?;
                 let key = names.strings.get(output)?;
                 return String::from_utf8(key.to_vec()).ok();
             }
@@ -174,5 +177,6 @@ fn value(node: &Node, keys: &Keys, bundle: &Bundle) -> Result<Option<Weight>, Co
             return Err(ConvertError::Malformed { format, place, message });
         }
     }
-    Ok(weight)
+    let name = node.attrs.text("shared_name", &node.name);
+    Ok(weight.map(|weight| weight.named(if name.is_empty() { &node.name } else { name })))
 }

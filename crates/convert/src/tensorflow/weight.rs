@@ -1,7 +1,6 @@
 //! Constants of a graph: in the file itself or in a checkpoint, read when they are asked for.
 
 use bytes::Bytes;
-use half::{bf16, f16};
 use modelyard_graph::{Constant, ConstantData, ElementType};
 use modelyard_tensor::Shape;
 
@@ -14,6 +13,8 @@ use crate::{ConvertError, EvaluateError, Limits};
 /// A tensor whose elements lie somewhere.
 #[derive(Clone, Debug)]
 pub(super) struct Weight {
+    /// What the model calls it; may be empty.
+    pub(super) name: String,
     pub(super) element_type: ElementType,
     pub(super) dims: Vec<usize>,
     source: Source,
@@ -24,7 +25,11 @@ enum Source {
     /// Little-endian bytes.
     Memory(Bytes),
     Strings(Vec<Bytes>),
-    File { input: Input, offset: u64, len: usize },
+    File {
+        input: Input,
+        offset: u64,
+        len: usize,
+    },
 }
 
 /// Bytes that a constant may have that the file states as one repeated value: nothing in the file
@@ -39,7 +44,12 @@ impl Weight {
         let (dims, elements) = fixed(tensor.shape.as_ref())?;
         if element_type == ElementType::String {
             let strings = repeated(&tensor.strings, elements, 32, Bytes::clone)?;
-            return Ok(Weight { element_type, dims, source: Source::Strings(strings) });
+            return Ok(Weight {
+                name: String::new(),
+                element_type,
+                dims,
+                source: Source::Strings(strings),
+            });
         }
         let len = element_type.byte_len(elements).ok_or("its shape is too large")?;
         if len as u64 > limits.tensor_bytes {
@@ -52,7 +62,7 @@ impl Weight {
         if bytes.len() != len {
             return Err(format!("expected {len} bytes for shape {dims:?}, found {}", bytes.len()));
         }
-        Ok(Weight { element_type, dims, source: Source::Memory(bytes) })
+        Ok(Weight { name: String::new(), element_type, dims, source: Source::Memory(bytes) })
     }
 
     /// A tensor in a file of its own.
@@ -73,20 +83,26 @@ impl Weight {
             return Err(format!("{len} bytes at {offset} lie outside of a file of {found} bytes"));
         }
         let source = Source::File { input, offset, len: expected };
-        Ok(Weight { element_type, dims, source })
+        Ok(Weight { name: String::new(), element_type, dims, source })
     }
 
     /// Strings in memory.
     pub(super) fn strings(values: Vec<Bytes>) -> Weight {
         let dims = vec![values.len()];
-        Weight { element_type: ElementType::String, dims, source: Source::Strings(values) }
+        let source = Source::Strings(values);
+        Weight { name: String::new(), element_type: ElementType::String, dims, source }
     }
 
     /// 64-bit integers in memory.
     pub(super) fn integers(values: &[i64]) -> Weight {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let (dims, source) = (vec![values.len()], Source::Memory(bytes.into()));
-        Weight { element_type: ElementType::Int64, dims, source }
+        Weight { name: String::new(), element_type: ElementType::Int64, dims, source }
+    }
+
+    /// The same under a name.
+    pub(super) fn named(self, name: &str) -> Weight {
+        Weight { name: name.into(), ..self }
     }
 
     /// Number of elements.
@@ -94,23 +110,15 @@ impl Weight {
         Shape::new(&self.dims).elements().unwrap_or(usize::MAX)
     }
 
-    /// The strings; `None` where it holds something else.
-    pub(super) fn as_strings(&self) -> Option<&[Bytes]> {
-        match &self.source {
-            Source::Strings(values) => Some(values),
-            _ => None,
-        }
-    }
-
     /// The weight as ONNX holds it.
-    pub(super) fn constant(&self, name: &str) -> Result<Constant, ConvertError> {
+    pub(super) fn constant(&self) -> Result<Constant, ConvertError> {
         let data = match &self.source {
             Source::Memory(bytes) => ConstantData::Raw(bytes.clone()),
             Source::Strings(values) => ConstantData::Strings(values.clone()),
             Source::File { input, offset, len } => ConstantData::Raw(input.read(*offset, *len)?),
         };
         let (element_type, dims) = (self.element_type, self.dims.clone());
-        Ok(Constant { name: name.into(), element_type, dims, data })
+        Ok(Constant { name: self.name.clone(), element_type, dims, data })
     }
 
     /// The weight as evaluators hold it.
@@ -118,7 +126,7 @@ impl Weight {
         if let Source::Strings(values) = &self.source {
             return Array::new(self.element_type, &self.dims, Data::Strings(values.clone()));
         }
-        let constant = self.constant("").map_err(|error| EvaluateError::new(error.to_string()))?;
+        let constant = self.constant().map_err(|error| EvaluateError::new(error.to_string()))?;
         if self.element_type == ElementType::Complex64 {
             // Complex numbers are pairs of floats here, in one more dimension.
             let dims = [self.dims.as_slice(), &[2]].concat();
@@ -157,9 +165,7 @@ fn listed(tensor: &TensorProto, kind: ElementType, elements: usize) -> Result<By
         ElementType::Float16 | ElementType::Bfloat16 => {
             all(&tensor.halves, elements, |&item| (item as u16).to_le_bytes())
         }
-        ElementType::Int8 | ElementType::Uint8 => {
-            all(&tensor.ints, elements, |&item| [item as u8])
-        }
+        ElementType::Int8 | ElementType::Uint8 => all(&tensor.ints, elements, |&item| [item as u8]),
         ElementType::Int16 | ElementType::Uint16 => {
             all(&tensor.ints, elements, |&item| (item as u16).to_le_bytes())
         }
@@ -205,23 +211,6 @@ impl ZeroOr<Bytes> for Bytes {
     fn zero() -> Self {
         Bytes::new()
     }
-}
-
-/// The bytes of these floats in another type of floats; `None` for other types.
-pub(super) fn float_bytes(values: &[f32], element_type: ElementType) -> Option<Vec<u8>> {
-    Some(match element_type {
-        ElementType::Float32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        ElementType::Float64 => {
-            values.iter().flat_map(|&value| f64::from(value).to_le_bytes()).collect()
-        }
-        ElementType::Float16 => {
-            values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()
-        }
-        ElementType::Bfloat16 => {
-            values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect()
-        }
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

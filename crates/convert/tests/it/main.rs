@@ -15,4 +15,6 @@ mod support;
 #[allow(unused_imports, reason = "the sources come one by one")]
 use support::check;
 
+mod keras;
+mod tensorflow;
 mod trees;

@@ -49,7 +49,14 @@ impl Walk<'_> {
         let states = inputs.len().checked_sub(2)?;
         inputs[0] = Some(Fact::new(crate::ElementType::Int64, &[]));
         inputs[1] = Some(Fact::new(crate::ElementType::Bool, &[]));
-        let walked = self.graph(body, inputs.into_iter().map(changing).collect());
+        let given: Vec<Option<Fact>> = inputs.into_iter().map(changing).collect();
+        let mut walked = self.graph(body, given.clone());
+        if self.strict {
+            // A state whose shape changes has another one after each round, and nobody knows how
+            // many rounds there are until the loop ends itself.
+            keep_steady(given.iter().skip(2), walked.outputs.iter_mut().skip(1));
+            walked.outputs.truncate(states + 1);
+        }
         Some(times(walked, rounds, 1, states))
     }
 
@@ -77,7 +84,10 @@ impl Walk<'_> {
                 other => changing(other),
             });
         }
-        let walked = self.graph(body, given);
+        let mut walked = self.graph(body, given.clone());
+        if self.strict {
+            keep_steady(given.iter().take(states), walked.outputs.iter_mut());
+        }
         Some(times(walked, rounds?, 0, states))
     }
 
@@ -109,6 +119,19 @@ impl Walk<'_> {
 /// What is carried from round to round keeps its shape, but not its elements.
 fn changing(fact: Option<Fact>) -> Option<Fact> {
     fact.map(|fact| fact.with_dims(&fact.dims))
+}
+
+/// Forgets the states whose shape is another one after a round.
+fn keep_steady<'a>(
+    before: impl Iterator<Item = &'a Option<Fact>>,
+    after: impl Iterator<Item = &'a mut Option<Fact>>,
+) {
+    for (before, after) in before.zip(after) {
+        let dims = |fact: &Option<Fact>| fact.as_ref().map(|fact| fact.dims.clone());
+        if dims(before).is_none() || dims(before) != dims(after) {
+            *after = None;
+        }
+    }
 }
 
 /// The body's costs `rounds` times, and its outputs from `skip` on: `states` as they are, the

@@ -15,6 +15,8 @@
 //! | `recurrent`, `attention` | LSTM, GRU, RNN; fused attention |
 //! | `conflict` | shapes that can never go together |
 //! | `control` | If, Loop, Scan, and functions of the model |
+//!
+//! `symbolic` walks several times with different sizes, and keeps what agrees.
 
 mod attention;
 mod conflict;
@@ -32,15 +34,18 @@ mod reduction;
 mod reshape;
 mod resize;
 mod selection;
+mod symbolic;
 #[cfg(test)]
 mod tests;
 mod window;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 pub(crate) use conflict::conflicts;
 use fact::{Answer, Fact, Op, Rule};
 use modelyard_tensor::Dim;
+pub(crate) use symbolic::Known;
 
 use crate::{Constant, ElementType, Function, Graph, Model, Node, Value, ValueType};
 
@@ -65,6 +70,14 @@ impl Sizes {
             Dim::Fixed(size) => *size,
             Dim::Symbol(name) => self.symbols.get(name).copied().unwrap_or(1),
             Dim::Free => 1,
+        }
+    }
+
+    fn has(&self, dim: &Dim) -> bool {
+        match dim {
+            Dim::Fixed(_) => true,
+            Dim::Symbol(name) => self.symbols.contains_key(name),
+            Dim::Free => false,
         }
     }
 }
@@ -93,6 +106,35 @@ impl Model {
         let inputs = self.graph.inputs.iter().map(|input| walk.input(input)).collect();
         walk.graph(&self.graph, inputs);
         walk.kinds.into_iter().filter_map(|(name, kind)| Some((name, kind?))).collect()
+    }
+}
+
+/// Shapes with these sizes, of the values whose names mean the same everywhere in the model. What
+/// the file itself says of a value counts only where it has no sizes that are not given.
+pub(crate) fn shapes(model: &Model, sizes: &Sizes) -> HashMap<String, Inferred> {
+    let mut walk = Walk::new(model, sizes);
+    walk.shapes = Some(HashMap::new());
+    let inputs = model.graph.inputs.iter().map(|input| walk.input(input)).collect();
+    walk.graph(&model.graph, inputs);
+    let shapes = walk.shapes.into_iter().flatten();
+    shapes.filter_map(|(name, inferred)| Some((name, inferred?))).collect()
+}
+
+/// What was inferred of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Inferred {
+    pub(crate) dims: Vec<usize>,
+    /// The elements, where they are a few integers.
+    pub(crate) integers: Option<Vec<i64>>,
+}
+
+impl Inferred {
+    fn of(fact: &Fact) -> Inferred {
+        const MOST: usize = 64;
+        let is_integral = matches!(fact.element_type, ElementType::Int32 | ElementType::Int64);
+        let values = fact.values.as_ref().filter(|values| is_integral && values.len() <= MOST);
+        let integers = values.map(|values| values.iter().map(|&value| value as i64).collect());
+        Inferred { dims: fact.dims.clone(), integers }
     }
 }
 
@@ -157,6 +199,13 @@ struct Walk<'a> {
     conflicts: conflict::Conflicts,
     /// Kinds by name; `None` where a name stands for different ones.
     kinds: HashMap<String, Option<Kind>>,
+    /// Shapes by name, where they are asked for: see [`shapes`].
+    shapes: Option<HashMap<String, Option<Inferred>>>,
+    /// Whether only what always holds is wanted: an open dimension stands for nothing, and a loop
+    /// may end early.
+    strict: bool,
+    /// Facts of the outermost graph, after the walk.
+    outermost: HashMap<String, Fact>,
 }
 
 impl<'a> Walk<'a> {
@@ -174,6 +223,9 @@ impl<'a> Walk<'a> {
             estimate: Estimate::default(),
             conflicts: conflict::Conflicts::new(),
             kinds: HashMap::new(),
+            shapes: None,
+            strict: false,
+            outermost: HashMap::new(),
         }
     }
 
@@ -231,11 +283,15 @@ impl<'a> Walk<'a> {
         self.depth -= 1;
         let facts = self.scopes.pop().unwrap_or_default();
         self.remember(&facts);
-        Walked {
+        let walked = Walked {
             outputs: outputs.iter().map(|name| facts.get(*name).cloned()).collect(),
             flops,
             peak_bytes: live.peak(),
+        };
+        if self.depth == 0 {
+            self.outermost = facts;
         }
+        walked
     }
 
     fn remember(&mut self, facts: &HashMap<String, Fact>) {
@@ -244,6 +300,16 @@ impl<'a> Walk<'a> {
             let known = self.kinds.entry(name.clone()).or_insert(Some(kind));
             if *known != Some(kind) {
                 *known = None;
+            }
+            if let Some(shapes) = &mut self.shapes {
+                let inferred = Inferred::of(fact);
+                match shapes.entry(name.clone()) {
+                    Entry::Vacant(entry) => drop(entry.insert(Some(inferred))),
+                    Entry::Occupied(mut entry) if entry.get().as_ref() != Some(&inferred) => {
+                        entry.insert(None);
+                    }
+                    Entry::Occupied(_) => {}
+                }
             }
         }
     }
@@ -333,6 +399,13 @@ impl<'a> Walk<'a> {
     /// What the file says of a value, with sizes for its symbols.
     fn declared(&self, value_type: &ValueType) -> Option<Fact> {
         let (element_type, dims) = value_type.as_tensor()?;
+        // A size that nobody gave would pass for a fixed one.
+        let is_open = |dim| !self.sizes.has(dim);
+        if (self.shapes.is_some() && dims?.iter().any(is_open))
+            || (self.strict && dims?.contains(&Dim::Free))
+        {
+            return None;
+        }
         let dims: Vec<usize> = dims?.iter().map(|dim| self.sizes.of(dim)).collect();
         Some(Fact::new(element_type, &dims))
     }

@@ -9,6 +9,7 @@ mod harness;
 
 mod bench;
 mod configuration;
+mod convert;
 mod digits;
 mod distill;
 mod engine;

@@ -2,13 +2,13 @@
 
 use super::convolution::sizes;
 use super::{Operator, operator};
+use crate::EvaluateError;
 use crate::emitter::node;
 use crate::pytorch::convert::{Call, Extent, Refusal, Scalar, Tensor};
 use crate::pytorch::evaluate::{Eval, Outcome};
 use crate::pytorch::graph::Size;
 use crate::reference::pool::{Pool, average_pool, max_pool, max_pool_with_indices};
 use crate::reference::{Array, elementwise, shape};
-use crate::EvaluateError;
 
 const MAX: &str = "self kernel_size stride padding dilation ceil_mode";
 const AVERAGE: &str =
@@ -189,10 +189,7 @@ pub(super) fn evaluated_batched(
     Ok((own.as_ref().clone(), true))
 }
 
-pub(super) fn evaluated_unbatched(
-    array: Array,
-    is_batched: bool,
-) -> Result<Array, EvaluateError> {
+pub(super) fn evaluated_unbatched(array: Array, is_batched: bool) -> Result<Array, EvaluateError> {
     if is_batched { Ok(array) } else { shape::squeeze(&array, Some(&[0])) }
 }
 
@@ -310,6 +307,6 @@ mod tests {
         assert_eq!(window(3, 2, 0).output(0, 6), Some(3));
         assert_eq!(window(2, 3, 1).output(0, 5), Some(2));
         assert_eq!(window(1, 2, 0).output(0, 4), Some(2));
-        assert_eq!(window(3, 2, 0).pads_behind(&[6.into()]), Some(vec![1]));
+        assert_eq!(window(3, 2, 0).pads_behind(&[6usize.into()]), Some(vec![1]));
     }
 }

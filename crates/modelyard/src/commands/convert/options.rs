@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
-use modelyard_convert::{Limits, Options};
+use modelyard_convert::{Limits, Options, WeightType};
 use modelyard_graph::file::External;
 use modelyard_tensor::Dim;
 
@@ -29,9 +29,38 @@ pub(super) struct ConversionArgs {
     /// For files of weights: a known architecture, or a .pt2, .onnx or config.json that has it
     #[arg(long, value_name = "NAME|FILE")]
     architecture: Option<String>,
+    /// Version of ONNX's operators to write [default: what the conversion gives, 18 or later]
+    #[arg(long, value_name = "N")]
+    opset: Option<i64>,
+    /// Fold batch normalization into the weights before it
+    #[arg(long)]
+    fold_batch_norm: bool,
+    /// Store weights in another type; they are computed with as before
+    #[arg(long, value_name = "TYPE", value_enum)]
+    weights: Option<Weights>,
+    /// Put functions of an ONNX model in where they are called
+    #[arg(long)]
+    inline: bool,
+    /// Write the types and shapes of all values into the model
+    #[arg(long)]
+    infer_shapes: bool,
+    /// Make a batch of 1 one of any size, where nothing in the model is in the way
+    #[arg(long)]
+    free_batch: bool,
     /// Put weights into a file beside the model
     #[arg(long)]
     external_data: bool,
+}
+
+/// What weights can be stored as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Weights {
+    /// Half the size, 11 bits of precision
+    Fp16,
+    /// Half the size, 8 bits of precision, the range of fp32
+    Bf16,
+    /// What is stored in 16 bits, in 32
+    Fp32,
 }
 
 impl ConversionArgs {
@@ -50,7 +79,17 @@ impl ConversionArgs {
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
             architecture: self.architecture.clone(),
-            ..Options::default()
+            opset: self.opset,
+            inline: self.inline,
+            weights: match self.weights {
+                None => WeightType::AsIs,
+                Some(Weights::Fp16) => WeightType::Fp16,
+                Some(Weights::Bf16) => WeightType::Bf16,
+                Some(Weights::Fp32) => WeightType::Fp32,
+            },
+            infer_shapes: self.infer_shapes,
+            free_batch: self.free_batch,
+            fold_batch_norm: self.fold_batch_norm,
         })
     }
 

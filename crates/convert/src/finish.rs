@@ -1,0 +1,61 @@
+//! What is done alike with every converted model: cleaned, written in the version of the operators
+//! that was asked for, its weights stored as wanted, its types stated.
+
+use modelyard_graph::{inline, opset, rewrite, weights};
+
+use crate::{Conversion, ConvertError, Options, WeightType};
+
+/// Finishes a conversion. The model that comes out is verified.
+pub(crate) fn finish(
+    mut conversion: Conversion,
+    options: &Options,
+) -> Result<Conversion, ConvertError> {
+    let mut model = conversion.model;
+    if options.inline {
+        model = inline(model)?;
+    }
+    let passes = rewrite::Options { fold_batch_norm: options.fold_batch_norm };
+    model = rewrite::clean(model, &passes);
+    if let Some(version) = options.opset {
+        model = opset::convert(model, version)?;
+        // What was written anew may be folded.
+        model = rewrite::clean(model, &passes);
+    }
+    if options.free_batch {
+        model = free_batch(model, &mut conversion.notes);
+    }
+    let stored = match options.weights {
+        WeightType::AsIs => None,
+        WeightType::Fp16 => Some((weights::narrow(&mut model, weights::Narrow::Fp16), FP16)),
+        WeightType::Bf16 => Some((weights::narrow(&mut model, weights::Narrow::Bf16), BF16)),
+        WeightType::Fp32 => Some((weights::widen(&mut model), 0.0)),
+    };
+    if let Some((changed, error)) = stored {
+        conversion.tolerance.relative = conversion.tolerance.relative.max(error);
+        conversion.notes.push(format!("{changed} weights are stored in another type"));
+    }
+    if options.infer_shapes {
+        model.state_types();
+    }
+    conversion.model = model.check()?;
+    Ok(conversion)
+}
+
+/// How far answers may be off when weights lose bits: rounding errors of a deep network add up.
+const FP16: f64 = 3e-2;
+const BF16: f64 = 0.25;
+
+/// A model whose batch is of any size, if that is sound; else as it was, with a note why.
+fn free_batch(model: modelyard_graph::Model, notes: &mut Vec<String>) -> modelyard_graph::Model {
+    match modelyard_graph::batch::free(&model, "batch") {
+        Ok(Some(freed)) => {
+            notes.push("the batch, which was of 1 example, may have any size".into());
+            freed
+        }
+        Ok(None) => model,
+        Err(error) => {
+            notes.push(format!("the batch stays at 1 example: {error}"));
+            model
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! `UNIDIRECTIONAL_SEQUENCE_LSTM` and `LSTM`, its single step: the full kernel, with peepholes and
+//! clipping; states are variable tensors.
+
+use modelyard_graph::Constant;
+
+use super::super::convert::Converter;
+use super::super::evaluate::Evaluation;
+use super::super::model::Operator;
+use super::super::schema::Activation;
+use super::super::stop::{Stop, mismatch, refused};
+use crate::emitter::node;
+use crate::reference::Array;
+use crate::reference::matmul::linear;
+use crate::reference::shape::{concat, narrow, stack};
+
+/// Gates in the order of TensorFlow Lite: input, forget, cell, output.
+const GATES: [&str; 4] = ["input", "forget", "cell", "output"];
+/// The same gates in the order of ONNX: input, output, forget, cell.
+const ONNX_ORDER: [usize; 4] = [0, 3, 1, 2];
+
+/// Where the inputs stand.
+const INPUT_WEIGHTS: usize = 1;
+const RECURRENT_WEIGHTS: usize = 5;
+const PEEPHOLES: usize = 9;
+const BIASES: usize = 12;
+const PROJECTION: usize = 16;
+const OUTPUT_STATE: usize = 18;
+const CELL_STATE: usize = 19;
+const NORMS: usize = 20;
+
+struct Parts {
+    activation: Activation,
+    /// Cells are kept within this; 0 does not.
+    clip: f32,
+    time_major: bool,
+    is_sequence: bool,
+}
+
+fn parts(op: &Operator) -> Result<Parts, Stop> {
+    let is_sequence = op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM";
+    if !is_sequence && op.options.code(3)? != 0 {
+        return Err(refused("the basic kernel", "use the full kernel of LSTM"));
+    }
+    if op.optional(INPUT_WEIGHTS).is_none() {
+        return Err(refused("an input gate coupled to the forget gate", "give it weights"));
+    }
+    if op.optional(PROJECTION).is_some() {
+        return Err(refused("a projection of the output", "multiply outside of the layer"));
+    }
+    if (NORMS..NORMS + 4).any(|index| op.optional(index).is_some()) {
+        return Err(refused("normalization of the gates", "use a layer without"));
+    }
+    let activation = op.activation(0)?;
+    if !matches!(activation, Activation::Tanh | Activation::Relu) {
+        let reason = format!("activation {activation:?}");
+        return Err(refused(reason, "use tanh or relu"));
+    }
+    Ok(Parts {
+        activation,
+        clip: op.options.f32(1)?,
+        time_major: !is_sequence || op.options.bool(3)?,
+        is_sequence,
+    })
+}
+
+pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop> {
+    let parts = parts(op)?;
+    let (input, output) = (op.input(0)?, op.output(0)?);
+    let mut x = cx.real(input)?;
+    let first = cx.emitter.integers("axis", &[0]);
+    if !parts.is_sequence {
+        x = cx.emitter.add(node("Unsqueeze", &[&x, &first]));
+    } else if !parts.time_major {
+        x = cx.transpose(&x, &[1, 0, 2]);
+    }
+    let weights = gates(cx, op, INPUT_WEIGHTS, &first)?;
+    let recurrent = gates(cx, op, RECURRENT_WEIGHTS, &first)?;
+    let bias = biases(cx, op, &first)?;
+    let (hidden, cell) = (op.input(OUTPUT_STATE)?, op.input(CELL_STATE)?);
+    let mut inputs = vec![x, weights, recurrent, bias, String::new()];
+    for state in [hidden, cell] {
+        let state = cx.real(state)?;
+        inputs.push(cx.emitter.add(node("Unsqueeze", &[&state, &first])));
+    }
+    inputs.extend(peepholes(cx, op, &first)?);
+    let units = cx.dims(hidden).get(1).copied().flatten();
+    let units = units.ok_or_else(|| mismatch("its state has no size"))?;
+    let mut lstm = node("LSTM", &inputs).with("hidden_size", units as i64);
+    if parts.clip > 0.0 {
+        let note = format!(
+            "'{}' keeps its cells within {}; the converted model does not, which matters only where \
+             cells become larger",
+            op.label(cx.scope.graph),
+            parts.clip
+        );
+        cx.notes.push(note);
+    }
+    if parts.activation == Activation::Relu {
+        lstm = lstm.with("activations", strings(&["Sigmoid", "Relu", "Relu"]));
+    }
+    let found = cx.emitter.add_many(lstm, 3);
+    let [sequence, last, last_cell] = found.as_slice() else {
+        return Err(mismatch("an LSTM gives three values"));
+    };
+    for (state, value) in [(hidden, last), (cell, last_cell)] {
+        let value = cx.emitter.add(node("Squeeze", &[value, &first]));
+        cx.next_state(state, value)?;
+    }
+    let direction = cx.emitter.integers("direction", &[1]);
+    let mut y = cx.emitter.add(node("Squeeze", &[sequence, &direction]));
+    if !parts.is_sequence {
+        y = cx.emitter.add(node("Squeeze", &[&y, &first]));
+    } else if !parts.time_major {
+        y = cx.transpose(&y, &[1, 0, 2]);
+    }
+    cx.give(output, y)
+}
+
+fn strings(values: &[&str]) -> modelyard_graph::AttributeValue {
+    let values = values.iter().map(|value| bytes::Bytes::copy_from_slice(value.as_bytes()));
+    modelyard_graph::AttributeValue::Strings(values.collect())
+}
+
+/// The weights of all gates, one below the other, in ONNX's order, for one direction.
+fn gates(cx: &mut Converter<'_>, op: &Operator, first: usize, axis: &str) -> Result<String, Stop> {
+    let mut parts = Vec::new();
+    for gate in ONNX_ORDER {
+        parts.push(cx.real(op.input(first + gate)?)?);
+    }
+    let joined = cx.emitter.add(node("Concat", &parts).with("axis", 0i64));
+    Ok(cx.emitter.add(node("Unsqueeze", &[joined.as_str(), axis])))
+}
+
+/// The biases in ONNX's order, then as many zeros for those of the recurrent weights.
+fn biases(cx: &mut Converter<'_>, op: &Operator, axis: &str) -> Result<String, Stop> {
+    let mut parts = Vec::new();
+    let mut units = 0;
+    for gate in ONNX_ORDER {
+        let bias = op.input(BIASES + gate)?;
+        units = cx.tensor(bias).elements().unwrap_or(0);
+        parts.push(cx.real(bias)?);
+    }
+    let zeros = vec![0.0; units.saturating_mul(GATES.len())];
+    parts.push(cx.emitter.constant(Constant::floats("zeros", &[zeros.len()], &zeros)));
+    let joined = cx.emitter.add(node("Concat", &parts).with("axis", 0i64));
+    Ok(cx.emitter.add(node("Unsqueeze", &[joined.as_str(), axis])))
+}
+
+/// Peepholes of the input, forget and output gates, in ONNX's order: input, output, forget.
+fn peepholes(cx: &mut Converter<'_>, op: &Operator, axis: &str) -> Result<Option<String>, Stop> {
+    if op.optional(PEEPHOLES).is_none() {
+        return Ok(None);
+    }
+    let mut parts = Vec::new();
+    for gate in [0, 2, 1] {
+        parts.push(cx.real(op.input(PEEPHOLES + gate)?)?);
+    }
+    let joined = cx.emitter.add(node("Concat", &parts).with("axis", 0i64));
+    Ok(Some(cx.emitter.add(node("Unsqueeze", &[joined.as_str(), axis]))))
+}
+
+pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Stop> {
+    let parts = parts(op)?;
+    let x = cx.real(op.input(0)?)?;
+    let (hidden, cell) = (op.input(OUTPUT_STATE)?, op.input(CELL_STATE)?);
+    let mut step = Step::read(cx, op, &parts)?;
+    let axis = i64::from(parts.is_sequence && !parts.time_major);
+    if !parts.is_sequence {
+        step.walk(&x)?;
+        let y = step.hidden_array()?;
+        step.keep(cx, hidden, cell)?;
+        return cx.give_real(op.output(0)?, y);
+    }
+    let time = x.dims().get(axis as usize).copied().unwrap_or(0);
+    let mut outputs = Vec::new();
+    for at in 0..time {
+        let frame = narrow(&x, axis, at, 1)?;
+        let dims: Vec<usize> = match frame.dims() {
+            [1, rows, columns] if axis == 0 => vec![*rows, *columns],
+            [rows, 1, columns] => vec![*rows, *columns],
+            other => return Err(mismatch(format!("expected a sequence, found {other:?}"))),
+        };
+        step.walk(&frame.reshaped(&dims)?)?;
+        outputs.push(step.hidden_array()?);
+    }
+    let y = stack(&outputs.iter().collect::<Vec<_>>(), axis)?;
+    step.keep(cx, hidden, cell)?;
+    cx.give_real(op.output(0)?, y)
+}
+
+/// One walk over time.
+struct Step {
+    /// Input weights and recurrent weights side by side, all gates below each other.
+    weights: Array,
+    bias: Array,
+    peepholes: Option<[Vec<f32>; 3]>,
+    activation: Activation,
+    clip: f32,
+    hidden: Vec<f32>,
+    cell: Vec<f32>,
+    units: usize,
+}
+
+impl Step {
+    fn read(cx: &mut Evaluation<'_>, op: &Operator, parts: &Parts) -> Result<Step, Stop> {
+        let mut rows = Vec::new();
+        let mut biases = Vec::new();
+        for gate in 0..GATES.len() {
+            let w = cx.real(op.input(INPUT_WEIGHTS + gate)?)?;
+            let r = cx.real(op.input(RECURRENT_WEIGHTS + gate)?)?;
+            rows.push(concat(&[&w, &r], 1)?);
+            biases.push(Array::clone(&*cx.real(op.input(BIASES + gate)?)?));
+        }
+        let peepholes = match op.optional(PEEPHOLES) {
+            None => None,
+            Some(_) => {
+                let mut all: [Vec<f32>; 3] = Default::default();
+                for (index, one) in all.iter_mut().enumerate() {
+                    *one = cx.real(op.input(PEEPHOLES + index)?)?.as_floats()?.to_vec();
+                }
+                Some(all)
+            }
+        };
+        let hidden = cx.real(op.input(OUTPUT_STATE)?)?;
+        let cell = cx.real(op.input(CELL_STATE)?)?;
+        let units = hidden.dims().last().copied().unwrap_or(0);
+        let step = Step {
+            weights: concat(&rows.iter().collect::<Vec<_>>(), 0)?,
+            bias: concat(&biases.iter().collect::<Vec<_>>(), 0)?,
+            peepholes,
+            activation: parts.activation,
+            clip: parts.clip,
+            hidden: hidden.as_floats()?.to_vec(),
+            cell: cell.as_floats()?.to_vec(),
+            units,
+        };
+        let fits = step.weights.dims().first() == Some(&(units * GATES.len()))
+            && step.cell.len() == step.hidden.len()
+            && step.peepholes.iter().flatten().all(|one| one.len() == units);
+        if fits { Ok(step) } else { Err(mismatch("its weights do not fit its state")) }
+    }
+
+    fn hidden_array(&self) -> Result<Array, Stop> {
+        let rows = self.hidden.len() / self.units.max(1);
+        Ok(Array::floats(&[rows, self.units], self.hidden.clone())?)
+    }
+
+    /// One step with an input of `[rows, columns]`.
+    fn walk(&mut self, x: &Array) -> Result<(), Stop> {
+        let hidden = self.hidden_array()?;
+        let gates = linear(&concat(&[x, &hidden], 1)?, &self.weights, Some(&self.bias))?;
+        let gates = gates.as_floats()?;
+        let sigmoid = |value: f32| (1.0 / (1.0 + f64::from(-value).exp())) as f32;
+        for at in 0..self.hidden.len() {
+            let (row, unit) = (at / self.units, at % self.units);
+            let gate = |number: usize| gates[(row * GATES.len() + number) * self.units + unit];
+            let peep = |number: usize, cell: f32| {
+                self.peepholes.as_ref().map_or(0.0, |all| all[number][unit] * cell)
+            };
+            let cell = self.cell[at];
+            let input = sigmoid(gate(0) + peep(0, cell));
+            let forget = sigmoid(gate(1) + peep(1, cell));
+            let mut next = forget * cell + input * self.activation.apply(gate(2));
+            if self.clip > 0.0 {
+                next = next.clamp(-self.clip, self.clip);
+            }
+            let output = sigmoid(gate(3) + peep(2, next));
+            self.cell[at] = next;
+            self.hidden[at] = output * self.activation.apply(next);
+        }
+        Ok(())
+    }
+
+    /// The states are kept for the next run.
+    fn keep(self, cx: &mut Evaluation<'_>, hidden: usize, cell: usize) -> Result<(), Stop> {
+        let rows = self.hidden.len() / self.units.max(1);
+        let dims = [rows, self.units];
+        cx.next_state(hidden, Array::floats(&dims, self.hidden)?)?;
+        cx.next_state(cell, Array::floats(&dims, self.cell)?)
+    }
+}
