@@ -35,10 +35,10 @@ mod kernel_shapes;
 mod limits;
 mod mxnet;
 mod onnx;
-#[allow(dead_code, reason = "the sources come one by one")]
+#[allow(dead_code, reason = "TorchScript and templates that are to come use what programs do not")]
 mod pytorch;
 pub mod recognize;
-#[allow(dead_code, reason = "the sources come one by one")]
+#[allow(dead_code, reason = "a set of kernels, of which not every one has a user yet")]
 mod reference;
 mod source;
 mod tensorflow;

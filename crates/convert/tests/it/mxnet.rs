@@ -1,6 +1,6 @@
 //! Symbols of MXNet that hold every operator. `fixtures/mxnet.py` made them.
 
-use crate::check;
+use crate::support::check;
 
 macro_rules! symbols {
     ($($name:ident)*) => {
