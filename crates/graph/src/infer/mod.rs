@@ -110,7 +110,8 @@ impl Model {
 }
 
 /// Shapes with these sizes, of the values whose names mean the same everywhere in the model. What
-/// the file itself says of a value counts only where it has no sizes that are not given.
+/// the file itself says of a value counts only where it has no sizes that are not given; what is in
+/// loops is left out.
 pub(crate) fn shapes(model: &Model, sizes: &Sizes) -> HashMap<String, Inferred> {
     let mut walk = Walk::new(model, sizes);
     walk.shapes = Some(HashMap::new());
