@@ -41,12 +41,18 @@ pub(super) type Converted = Result<Vec<Val>, Refusal>;
 pub(super) struct Context<'a> {
     pub(super) emitter: Emitter,
     pub(super) model: &'a TensorFlowModel,
+    /// Bytes of constants that the file may state as one repeated value.
+    listed_bytes: u64,
 }
 
 /// Constants of at most so many elements may be looked at by value.
 const MAX_LISTED: usize = 1 << 16;
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    pub(super) fn new(emitter: Emitter, model: &'a TensorFlowModel) -> Context<'a> {
+        Context { emitter, model, listed_bytes: 0 }
+    }
+
     /// Writes a graph whose inputs are these values; gives its outputs.
     pub(super) fn run(&mut self, graph: &Graph, inputs: &[Val]) -> Result<Vec<Val>, ConvertError> {
         let mut values: Vec<Vec<Val>> = Vec::with_capacity(graph.nodes.len());
@@ -140,7 +146,7 @@ impl Context<'_> {
         }
     }
 
-    fn constant_node(&self, node: &Node) -> Result<Val, ConvertError> {
+    fn constant_node(&mut self, node: &Node) -> Result<Val, ConvertError> {
         let malformed = |message: String| ConvertError::Malformed {
             format: self.model.format.name(),
             place: format!("constant '{}'", node.name),
@@ -149,6 +155,14 @@ impl Context<'_> {
         let tensor =
             node.attrs.tensor("value").ok_or_else(|| malformed("it has no value".into()))?;
         let weight = Weight::of_proto(tensor, &self.model.limits).map_err(malformed)?;
+        if tensor.content.is_empty() {
+            self.listed_bytes += 8 * weight.elements() as u64;
+        }
+        let limit = self.model.limits.description_bytes;
+        if self.listed_bytes > limit {
+            let (place, found) = ("the constants of the graph".into(), self.listed_bytes);
+            return Err(ConvertError::TooLarge { place, what: "bytes", found, limit });
+        }
         Ok(Value::weight(weight.named(&node.name)))
     }
 

@@ -2,7 +2,7 @@
 //! called, functions that control flow runs become bodies, control dependencies are dropped, and
 //! only what is asked for is kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::arguments;
 use super::attrs::Attrs;
@@ -155,7 +155,14 @@ struct Writer<'l, 'a> {
 
 impl Writer<'_, '_> {
     fn push(&mut self, node: Node) -> Result<Port, ConvertError> {
-        self.written += 1;
+        self.count(1)?;
+        self.graph.nodes.push(node);
+        Ok(Port { node: self.graph.nodes.len() - 1, output: 0 })
+    }
+
+    /// Counts nodes that are written or looked through, so that calls in calls end.
+    fn count(&mut self, nodes: usize) -> Result<(), ConvertError> {
+        self.written = self.written.saturating_add(nodes);
         if self.written > self.library.limits.nodes {
             return Err(ConvertError::TooLarge {
                 place: format!("the {}, functions written out,", self.library.format),
@@ -164,8 +171,7 @@ impl Writer<'_, '_> {
                 limit: self.library.limits.nodes as u64,
             });
         }
-        self.graph.nodes.push(node);
-        Ok(Port { node: self.graph.nodes.len() - 1, output: 0 })
+        Ok(())
     }
 
     /// Writes what these values of a scope need, and gives where they are.
@@ -199,7 +205,7 @@ impl Writer<'_, '_> {
     /// Writes a node after all that it needs, without recursion: chains are as long as models are
     /// deep.
     fn write_all(&mut self, scope: &mut Scope<'_>, node: usize) -> Result<(), ConvertError> {
-        let mut open = vec![false; scope.nodes.len()];
+        let mut open = HashSet::new();
         let mut stack = vec![node];
         while let Some(&at) = stack.last() {
             if scope.done.contains_key(&at) {
@@ -225,7 +231,7 @@ impl Writer<'_, '_> {
                 scope.done.insert(at, ports);
                 continue;
             }
-            if std::mem::replace(&mut open[at], true) {
+            if !open.insert(at) {
                 return Err(self.cycle(definition));
             }
             stack.extend(pending);
@@ -285,6 +291,7 @@ impl Writer<'_, '_> {
             let message = format!("it calls '{}', which is not in the file", callee.name);
             self.library.malformed(&prefix, message)
         })?;
+        self.count(1 + function.nodes.len())?;
         self.depth += 1;
         if self.depth > self.library.limits.depth {
             return Err(ConvertError::TooLarge {

@@ -62,7 +62,7 @@ impl SourceModel for TensorFlowModel {
             }
             inputs.push(Value::tensor(name, input.element_type, dims));
         }
-        let mut context = Context { emitter, model: self };
+        let mut context = Context::new(emitter, self);
         let values = context.run(&self.graph, &inputs)?;
         for ((endpoint, name), value) in self.outputs.iter().zip(&outputs).zip(&values) {
             self.finish(&mut context, endpoint, name, value)?;

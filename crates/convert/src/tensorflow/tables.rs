@@ -30,6 +30,9 @@ const FILLERS: [&str; 5] = [
     "InitializeTableFromTextFile",
 ];
 
+/// Tables that a model may have.
+const MAX_TABLES: usize = 1000;
+
 /// Where the parts of a SavedModel are.
 pub(super) struct Files<'a> {
     pub(super) source: &'a Source,
@@ -45,6 +48,10 @@ pub(super) fn find(
     files: &Files<'_>,
 ) -> Result<Tables, ConvertError> {
     let mut tables = Tables::new();
+    let fillers = nodes.iter().filter(|node| FILLERS.contains(&node.op.as_str()));
+    if fillers.count() > MAX_TABLES {
+        return Err(malformed("the graph", format!("it fills more than {MAX_TABLES} tables")));
+    }
     for node in nodes.iter().filter(|node| FILLERS.contains(&node.op.as_str())) {
         let graph = inline(library, nodes, &[], &inputs(node))?;
         fill(&graph, node, files, &mut tables)?;

@@ -2,7 +2,7 @@
 
 use modelyard_convert::{ConvertError, Limits, Options, open};
 
-use crate::check;
+use crate::support::check;
 use crate::support::fixtures;
 
 /// A test for each fixture.
