@@ -172,7 +172,7 @@ fn spoil(json: &mut serde_json::Value, random: &mut fastrand::Rng) {
         serde_json::json!(1e300),
         serde_json::json!("nonsense"),
         serde_json::json!([]),
-        serde_json::json!([3, -7, 1 << 40]),
+        serde_json::json!([3, -7, 1i64 << 40]),
         serde_json::json!({"class_name": "Dense"}),
     ];
     let mut place = json;
