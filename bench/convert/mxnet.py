@@ -181,7 +181,7 @@ def row(zoo, name, arguments):
     size = pathlib.Path(parameters).stat().st_size / 2**20
     cells += ["x".join(map(str, x.shape)), size, seconds, memory]
     if code:
-        found = errors.splitlines()[-1] if errors else "failed"
+        found = errors.splitlines()[-1][:240] if errors else "failed"
     else:
         found = common.checked(target) or tried(target, x, expected)
     cells.append(found)

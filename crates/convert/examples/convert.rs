@@ -1,16 +1,18 @@
-//! Converts one model: `convert SOURCE OUT.onnx`. For trying a source by hand.
+//! Converts one model: `convert SOURCE OUT.onnx [--opset N] [--inline] [--infer-shapes] [--free-batch]
+//! [--weights fp16|bf16|fp32]`. For trying a source by hand.
 
 use std::path::Path;
 use std::time::Instant;
 
-use modelyard_convert::{Limits, Options, convert, open, operators};
+use modelyard_convert::{Limits, Options, WeightType, convert, open, operators};
+use modelyard_graph::file::{WriteOptions, write};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [source, out, ..] = arguments.as_slice() else {
-        return Err("usage: convert SOURCE OUT.onnx".into());
+    let [source, out, flags @ ..] = arguments.as_slice() else {
+        return Err("usage: convert SOURCE OUT.onnx [options]".into());
     };
-    let options = Options::default();
+    let options = options(flags)?;
     let start = Instant::now();
     let source = open(Path::new(source), &options, &Limits::default())?;
     let conversion = convert(source.as_ref(), &options)?;
@@ -20,8 +22,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for note in &conversion.notes {
         println!("note: {note}");
     }
-    std::fs::write(out, conversion.model.encode())?;
+    write(&conversion.model, Path::new(out), &WriteOptions::default())?;
     let known = operators(source.format()).len();
     println!("{}, {known} operators known, {:?}", source.format(), start.elapsed());
     Ok(())
+}
+
+fn options(flags: &[String]) -> Result<Options, Box<dyn std::error::Error>> {
+    let mut options = Options::default();
+    let mut flags = flags.iter().map(String::as_str);
+    while let Some(flag) = flags.next() {
+        match flag {
+            "--opset" => options.opset = flags.next().map(str::parse).transpose()?,
+            "--inline" => options.inline = true,
+            "--infer-shapes" => options.infer_shapes = true,
+            "--free-batch" => options.free_batch = true,
+            "--weights" => {
+                options.weights = match flags.next() {
+                    Some("fp16") => WeightType::Fp16,
+                    Some("bf16") => WeightType::Bf16,
+                    Some("fp32") => WeightType::Fp32,
+                    other => return Err(format!("no type of weights: {other:?}").into()),
+                }
+            }
+            other => return Err(format!("no option: {other}").into()),
+        }
+    }
+    Ok(options)
 }

@@ -91,7 +91,11 @@ impl Archive {
     /// A stored (not compressed) entry as a file of its own, read at any place; compressed entries
     /// are unpacked into memory.
     pub(crate) fn input(&self, name: &str) -> Result<Input, ConvertError> {
-        Ok(Input::memory(name, self.read(name)?))
+        let entry = self.entry(name)?;
+        match entry.stored_at {
+            Some(start) => self.input.part(name, start, entry.size),
+            None => Ok(Input::memory(name, self.read(name)?)),
+        }
     }
 
     /// `len` bytes of an entry from `offset`.
@@ -176,6 +180,9 @@ mod tests {
             assert_eq!(archive.names(), ["weights"]);
             assert_eq!(archive.read("weights").unwrap(), "0123456789");
             assert_eq!(archive.read_part("weights", 3, 4).unwrap(), "3456");
+            let input = archive.input("weights").unwrap();
+            assert_eq!((input.len, input.read(3, 4).unwrap()), (10, "3456".into()));
+            assert!(input.read(8, 3).is_err());
             assert!(archive.read_part("weights", 8, 3).is_err());
             assert!(archive.read_part("weights", u64::MAX, 3).is_err());
             assert!(archive.read("other").unwrap_err().to_string().contains("has no 'other'"));

@@ -3,6 +3,7 @@
 
 use modelyard_graph::{inline, opset, rewrite, weights};
 
+use crate::kernel_shapes;
 use crate::{Conversion, ConvertError, Options, WeightType};
 
 /// Finishes a conversion. The model that comes out is verified.
@@ -34,6 +35,7 @@ pub(crate) fn finish(
         conversion.tolerance.relative = conversion.tolerance.relative.max(error);
         conversion.notes.push(format!("{changed} weights are stored in another type"));
     }
+    kernel_shapes::state(&mut model.graph);
     if options.infer_shapes {
         model.state_types();
     }
@@ -42,8 +44,8 @@ pub(crate) fn finish(
 }
 
 /// How far answers may be off when weights lose bits: rounding errors of a deep network add up.
-const FP16: f64 = 1e-2;
-const BF16: f64 = 8e-2;
+const FP16: f64 = 3e-2;
+const BF16: f64 = 0.25;
 
 /// A model whose batch is of any size, if that is sound; else as it was, with a note why.
 fn free_batch(model: modelyard_graph::Model, notes: &mut Vec<String>) -> modelyard_graph::Model {

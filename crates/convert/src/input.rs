@@ -92,7 +92,8 @@ pub(crate) struct Input {
 
 #[derive(Clone, Debug)]
 enum Data {
-    File(Arc<File>),
+    /// A file, from this offset on.
+    File(Arc<File>, u64),
     Memory(Bytes),
 }
 
@@ -106,13 +107,29 @@ impl Input {
             let place = format!("'{}'", path.display());
             return Err(ConvertError::TooLarge { place, what: "bytes", found: len, limit });
         }
-        Ok(Input { path: path.to_path_buf(), len, data: Data::File(Arc::new(file)) })
+        Ok(Input { path: path.to_path_buf(), len, data: Data::File(Arc::new(file), 0) })
     }
 
     /// Bytes in memory under a name.
     pub(crate) fn memory(name: &str, bytes: impl Into<Bytes>) -> Input {
         let bytes = bytes.into();
         Input { path: name.into(), len: bytes.len() as u64, data: Data::Memory(bytes) }
+    }
+
+    /// The part of `len` bytes from `offset` as a file of its own; an error where it ends before.
+    pub(crate) fn part(&self, name: &str, offset: u64, len: u64) -> Result<Input, ConvertError> {
+        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+            // The same error as reading there gives.
+            self.read(offset, usize::try_from(len).unwrap_or(usize::MAX))?;
+        }
+        let data = match &self.data {
+            Data::File(file, start) => Data::File(file.clone(), start.saturating_add(offset)),
+            // Both fit: the bytes are in memory.
+            Data::Memory(bytes) => {
+                Data::Memory(bytes.slice(offset as usize..(offset + len) as usize))
+            }
+        };
+        Ok(Input { path: name.into(), len, data })
     }
 
     /// `len` bytes from `offset`; an error where the file ends before.
@@ -160,9 +177,9 @@ impl Input {
         match &self.data {
             // Both fit: the bytes are in memory.
             Data::Memory(bytes) => Ok(bytes.slice(offset as usize..end as usize)),
-            Data::File(file) => {
+            Data::File(file, start) => {
                 let mut buffer = vec![0; len];
-                file.read_exact_at(&mut buffer, offset)?;
+                file.read_exact_at(&mut buffer, start.saturating_add(offset))?;
                 Ok(buffer.into())
             }
         }
@@ -170,7 +187,11 @@ impl Input {
 
     fn read_some(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.data {
-            Data::File(file) => file.read_at(buffer, offset),
+            Data::File(file, start) => {
+                let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+                let count = left.min(buffer.len());
+                file.read_at(&mut buffer[..count], start.saturating_add(offset))
+            }
             Data::Memory(bytes) => {
                 let start = usize::try_from(offset).map_or(bytes.len(), |at| at.min(bytes.len()));
                 let count = buffer.len().min(bytes.len() - start);

@@ -18,6 +18,7 @@
 //! | `tensorflow` | SavedModel folders and frozen graphs |
 //! | `reference` | arrays and plain kernels that evaluators share |
 //! | `onnx` | ONNX itself |
+//! | `kernel_shapes` | what not every engine looks up |
 //! | `finish` | what is done alike with every converted model |
 //! | `tflite` | TensorFlow Lite |
 //! | `mxnet` | MXNet's symbols and parameters |
@@ -29,6 +30,8 @@ mod emitter;
 mod error;
 mod finish;
 mod input;
+mod keras;
+mod kernel_shapes;
 mod limits;
 mod mxnet;
 mod onnx;
@@ -49,8 +52,6 @@ pub use error::{ConvertError, EvaluateError, Missing};
 pub use limits::Limits;
 pub use recognize::Format;
 pub use source::{Conversion, Options, SourceModel, Step, Tolerance, WeightType};
-
-use modelyard_graph::rewrite;
 
 use crate::input::Source;
 

@@ -84,13 +84,15 @@ impl Format {
         match self {
             Format::SavedModel => crate::tensorflow::read_saved_model,
             Format::GraphDef => crate::tensorflow::read_frozen,
+            Format::KerasArchive | Format::KerasHdf5 => crate::keras::read,
             Format::Onnx => crate::onnx::read,
             Format::TfLite => crate::tflite::read,
             Format::MxNet => crate::mxnet::read,
+            Format::StateDict | Format::SafeTensors => crate::pytorch::weights::read,
             Format::ExportedProgram => crate::pytorch::read,
             Format::XgBoost => crate::trees::read_xgboost,
             Format::LightGbm => crate::trees::read_lightgbm,
-            _ => |source, _, _| Err(unrecognized(source, "a format without a reader")),
+            Format::TorchScript => |source, _, _| Err(unrecognized(source, TORCH_SCRIPT)),
         }
     }
 
@@ -98,16 +100,23 @@ impl Format {
     pub(crate) fn vocabulary(self) -> fn() -> Vec<String> {
         match self {
             Format::SavedModel | Format::GraphDef => crate::tensorflow::vocabulary,
+            Format::KerasArchive | Format::KerasHdf5 => crate::keras::vocabulary,
             Format::Onnx => crate::onnx::vocabulary,
             Format::TfLite => crate::tflite::vocabulary,
             Format::MxNet => crate::mxnet::vocabulary,
+            Format::StateDict | Format::SafeTensors => crate::pytorch::weights::vocabulary,
             Format::ExportedProgram => crate::pytorch::vocabulary,
             Format::XgBoost => crate::trees::xgboost_vocabulary,
             Format::LightGbm => crate::trees::lightgbm_vocabulary,
-            _ => Vec::new,
+            Format::TorchScript => Vec::new,
         }
     }
 }
+
+/// Scripted programs are code, of which only a part could ever become a graph.
+const TORCH_SCRIPT: &str = "a TorchScript archive, which is not read; save the model with \
+    `torch.export.save(torch.export.export(model, inputs), \"model.pt2\")`, or its weights with \
+    `torch.save(model.state_dict(), \"weights.pth\")` and convert them with --architecture";
 
 impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -167,10 +176,10 @@ fn folder(source: &Source) -> Result<Format, ConvertError> {
     if has("saved_model.pb") || has("saved_model.pbtxt") {
         return Ok(Format::SavedModel);
     }
-    if has("model.safetensors") && has("config.json") {
+    if has("model.safetensors") || has("model.safetensors.index.json") {
         return Ok(Format::SafeTensors);
     }
-    if has("pytorch_model.bin") && has("config.json") {
+    if has("pytorch_model.bin") || has("pytorch_model.bin.index.json") {
         return Ok(Format::StateDict);
     }
     Err(unrecognized(source, "a folder without saved_model.pb or model.safetensors in it"))
@@ -227,6 +236,10 @@ fn text(source: &Source, head: &[u8]) -> Result<Option<Format>, ConvertError> {
     if trimmed.starts_with('{') {
         if text.contains("\"learner\"") {
             return Ok(Some(Format::XgBoost));
+        }
+        if text.contains("\"weight_map\"") {
+            let torch = text.contains(".bin\"");
+            return Ok(Some(if torch { Format::StateDict } else { Format::SafeTensors }));
         }
         if text.contains("\"nodes\"") && text.contains("\"op\"") {
             return Ok(Some(Format::MxNet));

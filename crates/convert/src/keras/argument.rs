@@ -2,7 +2,6 @@
 
 use serde_json::Value as Json;
 
-use crate::keras::config;
 use crate::keras::fault::Fault;
 
 /// One argument of a call: a tensor, a constant, or several of them. `V` is what stands for a
@@ -53,9 +52,9 @@ impl<V> Argument<V> {
         Ok(match self {
             Argument::Value(value) => Argument::Value(replace(value)?),
             Argument::Json(json) => Argument::Json(json.clone()),
-            Argument::List(items) => {
-                Argument::List(items.iter().map(|item| item.try_map(replace)).collect::<Result<_, E>>()?)
-            }
+            Argument::List(items) => Argument::List(
+                items.iter().map(|item| item.try_map(replace)).collect::<Result<_, E>>()?,
+            ),
             Argument::Map(items) => Argument::Map(try_map_named(items, replace)?),
         })
     }
@@ -154,14 +153,6 @@ impl<V> Arguments<V> {
         match self.named(name) {
             Some(Argument::Json(json)) => json.as_bool().unwrap_or(default),
             _ => default,
-        }
-    }
-
-    /// A number at this position or of this name; `None` where it is absent or a tensor.
-    pub(crate) fn number(&self, position: usize, name: &str) -> Option<f64> {
-        match self.get(position, name) {
-            Some(Argument::Json(json)) => config::number(json),
-            _ => None,
         }
     }
 }

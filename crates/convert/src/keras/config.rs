@@ -31,6 +31,12 @@ impl Config {
         self.map.contains_key(name)
     }
 
+    /// Those of these options that are there, null among them.
+    pub(crate) fn entries(&self, names: &[&str]) -> Vec<(String, Json)> {
+        let entry = |name: &&str| Some(((*name).to_owned(), self.map.get(*name)?.clone()));
+        names.iter().filter_map(entry).collect()
+    }
+
     /// A text, or this if absent.
     pub(crate) fn text(&self, names: &[&str], default: &str) -> Result<String, Fault> {
         match self.get(names) {

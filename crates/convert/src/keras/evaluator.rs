@@ -61,11 +61,6 @@ impl<'a> Evaluator<'a> {
         self.read(of, name)?.array()
     }
 
-    /// Whether the file has a weight.
-    pub(crate) fn has(&self, of: &Variables, name: &str) -> bool {
-        self.weights.has(of, name)
-    }
-
     /// Counts a call of a layer; an error when there were too many.
     pub(crate) fn count_call(&self) -> Result<(), EvaluateError> {
         let left = self.calls_left.get().checked_sub(1);

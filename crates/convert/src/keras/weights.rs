@@ -95,19 +95,6 @@ impl Weights {
         }
         Err(Fault::malformed(format!("model.weights.h5 has no '{key}'")))
     }
-
-    /// Whether a weight is there.
-    pub(crate) fn has(&self, variables: &Variables, name: &str) -> bool {
-        let Some(key) = variables.key(name) else { return false };
-        match &self.stored {
-            None => self.read_archived_dims(&key),
-            Some(stored) => stored.contains_key(&key),
-        }
-    }
-
-    fn read_archived_dims(&self, key: &str) -> bool {
-        self.file.dims(key).is_ok()
-    }
 }
 
 /// Which names belong to which weights; `None` where that is not clear.
@@ -189,7 +176,8 @@ fn modernized(weight: Weight, old: Old) -> Result<Weight, Fault> {
     match (rank, channels_first, transposed) {
         // Kernels over one axis were images of width 1.
         (1, ..) if weight.dims.len() == 4 => {
-            let weight = if weight.dims[1] == 1 { weight } else { weight.transposed(&[2, 3, 1, 0])? };
+            let weight =
+                if weight.dims[1] == 1 { weight } else { weight.transposed(&[2, 3, 1, 0])? };
             let dims = [weight.dims[0], weight.dims[2], weight.dims[3]];
             weight.reshaped(&dims)
         }
@@ -210,7 +198,12 @@ mod tests {
     }
 
     fn layer(label: &str) -> Variables {
-        Variables { label: label.into(), path: label.into(), trainable: true, ..Variables::default() }
+        Variables {
+            label: label.into(),
+            path: label.into(),
+            trainable: true,
+            ..Variables::default()
+        }
     }
 
     #[test]

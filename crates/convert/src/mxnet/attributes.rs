@@ -18,6 +18,11 @@ impl Attributes {
         self.0.get(key).map(|value| value.trim()).filter(|value| !matches!(*value, "None" | ""))
     }
 
+    /// Whether an attribute says `None`, which is not its default.
+    pub(super) fn says_none(&self, key: &str) -> bool {
+        self.0.get(key).is_some_and(|value| value == "None")
+    }
+
     fn wrong(key: &str, expected: &str, found: &str) -> Problem {
         Problem::Shape(format!("expected attribute '{key}' to be {expected}, found '{found}'"))
     }

@@ -99,8 +99,14 @@ pub(super) fn layout(
     for &node in &model.variables {
         slots.insert(node, slots_of(model, node, options)?);
     }
-    let search = Search { model, slots: &slots };
-    let (base, _) = search.base()?;
+    let mut search = Search { model, slots: &slots, keeps_rows: true };
+    let base = match search.base() {
+        Ok(base) => base,
+        Err(_) => {
+            search.keeps_rows = false;
+            search.base()?
+        }
+    };
     let mut free = base;
     let mut notes = Vec::new();
     let mut is_free = Freedom::default();
@@ -196,6 +202,9 @@ impl Slot {
 struct Search<'a> {
     model: &'a MxNet,
     slots: &'a BTreeMap<usize, Vec<Slot>>,
+    /// Whether outputs must have as many rows as the batch. Reshaping to a fixed width makes more
+    /// rows of larger images, which fits but is not meant.
+    keeps_rows: bool,
 }
 
 impl Search<'_> {
@@ -210,11 +219,18 @@ impl Search<'_> {
     }
 
     fn fits(&self, sizes: &Sizes) -> bool {
-        self.infer(sizes).problems.is_empty()
+        let found = self.infer(sizes);
+        found.problems.is_empty() && (!self.keeps_rows || self.has_rows(&found, sizes))
+    }
+
+    fn has_rows(&self, found: &Inference, sizes: &Sizes) -> bool {
+        let has_batch = self.slots.values().flatten().any(|slot| *slot == Slot::Batch);
+        let rows = |place: &Place| found.get(*place).and_then(|info| info.dims.first().copied());
+        !has_batch || self.model.symbol.heads.iter().all(|head| rows(head) == Some(sizes.batch))
     }
 
     /// The first sizes that fit.
-    fn base(&self) -> Result<(Sizes, Inference), ConvertError> {
+    fn base(&self) -> Result<Sizes, ConvertError> {
         let has = |wanted: &Slot| self.slots.values().flatten().any(|slot| slot == wanted);
         let times: &[usize] = if has(&Slot::Time) { &TIMES } else { &TIMES[..1] };
         let plane = has(&Slot::Height) || has(&Slot::Width);
@@ -227,15 +243,14 @@ impl Search<'_> {
             for &(height, width) in &planes {
                 for &time in times {
                     let sizes = Sizes { batch, time, height, width, ..START };
-                    let found = self.infer(&sizes);
-                    if found.problems.is_empty() {
-                        return Ok((sizes, found));
+                    if self.fits(&sizes) {
+                        return Ok(sizes);
                     }
-                    first.get_or_insert(found);
+                    first.get_or_insert(sizes);
                 }
             }
         }
-        Err(self.model.missing(first.map_or_else(Vec::new, |found| found.problems)))
+        Err(self.model.missing(self.infer(&first.unwrap_or(START)).problems))
     }
 }
 
@@ -294,6 +309,11 @@ fn guess(model: &MxNet, node: usize) -> Option<Vec<Slot>> {
             let first = user.inputs.first() == Some(&place);
             if first && let Some(slots) = asked(model, user) {
                 return Some(slots);
+            }
+            let state = user.inputs.iter().skip(2).any(|other| *other == place);
+            if user.operator == "RNN" && state {
+                let [rows, width] = super::ops::rnn::state(&user.attributes)?;
+                return Some(vec![Slot::Fixed(rows), Slot::Batch, Slot::Fixed(width)]);
             }
             if PASSES.contains(&user.operator.as_str()) {
                 open.insert(0, Place { node: index, output: 0 });
@@ -395,9 +415,24 @@ fn asked(model: &MxNet, user: &Node) -> Option<Vec<Slot>> {
             Some(slots)
         }
         "RNN" => {
-            let inputs = 0;
+            let weights = user.inputs.get(1).and_then(|place| elements(model, *place, 0))?;
+            let inputs = super::ops::rnn::inputs(attributes, weights)?;
             Some(vec![Slot::Length("length".into()), Slot::Batch, Slot::Fixed(inputs)])
         }
         _ => None,
     }
+}
+
+/// How many elements parameters have that are only reshaped and put together.
+fn elements(model: &MxNet, place: Place, depth: usize) -> Option<usize> {
+    if let Some(entry) = model.parameter(place) {
+        return entry.dims.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim));
+    }
+    let node = model.symbol.nodes.get(place.node)?;
+    let passes = matches!(&*node.operator, "Reshape" | "_rnn_param_concat" | "Concat" | "concat");
+    if !passes || depth > 4 {
+        return None;
+    }
+    let parts = node.inputs.iter().map(|&place| elements(model, place, depth + 1));
+    parts.sum()
 }

@@ -110,7 +110,12 @@ impl MxNet {
             let known = node.is_variable() || ops::find(&node.operator).is_some();
             (!known).then(|| (index, ops::unknown(&node.operator)))
         });
-        let unknown: Vec<(usize, Problem)> = unknown.collect();
+        // Each operator once, where it comes first.
+        let mut names = BTreeSet::new();
+        let first = |&(index, _): &(usize, Problem)| {
+            self.symbol.nodes.get(index).is_some_and(|node| names.insert(node.operator.clone()))
+        };
+        let unknown: Vec<(usize, Problem)> = unknown.filter(first).collect();
         if !unknown.is_empty() {
             return Err(self.missing(unknown));
         }

@@ -222,8 +222,8 @@ impl Site<'_> {
             if run > 0 {
                 let values: Vec<i64> = rest.iter().take(run).filter_map(Size::fixed).collect();
                 parts.push(self.ints("sizes", &values));
-            } else if let Size::Of(value, axis) = first {
-                parts.push(self.shape(value, *axis, *axis + 1));
+            } else if let Size::Of(value, axes) = first {
+                parts.push(self.product(value, axes));
             }
             rest = rest.get(run.max(1)..).unwrap_or_default();
         }
@@ -233,12 +233,20 @@ impl Site<'_> {
         }
     }
 
+    /// The product of some sizes of a value, as a list of one.
+    fn product(&mut self, value: &str, axes: &[usize]) -> String {
+        let sizes: Vec<String> =
+            axes.iter().map(|&axis| self.shape(value, axis, axis + 1)).collect();
+        let product = sizes.into_iter().reduce(|one, two| self.op("Mul", &[&one, &two]));
+        product.unwrap_or_else(|| self.ints("one", &[1]))
+    }
+
     /// The sizes of an input: fixed ones as numbers, the others by asking the value.
     pub(super) fn sizes_of(&mut self, index: usize) -> Result<Vec<Size>, Problem> {
         let value = self.input(index)?;
         let size = |(axis, size): (usize, &Option<usize>)| match size {
             Some(size) => Size::Fixed(*size as i64),
-            None => Size::Of(value.clone(), axis),
+            None => Size::Of(value.clone(), vec![axis]),
         };
         Ok(self.known(index)?.dims.iter().enumerate().map(size).collect())
     }
@@ -248,8 +256,8 @@ impl Site<'_> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Size {
     Fixed(i64),
-    /// That of an axis of a value.
-    Of(String, usize),
+    /// The product of those of some axes of a value.
+    Of(String, Vec<usize>),
 }
 
 impl Size {

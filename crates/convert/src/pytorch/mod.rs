@@ -1,4 +1,4 @@
-//! PyTorch: exported programs (`.pt2`).
+//! PyTorch: exported programs (`.pt2`), and weights that need an architecture.
 //!
 //! | module | holds |
 //! |---|---|
@@ -11,6 +11,8 @@
 //! | `evaluate` | what a program computes |
 //! | `model` | a program as a [`SourceModel`] |
 //! | `weight` | parameters in files, read when they are asked for |
+//! | `pickle` | pickles, read without doing what they say |
+//! | `weights` | files that hold only weights: state dicts, safetensors |
 
 mod arguments;
 mod convert;
@@ -21,9 +23,11 @@ pub(crate) mod graph;
 mod inplace;
 pub(crate) mod model;
 mod ops;
+pub(crate) mod pickle;
 mod types;
 mod views;
 pub(crate) mod weight;
+pub(crate) mod weights;
 
 use crate::input::Source;
 use crate::{ConvertError, Format, Limits, Options, SourceModel};

@@ -69,7 +69,7 @@ fn another_signature_has_other_inputs() {
     let scale = Tensor::from_vec(Shape::new(&[4]), vec![1.0f32, 2.0, 0.0, 1.0]).unwrap();
     let inputs = [ids, scale];
     let one = source.evaluate(&inputs).unwrap();
-    let two = run(&conversion, &inputs);
+    let two = run(&conversion, &inputs).unwrap();
     assert_eq!(compare(&one[0], &two[0], &conversion.tolerance, None).mismatch, None);
 }
 

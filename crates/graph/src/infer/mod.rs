@@ -123,6 +123,7 @@ pub(crate) fn shapes(model: &Model, sizes: &Sizes) -> HashMap<String, Inferred> 
 /// What was inferred of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Inferred {
+    pub(crate) element_type: ElementType,
     pub(crate) dims: Vec<usize>,
     /// The elements, where they are a few integers.
     pub(crate) integers: Option<Vec<i64>>,
@@ -134,7 +135,7 @@ impl Inferred {
         let is_integral = matches!(fact.element_type, ElementType::Int32 | ElementType::Int64);
         let values = fact.values.as_ref().filter(|values| is_integral && values.len() <= MOST);
         let integers = values.map(|values| values.iter().map(|&value| value as i64).collect());
-        Inferred { dims: fact.dims.clone(), integers }
+        Inferred { element_type: fact.element_type, dims: fact.dims.clone(), integers }
     }
 }
 

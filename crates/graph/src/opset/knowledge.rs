@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use modelyard_tensor::Dim;
 
+use super::schema::{self, Type};
 use crate::infer::Known;
 use crate::{
     AttributeValue, Constant, ConstantData, ElementType, Graph, Kind, Model, Node, ValueType,
@@ -20,8 +21,10 @@ pub(crate) struct Knowledge {
     constants: HashMap<String, Option<Constant>>,
     known: HashMap<String, Known>,
     kinds: HashMap<String, Kind>,
-    /// What the file states.
+    /// What the file states, or follows from the types of inputs alone.
     stated: HashMap<String, ElementType>,
+    /// Values that are no tensors.
+    others: HashMap<String, Type>,
 }
 
 impl Knowledge {
@@ -33,7 +36,62 @@ impl Knowledge {
             knowledge.add_graph(graph);
             graphs.extend(graph.nodes.iter().flat_map(Node::subgraphs));
         }
+        knowledge.follow_types(model, &model.graph);
         knowledge
+    }
+
+    /// Types of values whose shapes are not known.
+    fn follow_types(&mut self, model: &Model, graph: &Graph) {
+        for node in &graph.nodes {
+            for inner in node.subgraphs() {
+                self.follow_types(model, inner);
+            }
+            for (index, name) in node.outputs.iter().enumerate() {
+                if !name.is_empty()
+                    && self.element_type(name).is_none()
+                    && let Some(found) = self.output_type(model, node, index)
+                {
+                    self.stated.insert(name.clone(), found);
+                }
+            }
+        }
+    }
+
+    fn output_type(&self, model: &Model, node: &Node, index: usize) -> Option<ElementType> {
+        let stated = |name: &str| {
+            node.int(name).and_then(|code| ElementType::from_code(i32::try_from(code).ok()?))
+        };
+        let branch = |name: &str, index: usize| {
+            self.element_type(&node.graph(name)?.outputs.get(index)?.name)
+        };
+        match node.op_type.as_str() {
+            "Cast" => return stated("to"),
+            "ConstantOfShape" => {
+                let value = node.tensor("value");
+                return Some(value.map_or(ElementType::Float32, |value| value.element_type));
+            }
+            "If" => return branch("then_branch", index).or_else(|| branch("else_branch", index)),
+            // The first output of the body says whether to go on.
+            "Loop" => return branch("body", index + 1),
+            "Scan" => return branch("body", index),
+            "DequantizeLinear" => return self.element_type(node.input(1)?),
+            "QuantizeLinear" => {
+                let zero = node.input(2).and_then(|zero| self.element_type(zero));
+                return zero.or_else(|| stated("output_dtype")).or(Some(ElementType::Uint8));
+            }
+            _ => {}
+        }
+        if let Some(found) = stated("dtype") {
+            return Some(found);
+        }
+        let schema = schema::at(&node.operator(), model.opset(&node.domain)?)?;
+        let output = schema.output(index)?;
+        let same = |(index, name): (usize, &String)| {
+            let bound =
+                !output.variable.is_empty() && schema.input(index)?.variable == output.variable;
+            if bound { self.element_type(name) } else { None }
+        };
+        output.only().or_else(|| node.inputs.iter().enumerate().find_map(same))
     }
 
     fn add_graph(&mut self, graph: &Graph) {
@@ -46,8 +104,14 @@ impl Knowledge {
             self.add_constant(name, value_of(node).as_ref());
         }
         for value in graph.inputs.iter().chain(&graph.outputs).chain(&graph.value_info) {
-            if let ValueType::Tensor { element_type, .. } = value.value_type {
-                self.stated.insert(value.name.clone(), element_type);
+            let name = value.name.clone();
+            match value.value_type {
+                ValueType::Tensor { element_type, .. } => {
+                    self.stated.insert(name, element_type);
+                }
+                ValueType::Sequence(_) => drop(self.others.insert(name, Type::Sequence)),
+                ValueType::Optional(_) => drop(self.others.insert(name, Type::Optional)),
+                _ => {}
             }
         }
     }
@@ -74,6 +138,12 @@ impl Knowledge {
             .or_else(|| self.known.get(name).map(|known| known.element_type))
             .or_else(|| self.kinds.get(name).map(|kind| kind.element_type))
             .or_else(|| self.stated.get(name).copied())
+    }
+
+    /// What a value is.
+    pub(crate) fn type_of(&self, name: &str) -> Option<Type> {
+        let tensor = || self.element_type(name).map(Type::Tensor);
+        self.others.get(name).copied().or_else(tensor)
     }
 
     pub(crate) fn dims(&self, name: &str) -> Option<Vec<Dim>> {

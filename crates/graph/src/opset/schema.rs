@@ -1,6 +1,7 @@
 //! What ONNX says of each version of its operators: `operators.txt`, made by `operators.py`.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::LazyLock;
 
 use crate::{AttributeValue, ElementType};
@@ -22,6 +23,8 @@ pub(crate) struct Schema {
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     pub(crate) presence: Presence,
+    /// Parameters with the same variable are of the same type.
+    pub(crate) variable: &'static str,
     /// A bit for each element type; those above [`ElementType::ALL`] stand for other types.
     types: u32,
 }
@@ -42,10 +45,39 @@ pub(crate) struct AttributeRule {
     pub(crate) default: Option<AttributeValue>,
 }
 
+/// What a value is, as far as parameters tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Type {
+    Tensor(ElementType),
+    Sequence,
+    Optional,
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Tensor(element_type) => write!(f, "{element_type}"),
+            Type::Sequence => f.write_str("sequence"),
+            Type::Optional => f.write_str("optional"),
+        }
+    }
+}
+
 impl Parameter {
-    /// Whether tensors of this type are taken.
-    pub(crate) fn takes(&self, element_type: ElementType) -> bool {
-        self.types & (1 << element_type.code()) != 0
+    /// Whether values of this type are taken.
+    pub(crate) fn takes(&self, found: Type) -> bool {
+        let bit = match found {
+            Type::Tensor(element_type) => element_type.code(),
+            Type::Sequence => 29,
+            Type::Optional => 30,
+        };
+        self.types & (1 << bit) != 0
+    }
+
+    /// The only element type that is taken, if there is but one.
+    pub(crate) fn only(&self) -> Option<ElementType> {
+        let single = self.types.is_power_of_two();
+        single.then(|| ElementType::from_code(self.types.trailing_zeros().try_into().ok()?))?
     }
 }
 
@@ -114,14 +146,15 @@ fn parse(text: &'static str) -> HashMap<&'static str, Vec<Schema>> {
 }
 
 fn parameter(text: &'static str) -> Option<Parameter> {
-    let (name, types) = text.split_once(':')?;
+    let (name, rest) = text.split_once(':')?;
+    let (variable, types) = rest.split_once(':')?;
     let types = u32::from_str_radix(types, 16).ok()?;
     let (name, presence) = match (name.strip_suffix('?'), name.strip_suffix('*')) {
         (Some(name), _) => (name, Presence::Optional),
         (_, Some(name)) => (name, Presence::Many),
         _ => (name, Presence::Once),
     };
-    Some(Parameter { name, presence, types })
+    Some(Parameter { name, presence, variable, types })
 }
 
 fn attribute(text: &'static str) -> Option<AttributeRule> {
@@ -167,8 +200,10 @@ mod tests {
         assert!(at("Gelu", 19).is_none());
         let concat = at("Concat", 13).unwrap();
         assert_eq!(concat.input(7).unwrap().presence, Presence::Many);
-        assert!(at("Add", 12).unwrap().input(1).unwrap().takes(ElementType::Float64));
-        assert!(!at("Add", 12).unwrap().input(1).unwrap().takes(ElementType::Bfloat16));
+        assert!(at("Add", 12).unwrap().input(1).unwrap().takes(Type::Tensor(ElementType::Float64)));
+        assert!(
+            !at("Add", 12).unwrap().input(1).unwrap().takes(Type::Tensor(ElementType::Bfloat16))
+        );
         assert_eq!(
             at("Softmax", 13).unwrap().attribute("axis").unwrap().default,
             Some(AttributeValue::Int(-1))

@@ -8,6 +8,8 @@
 mod convert;
 mod evaluate;
 
+pub(crate) use convert::clip;
+
 use serde_json::Value as Json;
 
 use crate::keras::config::Config;

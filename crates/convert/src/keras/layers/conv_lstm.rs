@@ -156,12 +156,13 @@ impl Operation for ConvLstm {
         if call.all_values().len() > 1 || x.mask.is_some() {
             return Err(Fault::unsupported("a mask or a state to begin with", "leave them out"));
         }
-        let steps = x.size(1).filter(|&steps| (1..=STEPS_MAX).contains(&steps)).ok_or_else(|| {
-            Fault::unsupported(
-                format!("a number of steps that is not fixed, or more than {STEPS_MAX},"),
-                "give the input of the model a fixed number of steps",
-            )
-        })?;
+        let steps =
+            x.size(1).filter(|&steps| (1..=STEPS_MAX).contains(&steps)).ok_or_else(|| {
+                Fault::unsupported(
+                    format!("a number of steps that is not fixed, or more than {STEPS_MAX},"),
+                    "give the input of the model a fixed number of steps",
+                )
+            })?;
         let x = to.transpose(&x, &self.order(rank + 3));
         let of = self.cell(layer);
         let (kernel, _) = to.weight_as(&of, "kernel", |weight| self.kernel(&weight))?;

@@ -83,7 +83,8 @@ fn kernel_dims(config: &Config, rank: usize) -> Result<Option<Vec<usize>>, Fault
 impl Operation for Conv {
     fn variables(&self, base: Variables) -> Variables {
         let (rank, channels_first) = (self.window.size.len(), self.channels_first);
-        let base = Variables { old: Old::Kernel { rank, channels_first, transposed: false }, ..base };
+        let base =
+            Variables { old: Old::Kernel { rank, channels_first, transposed: false }, ..base };
         base.trained(if self.use_bias { &["kernel", "bias"] } else { &["kernel"] })
     }
 

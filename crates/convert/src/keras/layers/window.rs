@@ -64,7 +64,8 @@ impl Window {
                 let total = match input {
                     Some(input) => {
                         let output = input.div_ceil(stride);
-                        let needed = output.checked_sub(1)?.checked_mul(stride)?.checked_add(extent)?;
+                        let needed =
+                            output.checked_sub(1)?.checked_mul(stride)?.checked_add(extent)?;
                         needed.saturating_sub(input)
                     }
                     None if stride == 1 => extent - 1,

@@ -6,23 +6,42 @@
 mod activation;
 mod arithmetic;
 mod batch_norm;
+mod box_nms;
+mod boxes;
+mod broadcast;
 mod cast;
+mod clip;
 mod comparison;
 mod concat;
 mod convolution;
+mod create;
 mod deconvolution;
+mod deformable;
+mod depth;
 mod dims;
 mod dot;
 mod fully_connected;
 mod group_norm;
 mod identity;
+mod index;
 mod l2_normalization;
 mod layer_norm;
 mod leaky_relu;
+mod order;
+mod pad;
 mod pooling;
+mod reduce;
 mod reshape;
+mod resize;
+pub(super) mod rnn;
+mod roi_align;
 mod scalar;
+mod select;
+mod sequence;
+mod slice;
 mod softmax;
+mod split;
+mod tile;
 mod transpose;
 mod unary;
 
@@ -63,6 +82,41 @@ pub(super) struct Operator {
 }
 
 const OPERATORS: &[Operator] = &[
+    deformable::OPERATOR,
+    depth::OPERATOR,
+    rnn::OPERATOR,
+    sequence::OPERATOR,
+    box_nms::OPERATOR,
+    boxes::DECODE,
+    boxes::PRIOR,
+    roi_align::OPERATOR,
+    broadcast::OPERATOR,
+    clip::OPERATOR,
+    create::FILL,
+    create::LIKE,
+    create::RANGE,
+    create::SHAPE,
+    index::EMBEDDING,
+    index::GATHER,
+    index::ONE_HOT,
+    index::PICK,
+    index::TAKE,
+    order::OPERATOR,
+    pad::OPERATOR,
+    reduce::ARG,
+    reduce::OPERATOR,
+    resize::ADAPTIVE,
+    resize::BILINEAR,
+    resize::UP,
+    select::OPERATOR,
+    slice::AXIS,
+    slice::CROP,
+    slice::LIKE,
+    slice::SLICE,
+    split::OPERATOR,
+    tile::REPEAT,
+    tile::REVERSE,
+    tile::TILE,
     activation::OPERATOR,
     arithmetic::OPERATOR,
     batch_norm::OPERATOR,
@@ -140,7 +194,7 @@ pub(super) fn output_name(node: &Node, output: usize) -> String {
             format!("{name}_output")
         }
         "RNN" => {
-            let names = ["output", "state", "state_cell"];
+            let names = ["output", "state_output", "statecell_output"];
             format!("{name}_{}", names.get(output).copied().unwrap_or("output"))
         }
         _ if output == 0 => format!("{name}_output"),

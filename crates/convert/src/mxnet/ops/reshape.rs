@@ -73,11 +73,12 @@ fn flat(dims: &[usize]) -> Vec<usize> {
     }
 }
 
-/// One size of the result: how large it is, and which size of the input it is, if just one.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// One size of the result: how large it is, and the product of which sizes of the input it is;
+/// none where it is not known from the code alone.
+#[derive(Clone, Debug, PartialEq)]
 struct Target {
     size: usize,
-    axis: Option<usize>,
+    axes: Vec<usize>,
 }
 
 fn sizes(target: &[Target]) -> Vec<usize> {
@@ -101,7 +102,7 @@ fn target(op: &Op<'_>, dims: &[usize]) -> Result<Vec<Target>, Problem> {
             let mut found = coded(&codes, &turned, total)?;
             found.reverse();
             for target in &mut found {
-                target.axis = target.axis.map(|axis| dims.len() - 1 - axis);
+                target.axes.iter_mut().for_each(|axis| *axis = dims.len() - 1 - *axis);
             }
             Ok(found)
         }
@@ -118,36 +119,36 @@ fn coded(codes: &[i64], dims: &[usize], total: usize) -> Result<Vec<Target>, Pro
         match code {
             0 => {
                 let size = *dims.get(axis).ok_or_else(wrong)?;
-                found.push(Target { size, axis: Some(axis) });
+                found.push(Target { size, axes: vec![axis] });
                 axis += 1;
             }
             -1 => {
                 if open.replace(found.len()).is_some() {
                     return Err(wrong());
                 }
-                found.push(Target { size: 1, axis: None });
+                found.push(Target { size: 1, axes: Vec::new() });
                 axis += 1;
             }
             -2 => {
                 let rest = dims.iter().enumerate().skip(axis);
-                found.extend(rest.map(|(axis, &size)| Target { size, axis: Some(axis) }));
+                found.extend(rest.map(|(axis, &size)| Target { size, axes: vec![axis] }));
                 axis = dims.len();
             }
             -3 => {
                 let pair = dims.get(axis..axis + 2).ok_or_else(wrong)?;
-                found.push(Target { size: pair.iter().product(), axis: None });
+                found.push(Target { size: pair.iter().product(), axes: vec![axis, axis + 1] });
                 axis += 2;
             }
             -4 => {
                 let size = *dims.get(axis).ok_or_else(wrong)?;
                 let (one, two) = codes_left.next().zip(codes_left.next()).ok_or_else(wrong)?;
                 let (one, two) = split(size, *one, *two).ok_or_else(wrong)?;
-                found.extend([one, two].map(|size| Target { size, axis: None }));
+                found.extend([one, two].map(|size| Target { size, axes: Vec::new() }));
                 axis += 1;
             }
             size => {
                 let size = usize::try_from(size).map_err(|_| wrong())?;
-                found.push(Target { size, axis: None });
+                found.push(Target { size, axes: Vec::new() });
                 axis += 1;
             }
         }
@@ -195,18 +196,19 @@ fn convert(site: &mut Site<'_>) -> Result<Vec<String>, Problem> {
     let sizes = site.known(0)?.dims.clone();
     let known = site.output(0)?.dims.clone();
     let kept = kept(&site.op, &sizes, known.len());
-    let mut open = false;
+    let unknown = |at: usize| known[at].is_none() && kept[at].is_empty();
+    // One size can be left to be found out: best one of which nothing is known.
+    let open = (0..known.len())
+        .find(|&at| unknown(at))
+        .or_else(|| (0..known.len()).find(|&at| known[at].is_none() && kept[at] != [at]));
     let mut list = Vec::new();
     for (at, size) in known.iter().enumerate() {
-        list.push(match (size, kept.get(at).copied().flatten()) {
+        list.push(match (size, kept[at].as_slice()) {
             (Some(size), _) => Size::Fixed(*size as i64),
-            (None, Some(axis)) if axis == at => Size::Fixed(0),
-            (None, _) if !open => {
-                open = true;
-                Size::Fixed(-1)
-            }
-            (None, Some(axis)) => Size::Of(x.clone(), axis),
-            (None, None) => return Err(Problem::FreeSize("two sizes to find out".into())),
+            (None, [axis]) if *axis == at => Size::Fixed(0),
+            (None, _) if open == Some(at) => Size::Fixed(-1),
+            (None, []) => return Err(Problem::FreeSize("two sizes to find out".into())),
+            (None, axes) => Size::Of(x.clone(), axes.to_vec()),
         });
     }
     // A size of 0 would be taken for the one of the input.
@@ -217,21 +219,21 @@ fn convert(site: &mut Site<'_>) -> Result<Vec<String>, Problem> {
     Ok(vec![site.op("Reshape", &[&x, &list])])
 }
 
-/// Which axis of the input each size of the result is.
-fn kept(op: &Op<'_>, sizes: &[Option<usize>], rank: usize) -> Vec<Option<usize>> {
+/// Which axes of the input each size of the result is.
+fn kept(op: &Op<'_>, sizes: &[Option<usize>], rank: usize) -> Vec<Vec<usize>> {
     let guess: Vec<usize> = sizes.iter().map(|size| size.unwrap_or(1)).collect();
     match target(op, &guess) {
-        Ok(found) if found.len() == rank => found.iter().map(|target| target.axis).collect(),
+        Ok(found) if found.len() == rank => found.into_iter().map(|target| target.axes).collect(),
         _ => leading(op, rank),
     }
 }
 
 /// Where other sizes are needed to apply the codes: the zeros in front.
-fn leading(op: &Op<'_>, rank: usize) -> Vec<Option<usize>> {
+fn leading(op: &Op<'_>, rank: usize) -> Vec<Vec<usize>> {
     let codes = op.attributes.ints("shape").ok().flatten().unwrap_or_default();
     let reverse = op.attributes.flag_or("reverse", false).unwrap_or(true);
     let zeros = codes.iter().take_while(|&&code| code == 0 && !reverse).count();
-    (0..rank).map(|axis| (axis < zeros).then_some(axis)).collect()
+    (0..rank).map(|axis| if axis < zeros { vec![axis] } else { Vec::new() }).collect()
 }
 
 /// The axes of the left that give way, and those of the right that take their place.

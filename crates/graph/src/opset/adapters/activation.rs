@@ -9,6 +9,7 @@ pub(super) const ADAPTERS: &[Adapter] = &[
     adapter("Gelu", 20, None, Some(gelu)),
     adapter("HardSwish", 14, None, Some(hard_swish)),
     adapter("Mish", 18, None, Some(mish)),
+    adapter("SwiGLU", 28, None, Some(swiglu)),
     adapter("Swish", 24, None, Some(swish)),
     adapter("ThresholdedRelu", 10, None, Some(thresholded_relu)),
 ];
@@ -87,6 +88,15 @@ fn swish(site: &mut Site<'_>) -> Result<(), Refusal> {
     }
     let gate = site.add("Sigmoid", &[&scaled]);
     site.replace_by("Mul", &[&input, &gate]);
+    Ok(())
+}
+
+/// `swish(a) * b`.
+fn swiglu(site: &mut Site<'_>) -> Result<(), Refusal> {
+    let (gate, value) = (site.required(0)?, site.required(1)?);
+    let alpha = site.node.float("alpha").unwrap_or(1.0);
+    let swish = site.add_node(Node::new("Swish", &[&gate], &[]).with("alpha", alpha));
+    site.replace_by("Mul", &[&swish, &value]);
     Ok(())
 }
 

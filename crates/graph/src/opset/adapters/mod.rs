@@ -5,13 +5,17 @@
 //! says all. To add one: a file, and its line in [`FAMILIES`].
 
 mod activation;
+mod attention;
 mod batch_normalization;
+mod cast;
+mod cast_like;
 mod clip;
 mod comparison;
 mod constant;
 mod depth_to_space;
 mod dft;
 mod dropout;
+mod einsum;
 mod gather;
 mod gemm;
 mod grid_sample;
@@ -27,6 +31,8 @@ mod reshape;
 mod resize;
 mod rms_normalization;
 mod roi_align;
+mod rotary_embedding;
+mod scan;
 mod scatter;
 mod shape;
 mod slice;
@@ -66,13 +72,17 @@ const fn adapter(
 /// All rules.
 const FAMILIES: &[&[Adapter]] = &[
     activation::ADAPTERS,
+    attention::ADAPTERS,
     batch_normalization::ADAPTERS,
+    cast::ADAPTERS,
+    cast_like::ADAPTERS,
     clip::ADAPTERS,
     comparison::ADAPTERS,
     constant::ADAPTERS,
     depth_to_space::ADAPTERS,
     dft::ADAPTERS,
     dropout::ADAPTERS,
+    einsum::ADAPTERS,
     gather::ADAPTERS,
     gemm::ADAPTERS,
     grid_sample::ADAPTERS,
@@ -88,6 +98,8 @@ const FAMILIES: &[&[Adapter]] = &[
     resize::ADAPTERS,
     rms_normalization::ADAPTERS,
     roi_align::ADAPTERS,
+    rotary_embedding::ADAPTERS,
+    scan::ADAPTERS,
     scatter::ADAPTERS,
     shape::ADAPTERS,
     slice::ADAPTERS,

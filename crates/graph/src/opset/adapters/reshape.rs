@@ -10,8 +10,9 @@ fn down(site: &mut Site<'_>) -> Result<(), Refusal> {
     if site.take("allowzero").unwrap_or(AttributeValue::Int(0)) == AttributeValue::Int(0) {
         return Ok(());
     }
+    // A shape that is computed has a zero only where the tensor is empty.
     match site.node.input(1).and_then(|shape| site.knowledge.integers(shape)) {
-        Some(shape) if !shape.contains(&0) => Ok(()),
-        _ => refuse("allowzero=1 with a shape that may have zeros"),
+        Some(shape) if shape.contains(&0) => refuse("allowzero=1 with a zero in the shape"),
+        _ => Ok(()),
     }
 }

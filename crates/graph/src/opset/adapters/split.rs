@@ -18,10 +18,37 @@ fn up(site: &mut Site<'_>) -> Result<(), Refusal> {
 }
 
 fn down(site: &mut Site<'_>) -> Result<(), Refusal> {
-    if let Some(sizes) = site.integers(1)? {
-        site.set("split", &sizes[..]);
+    if let Some(sizes) = site.node.input(1).map(str::to_owned) {
+        match site.knowledge.integers(&sizes) {
+            Some(sizes) => site.set("split", &sizes[..]),
+            None => return slices(site, &sizes),
+        }
     }
     site.keep_inputs(1);
+    Ok(())
+}
+
+/// Parts whose sizes are computed at run time: each is a slice from where the last one ends.
+fn slices(site: &mut Site<'_>, sizes: &str) -> Result<(), Refusal> {
+    let input = site.required(0)?;
+    let axis = site.ints("axis", &[site.node.int("axis").unwrap_or(0)]);
+    let mut start = site.ints("start", &[0]);
+    for index in 0..site.node.outputs.len() {
+        let at = site.ints("index", &[index as i64]);
+        let size = site.add("Gather", &[sizes, &at]);
+        let end = site.add("Add", &[&start, &size]);
+        let inputs = [input.as_str(), &start, &end, &axis];
+        if index + 1 == site.node.outputs.len() {
+            site.node.outputs.drain(..index);
+            site.replace_by("Slice", &inputs);
+            break;
+        }
+        if let Some(name) = site.node.output(index).map(str::to_owned) {
+            let part = site.add("Slice", &inputs);
+            site.before.push(Node::new("Identity", &[&part], &[&name]));
+        }
+        start = end;
+    }
     Ok(())
 }
 

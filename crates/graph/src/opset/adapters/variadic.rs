@@ -1,6 +1,7 @@
 //! Max, Min, Sum, Mean stretch their inputs to one shape since 8.
 
 use super::{Adapter, adapter};
+use crate::ElementType;
 use crate::opset::site::{Refusal, Site, refuse};
 
 pub(super) const ADAPTERS: &[Adapter] = &[
@@ -8,7 +9,27 @@ pub(super) const ADAPTERS: &[Adapter] = &[
     adapter("Min", 8, None, Some(down)),
     adapter("Sum", 8, None, Some(down)),
     adapter("Mean", 8, None, Some(down)),
+    adapter("Max", 12, None, Some(floats_only)),
+    adapter("Min", 12, None, Some(floats_only)),
 ];
+
+/// Max and Min take integers since 12.
+fn floats_only(site: &mut Site<'_>) -> Result<(), Refusal> {
+    let inputs = site.node.inputs.clone();
+    let Some((first, rest)) = inputs.split_first() else { return refuse("it has no inputs") };
+    let floats = [ElementType::Float16, ElementType::Float32, ElementType::Float64];
+    if floats.contains(&site.element_type(first)?) {
+        return Ok(());
+    }
+    let compare = if site.node.op_type == "Max" { "Greater" } else { "Less" };
+    let mut best = first.clone();
+    for input in rest {
+        let better = site.add(compare, &[&best, input]);
+        best = site.add("Where", &[&better, &best, input]);
+    }
+    site.replace_by("Identity", &[&best]);
+    Ok(())
+}
 
 fn down(site: &mut Site<'_>) -> Result<(), Refusal> {
     let inputs = site.node.inputs.clone();
