@@ -92,7 +92,7 @@ impl Format {
             Format::ExportedProgram => crate::pytorch::read,
             Format::XgBoost => crate::trees::read_xgboost,
             Format::LightGbm => crate::trees::read_lightgbm,
-            _ => |source, _, _| Err(unrecognized(source, "a format without a reader")),
+            Format::TorchScript => |source, _, _| Err(unrecognized(source, TORCH_SCRIPT)),
         }
     }
 
@@ -108,10 +108,15 @@ impl Format {
             Format::ExportedProgram => crate::pytorch::vocabulary,
             Format::XgBoost => crate::trees::xgboost_vocabulary,
             Format::LightGbm => crate::trees::lightgbm_vocabulary,
-            _ => Vec::new,
+            Format::TorchScript => Vec::new,
         }
     }
 }
+
+/// Scripted programs are code, of which only a part could ever become a graph.
+const TORCH_SCRIPT: &str = "a TorchScript archive, which is not read; save the model with \
+    `torch.export.save(torch.export.export(model, inputs), \"model.pt2\")`, or its weights with \
+    `torch.save(model.state_dict(), \"weights.pth\")` and convert them with --architecture";
 
 impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

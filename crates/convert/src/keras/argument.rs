@@ -52,9 +52,9 @@ impl<V> Argument<V> {
         Ok(match self {
             Argument::Value(value) => Argument::Value(replace(value)?),
             Argument::Json(json) => Argument::Json(json.clone()),
-            Argument::List(items) => {
-                Argument::List(items.iter().map(|item| item.try_map(replace)).collect::<Result<_, E>>()?)
-            }
+            Argument::List(items) => Argument::List(
+                items.iter().map(|item| item.try_map(replace)).collect::<Result<_, E>>()?,
+            ),
             Argument::Map(items) => Argument::Map(try_map_named(items, replace)?),
         })
     }

@@ -23,6 +23,8 @@ pub(crate) struct Converter<'a> {
     pub(crate) notes: Vec<String>,
     /// Calls that may still be made, so that models inside models inside models end.
     pub(crate) calls_left: usize,
+    /// How far answers may be apart, where something is only approximately the same.
+    pub(crate) relative: f64,
 }
 
 /// One dimension to reshape to.
@@ -47,7 +49,15 @@ impl<'a> Converter<'a> {
             written: HashMap::new(),
             notes: Vec::new(),
             calls_left: calls,
+            relative: 0.0,
         }
+    }
+
+    /// Tells the reader that something is only approximately the same, and how far it may be off
+    /// relative to the largest answer.
+    pub(crate) fn approximate(&mut self, relative: f64, note: &str) {
+        self.relative = self.relative.max(relative);
+        self.notes.push(note.to_owned());
     }
 
     /// Reads a weight.
@@ -121,7 +131,12 @@ impl<'a> Converter<'a> {
     }
 
     /// Adds an elementwise node of two inputs that are broadcast.
-    pub(crate) fn binary(&mut self, op_type: &str, one: &Value, two: &Value) -> Result<Value, Fault> {
+    pub(crate) fn binary(
+        &mut self,
+        op_type: &str,
+        one: &Value,
+        two: &Value,
+    ) -> Result<Value, Fault> {
         let dims = broadcast(&one.dims, &two.dims).ok_or_else(|| {
             let (one, two) = (&one.dims, &two.dims);
             Fault::malformed(format!("shapes {one:?} and {two:?} do not fit together"))
@@ -334,9 +349,8 @@ impl<'a> Converter<'a> {
         ];
         let name = self.op("Slice", &inputs);
         let mut dims = value.dims.clone();
-        dims[axis] = crate::keras::value::derived(&value.dims[axis], |size| {
-            sliced(size, start, end, step)
-        });
+        dims[axis] =
+            crate::keras::value::derived(&value.dims[axis], |size| sliced(size, start, end, step));
         self.value(name, dims, value.element_type)
     }
 

@@ -18,9 +18,8 @@ pub(crate) struct Equation {
 impl Equation {
     /// Reads an equation of two inputs without an ellipsis.
     pub(crate) fn parse(text: &str) -> Result<Equation, Fault> {
-        let wrong = || {
-            Fault::unsupported(format!("the equation '{text}'"), "name each axis by one letter")
-        };
+        let wrong =
+            || Fault::unsupported(format!("the equation '{text}'"), "name each axis by one letter");
         let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let (inputs, out) = text.split_once("->").ok_or_else(wrong)?;
         let (one, two) = inputs.split_once(',').ok_or_else(wrong)?;
@@ -52,12 +51,10 @@ impl Equation {
             return Err(EvaluateError::new(message));
         }
         // Axes that only one has and nobody wants are summed at once.
-        let (one, first) = summed(one, &self.one, |axis| {
-            self.two.contains(axis) || self.out.contains(axis)
-        })?;
-        let (two, second) = summed(two, &self.two, |axis| {
-            self.one.contains(axis) || self.out.contains(axis)
-        })?;
+        let (one, first) =
+            summed(one, &self.one, |axis| self.two.contains(axis) || self.out.contains(axis))?;
+        let (two, second) =
+            summed(two, &self.two, |axis| self.one.contains(axis) || self.out.contains(axis))?;
         let both: Vec<char> = first.iter().copied().filter(|axis| second.contains(axis)).collect();
         let (batch, inner): (Vec<char>, Vec<char>) =
             both.into_iter().partition(|axis| self.out.contains(axis));
@@ -80,11 +77,8 @@ impl Equation {
         dims.extend(sizes(&two, &second, &columns));
         let product = product.reshaped(&dims)?;
         let names: Vec<char> = batch.into_iter().chain(rows).chain(columns).collect();
-        let order: Vec<usize> = self
-            .out
-            .iter()
-            .filter_map(|axis| names.iter().position(|name| name == axis))
-            .collect();
+        let order: Vec<usize> =
+            self.out.iter().filter_map(|axis| names.iter().position(|name| name == axis)).collect();
         shape::transpose(&product, &order)
     }
 }
@@ -94,7 +88,8 @@ fn summed(
     names: &[char],
     keep: impl Fn(&char) -> bool,
 ) -> Result<(Array, Vec<char>), EvaluateError> {
-    let gone: Vec<i64> = (0..names.len()).filter(|&at| !keep(&names[at])).map(|at| at as i64).collect();
+    let gone: Vec<i64> =
+        (0..names.len()).filter(|&at| !keep(&names[at])).map(|at| at as i64).collect();
     let kept = names.iter().copied().filter(&keep).collect();
     if gone.is_empty() {
         return Ok((array.clone(), kept));
@@ -103,13 +98,10 @@ fn summed(
 }
 
 /// An array with its axes in three groups, each of which is one axis.
-fn grouped(
-    array: &Array,
-    names: &[char],
-    groups: [&[char]; 3],
-) -> Result<Array, EvaluateError> {
+fn grouped(array: &Array, names: &[char], groups: [&[char]; 3]) -> Result<Array, EvaluateError> {
     let place = |axis: &char| names.iter().position(|name| name == axis);
-    let order: Vec<usize> = groups.iter().flat_map(|group| group.iter().filter_map(place)).collect();
+    let order: Vec<usize> =
+        groups.iter().flat_map(|group| group.iter().filter_map(place)).collect();
     let sizes = groups.map(|group| {
         group.iter().filter_map(place).map(|place| array.dims()[place]).product::<usize>()
     });
@@ -120,8 +112,15 @@ fn grouped(
 mod tests {
     use super::*;
 
-    fn check(text: &str, one: (&[usize], &[f32]), two: (&[usize], &[f32]), dims: &[usize], out: &[f32]) {
-        let array = |(dims, values): (&[usize], &[f32])| Array::floats(dims, values.to_vec()).unwrap();
+    fn check(
+        text: &str,
+        one: (&[usize], &[f32]),
+        two: (&[usize], &[f32]),
+        dims: &[usize],
+        out: &[f32],
+    ) {
+        let array =
+            |(dims, values): (&[usize], &[f32])| Array::floats(dims, values.to_vec()).unwrap();
         let found = Equation::parse(text).unwrap().evaluate(&array(one), &array(two)).unwrap();
         assert_eq!((found.dims(), found.as_floats().unwrap()), (dims, out));
     }

@@ -1,7 +1,7 @@
 //! What is wrong with a layer.
 
-use crate::{ConvertError, Missing};
 use crate::keras::FORMAT;
+use crate::{ConvertError, Missing};
 
 /// Why a layer was not read or converted.
 #[derive(Debug)]

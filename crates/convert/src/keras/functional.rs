@@ -115,7 +115,8 @@ impl Graph {
     fn new(layers: &[Layer], list: &[Json]) -> Graph {
         let is_model = list.iter().map(|json| {
             let class = class_of(json).unwrap_or_default();
-            let functional = matches!(class.as_str(), "Functional" | "Model" | "Network" | "Container");
+            let functional =
+                matches!(class.as_str(), "Functional" | "Model" | "Network" | "Container");
             Model { functional, sequential: class == "Sequential", ..Model::default() }
         });
         Graph {
@@ -203,7 +204,8 @@ impl Graph {
 pub(crate) fn derived_class(json: &Json) -> Option<String> {
     let class = class_of(json)?;
     let config = json.get("config")?;
-    let is_graph = ["layers", "input_layers", "output_layers"].iter().all(|key| config.get(key).is_some());
+    let is_graph =
+        ["layers", "input_layers", "output_layers"].iter().all(|key| config.get(key).is_some());
     let known = ["Functional", "Model", "Network", "Container", "Sequential"];
     (is_graph && !known.contains(&class.as_str())).then_some(class)
 }
@@ -212,4 +214,3 @@ pub(crate) fn derived_class(json: &Json) -> Option<String> {
 pub(crate) fn model_name(json: &Json) -> String {
     name_of(json).unwrap_or_else(|| "model".into())
 }
-

@@ -87,16 +87,14 @@ impl Hdf5 {
 
     fn attribute(&self, group: &str, name: &str) -> Result<Option<Attribute>, ConvertError> {
         let place = || format!("attributes of group '{group}'");
-        let all =
-            self.group(group)?.attributes().map_err(|error| malformed(&place(), error))?;
+        let all = self.group(group)?.attributes().map_err(|error| malformed(&place(), error))?;
         Ok(all.into_iter().find(|attribute| attribute.name == name))
     }
 
     /// The texts of an attribute; a long list is split into several, `name0`, `name1` and so on.
     pub(crate) fn texts(&self, group: &str, name: &str) -> Result<Vec<String>, ConvertError> {
         let place = || format!("attribute '{name}' of group '{group}'");
-        let all =
-            self.group(group)?.attributes().map_err(|error| malformed(&place(), error))?;
+        let all = self.group(group)?.attributes().map_err(|error| malformed(&place(), error))?;
         let mut texts = Vec::new();
         let mut add = |attribute: &Attribute| -> Result<(), ConvertError> {
             // An empty list has no text type: numpy makes it floats.

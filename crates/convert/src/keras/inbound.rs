@@ -23,12 +23,14 @@ type Layers<'a> = HashMap<&'a str, usize>;
 
 /// The arguments of one call.
 pub(crate) fn read(node: &Json, layers: &Layers<'_>) -> Result<Arguments<Link>, Fault> {
-    let wrong = || Fault::malformed(format!("expected the inputs of a layer, found {}", short(node)));
+    let wrong =
+        || Fault::malformed(format!("expected the inputs of a layer, found {}", short(node)));
     match node {
         Json::Object(map) if map.contains_key("args") && map.contains_key("kwargs") => {
             let positional = map.get("args").and_then(Json::as_array).ok_or_else(wrong)?;
             let named = map.get("kwargs").and_then(Json::as_object).ok_or_else(wrong)?;
-            let positional = positional.iter().map(|item| modern(item, layers)).collect::<Result<_, _>>()?;
+            let positional =
+                positional.iter().map(|item| modern(item, layers)).collect::<Result<_, _>>()?;
             let named = named
                 .iter()
                 .map(|(key, item)| Ok((key.clone(), modern(item, layers)?)))
@@ -171,7 +173,9 @@ fn collect_ends(
             into.push((key.map(str::to_owned), link(json, layers)?));
             Some(())
         }
-        Json::Array(items) => items.iter().try_for_each(|item| collect_ends(item, layers, None, into)),
+        Json::Array(items) => {
+            items.iter().try_for_each(|item| collect_ends(item, layers, None, into))
+        }
         Json::Object(map) => {
             let mut keys: Vec<&String> = map.keys().collect();
             keys.sort();
@@ -203,16 +207,22 @@ mod tests {
     fn nodes_of_all_versions_are_understood() {
         assert_eq!(values(json!([["a", 0, 0]])), [(0, 0, 0)]);
         assert_eq!(values(json!([["a", 0, 0, {}], ["b", 1, 2, {}]])), [(0, 0, 0), (1, 1, 2)]);
-        assert_eq!(values(json!(["a", 0, 0, {"y": ["b", 0, 0], "name": null}])), [(0, 0, 0), (1, 0, 0)]);
-        let tensor = |name: &str| json!({"class_name": "__keras_tensor__",
-            "config": {"shape": [null], "dtype": "float32", "keras_history": [name, 0, 0]}});
+        assert_eq!(
+            values(json!(["a", 0, 0, {"y": ["b", 0, 0], "name": null}])),
+            [(0, 0, 0), (1, 0, 0)]
+        );
+        let tensor = |name: &str| {
+            json!({"class_name": "__keras_tensor__",
+            "config": {"shape": [null], "dtype": "float32", "keras_history": [name, 0, 0]}})
+        };
         let node = json!({"args": [[tensor("a"), tensor("b")]], "kwargs": {"mask": null}});
         assert_eq!(values(node), [(0, 0, 0), (1, 0, 0)]);
     }
 
     #[test]
     fn constants_are_no_tensors() {
-        let arguments = read(&json!(["_CONSTANT_VALUE", -1, 3.0, {"y": ["a", 0, 0]}]), &layers()).unwrap();
+        let arguments =
+            read(&json!(["_CONSTANT_VALUE", -1, 3.0, {"y": ["a", 0, 0]}]), &layers()).unwrap();
         assert!(matches!(arguments.positional[0], Argument::Json(Json::Number(_))));
         assert!(arguments.named("y").unwrap().value().is_ok());
     }

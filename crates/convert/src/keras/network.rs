@@ -140,9 +140,10 @@ impl Network {
                 to.emitter.refuse(&unsupported.reason, &unsupported.way_out);
                 return Ok(None);
             }
-            to.calls_left = to.calls_left.checked_sub(1).ok_or_else(|| {
-                Fault::malformed("the model calls more layers than are allowed")
-            })?;
+            to.calls_left = to
+                .calls_left
+                .checked_sub(1)
+                .ok_or_else(|| Fault::malformed("the model calls more layers than are allowed"))?;
             // What hangs on something that was refused cannot be written, and is not at fault.
             let present = |from: &Reference| values.get(*from).cloned().ok_or(());
             let Ok(call) = arguments.try_map(&mut |from| present(from)) else { return Ok(None) };

@@ -160,7 +160,8 @@ fn is_custom(json: &Json) -> bool {
     let root = module.split('.').next().unwrap_or_default();
     let registered = json.get("registered_name").and_then(Json::as_str).unwrap_or_default();
     let package = registered.split_once('>').map(|(package, _)| package);
-    !own.contains(&root) || package.is_some_and(|package| !own.contains(&package) && package != "Addons")
+    !own.contains(&root)
+        || package.is_some_and(|package| !own.contains(&package) && package != "Addons")
 }
 
 fn custom(json: &Json, class: &str) -> Fault {

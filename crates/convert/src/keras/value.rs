@@ -86,7 +86,8 @@ mod tests {
     #[test]
     fn shapes_are_broadcast() {
         let batch = || Dim::Symbol("batch".into());
-        let found = broadcast(&[batch(), Dim::Fixed(1), Dim::Fixed(3)], &[Dim::Fixed(2), Dim::Fixed(3)]);
+        let found =
+            broadcast(&[batch(), Dim::Fixed(1), Dim::Fixed(3)], &[Dim::Fixed(2), Dim::Fixed(3)]);
         assert_eq!(found, Some(vec![batch(), Dim::Fixed(2), Dim::Fixed(3)]));
         assert_eq!(broadcast(&[Dim::Fixed(2)], &[Dim::Fixed(3)]), None);
     }

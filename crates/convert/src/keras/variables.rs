@@ -80,7 +80,8 @@ impl Variables {
     pub(crate) fn legacy_order(&self) -> Vec<Slot<'_>> {
         let mut all = Vec::new();
         self.collect(true, &mut all);
-        let (mut first, second): (Vec<_>, Vec<_>) = all.into_iter().partition(|slot| slot.trainable);
+        let (mut first, second): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|slot| slot.trainable);
         first.extend(second);
         first
     }

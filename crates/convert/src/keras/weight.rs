@@ -33,12 +33,8 @@ impl Weight {
     /// Floats of other widths as 32-bit floats.
     pub(crate) fn widened(self) -> Weight {
         let values: Vec<f32> = match self.element_type {
-            ElementType::Float16 => {
-                self.each(|item: [u8; 2]| f16::from_le_bytes(item).to_f32())
-            }
-            ElementType::Bfloat16 => {
-                self.each(|item: [u8; 2]| bf16::from_le_bytes(item).to_f32())
-            }
+            ElementType::Float16 => self.each(|item: [u8; 2]| f16::from_le_bytes(item).to_f32()),
+            ElementType::Bfloat16 => self.each(|item: [u8; 2]| bf16::from_le_bytes(item).to_f32()),
             ElementType::Float64 => self.each(|item: [u8; 8]| f64::from_le_bytes(item) as f32),
             _ => return self,
         };
@@ -54,9 +50,7 @@ impl Weight {
         match self.element_type {
             ElementType::Float32 => self.each(f32::from_le_bytes),
             ElementType::Int8 => self.each(|item: [u8; 1]| f32::from(item[0] as i8)),
-            ElementType::Uint8 | ElementType::Bool => {
-                self.each(|item: [u8; 1]| f32::from(item[0]))
-            }
+            ElementType::Uint8 | ElementType::Bool => self.each(|item: [u8; 1]| f32::from(item[0])),
             ElementType::Int32 => self.each(|item: [u8; 4]| i32::from_le_bytes(item) as f32),
             ElementType::Int64 => self.each(|item: [u8; 8]| i64::from_le_bytes(item) as f32),
             _ => Vec::new(),
@@ -228,7 +222,8 @@ mod tests {
 
     #[test]
     fn halves_are_widened() {
-        let bytes: Vec<u8> = [1.0f32, -2.0].iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
+        let bytes: Vec<u8> =
+            [1.0f32, -2.0].iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
         let found = Weight::new(ElementType::Float16, vec![2], bytes.into()).widened();
         assert_eq!(found.to_floats(), [1.0, -2.0]);
     }

@@ -176,7 +176,8 @@ fn modernized(weight: Weight, old: Old) -> Result<Weight, Fault> {
     match (rank, channels_first, transposed) {
         // Kernels over one axis were images of width 1.
         (1, ..) if weight.dims.len() == 4 => {
-            let weight = if weight.dims[1] == 1 { weight } else { weight.transposed(&[2, 3, 1, 0])? };
+            let weight =
+                if weight.dims[1] == 1 { weight } else { weight.transposed(&[2, 3, 1, 0])? };
             let dims = [weight.dims[0], weight.dims[2], weight.dims[3]];
             weight.reshaped(&dims)
         }
@@ -197,7 +198,12 @@ mod tests {
     }
 
     fn layer(label: &str) -> Variables {
-        Variables { label: label.into(), path: label.into(), trainable: true, ..Variables::default() }
+        Variables {
+            label: label.into(),
+            path: label.into(),
+            trainable: true,
+            ..Variables::default()
+        }
     }
 
     #[test]

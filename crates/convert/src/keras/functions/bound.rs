@@ -93,7 +93,6 @@ impl<V> Bound<V> {
         let text = json.as_str().or_else(|| json.get("config")?.get("name")?.as_str());
         text.map(|text| Some(text.to_owned())).ok_or_else(|| expected(name, "a text", &json))
     }
-
 }
 
 fn expected(name: &str, what: &str, found: &Json) -> Fault {

@@ -128,8 +128,9 @@ fn take(bound: &Bound<Value>, to: &mut Converter<'_>) -> Result<Vec<Value>, Faul
         _ => to.cast(&indices, ElementType::Int64),
     };
     let axis = match bound.integer("axis")? {
-        Some(axis) => axis_of(axis, x.rank())
-            .ok_or_else(|| Fault::malformed(format!("expected an axis of {} dimensions", x.rank())))?,
+        Some(axis) => axis_of(axis, x.rank()).ok_or_else(|| {
+            Fault::malformed(format!("expected an axis of {} dimensions", x.rank()))
+        })?,
         None => {
             x = to.reshape(&x, &[crate::keras::converter::Size::Rest]);
             0
@@ -155,10 +156,13 @@ enum Part {
     Ellipsis,
 }
 
+/// An axis and what is taken of it: from, to, every.
+type Slice = (usize, Option<i64>, Option<i64>, i64);
+
 /// What happens to each axis, and where new axes stand in the result.
 #[derive(Debug, Default)]
 struct Plan {
-    slices: Vec<(usize, Option<i64>, Option<i64>, i64)>,
+    slices: Vec<Slice>,
     gone: Vec<usize>,
     new: Vec<usize>,
 }
@@ -248,9 +252,8 @@ fn bounds(start: Option<i64>, stop: Option<i64>, step: i64) -> (i64, i64) {
 fn get_item(x: &Value, plan: &Plan, to: &mut Converter<'_>) -> Value {
     let mut y = x.clone();
     if !plan.slices.is_empty() {
-        let column = |pick: &dyn Fn(&(usize, Option<i64>, Option<i64>, i64)) -> i64| {
-            plan.slices.iter().map(pick).collect::<Vec<_>>()
-        };
+        let column =
+            |pick: &dyn Fn(&Slice) -> i64| plan.slices.iter().map(pick).collect::<Vec<_>>();
         let starts = column(&|slice| bounds(slice.1, slice.2, slice.3).0);
         let ends = column(&|slice| bounds(slice.1, slice.2, slice.3).1);
         let inputs = [
@@ -301,7 +304,8 @@ mod tests {
 
     #[test]
     fn brackets_of_both_kinds_are_understood() {
-        let slice = json!({"class_name": "__slice__", "config": {"start": 1, "stop": null, "step": 2}});
+        let slice =
+            json!({"class_name": "__slice__", "config": {"start": 1, "stop": null, "step": 2}});
         assert_eq!(json_part(&slice).unwrap(), Part::Slice(Some(1), None, 2));
         let old = json!({"start": null, "stop": -1, "step": null});
         assert_eq!(json_part(&old).unwrap(), Part::Slice(None, Some(-1), 1));

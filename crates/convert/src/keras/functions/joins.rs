@@ -128,8 +128,9 @@ fn all(bound: &Bound<Value>, name: &str) -> Result<Vec<Value>, Fault> {
 
 fn axis<V>(bound: &Bound<V>, rank: usize) -> Result<usize, Fault> {
     let axis = bound.integer("axis")?.unwrap_or(0);
-    axis_of(axis, rank)
-        .ok_or_else(|| Fault::malformed(format!("expected an axis of {rank} dimensions, found {axis}")))
+    axis_of(axis, rank).ok_or_else(|| {
+        Fault::malformed(format!("expected an axis of {rank} dimensions, found {axis}"))
+    })
 }
 
 /// Sizes of equal parts, or of the parts between indices, as NumPy has them.
@@ -154,8 +155,9 @@ fn sizes<V>(bound: &Bound<V>, size: Option<usize>) -> Result<Vec<usize>, Fault> 
 fn equal(count: Option<i64>, size: usize) -> Result<Vec<usize>, Fault> {
     let count = count.and_then(|count| usize::try_from(count).ok());
     let count = count.filter(|&count| count > 0 && count <= size && size.is_multiple_of(count));
-    let count = count
-        .ok_or_else(|| Fault::malformed(format!("expected a divisor of {size} as number of parts")))?;
+    let count = count.ok_or_else(|| {
+        Fault::malformed(format!("expected a divisor of {size} as number of parts"))
+    })?;
     Ok(vec![size / count; count])
 }
 
@@ -191,4 +193,3 @@ fn split(
     });
     Ok(parts.collect())
 }
-

@@ -75,7 +75,8 @@ pub(super) const ENTRIES: &[Entry] = &[
             second_order(bound)?;
             let x = to.float(bound.value("x")?);
             let axis = bound.integer("axis")?.unwrap_or(-1);
-            let axis = axis_of(axis, x.rank()).ok_or_else(|| Fault::malformed("expected an axis"))?;
+            let axis =
+                axis_of(axis, x.rank()).ok_or_else(|| Fault::malformed("expected an axis"))?;
             let length = to.reduce("ReduceL2", &x, &[axis], true);
             let length = to.with_scalar("Max", &length, epsilon(bound)? as f32);
             Ok(vec![to.binary("Div", &x, &length)?])
@@ -93,7 +94,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         parameters: &["images", "size", "interpolation", "antialias", "data_format"],
         convert: |bound, to| {
             let size = image_size(bound)?;
-            let method = method(&bound.text("interpolation")?.unwrap_or_else(|| "bilinear".into()))?;
+            let method =
+                method(&bound.text("interpolation")?.unwrap_or_else(|| "bilinear".into()))?;
             let x = to.float(bound.value("images")?);
             if x.rank() != 4 {
                 return Err(Fault::unsupported("an image without a batch", "add a batch axis"));
@@ -104,7 +106,8 @@ pub(super) const ENTRIES: &[Entry] = &[
             Ok(vec![if first { y } else { to.channels_last(&y) }])
         },
         evaluate: |bound| {
-            let method = method(&bound.text("interpolation")?.unwrap_or_else(|| "bilinear".into()))?;
+            let method =
+                method(&bound.text("interpolation")?.unwrap_or_else(|| "bilinear".into()))?;
             let x = float(bound.value("images")?)?;
             let first = is_first(bound)?;
             let x = if first { x } else { normalize::channels_first(&x)? };
@@ -123,15 +126,14 @@ fn activation<V>(name: &str, bound: &Bound<V>) -> Result<Activation, Fault> {
         "Softmax" => Activation::Softmax(axis()?),
         "LogSoftmax" => Activation::LogSoftmax(axis()?),
         "Glu" => Activation::Glu(axis()?),
-        "LeakyRelu" => Activation::Relu {
-            max: None,
-            slope: number("negative_slope", 0.2)?,
-            threshold: 0.0,
-        },
+        "LeakyRelu" => {
+            Activation::Relu { max: None, slope: number("negative_slope", 0.2)?, threshold: 0.0 }
+        }
         "Elu" => Activation::Elu(number("alpha", 1.0)?),
         "Celu" => Activation::Celu(number("alpha", 1.0)?),
         "Gelu" => {
-            let exact = bound.json("approximate")?.is_some_and(|json| json.as_bool() == Some(false));
+            let exact =
+                bound.json("approximate")?.is_some_and(|json| json.as_bool() == Some(false));
             Activation::Gelu { approximate: !exact }
         }
         "SoftShrink" => Activation::SoftShrink(number("threshold", 0.5)?),

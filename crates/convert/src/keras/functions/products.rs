@@ -101,4 +101,3 @@ fn product(one: &Value, two: &Value, to: &mut Converter<'_>) -> Result<Value, Fa
     let name = to.op("MatMul", &[&one.name, &two.name]);
     Ok(to.value(name, dims, one.element_type))
 }
-

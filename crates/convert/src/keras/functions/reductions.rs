@@ -115,11 +115,7 @@ fn axes<V>(bound: &Bound<V>, rank: usize) -> Result<(Vec<usize>, bool), Fault> {
     Ok((found, keep))
 }
 
-fn truth(
-    bound: &Bound<Value>,
-    op_type: &str,
-    to: &mut Converter<'_>,
-) -> Result<Vec<Value>, Fault> {
+fn truth(bound: &Bound<Value>, op_type: &str, to: &mut Converter<'_>) -> Result<Vec<Value>, Fault> {
     let x = bound.value("x")?;
     let (axes, keep) = axes(bound, x.rank())?;
     let x = to.cast(x, ElementType::Bool);
@@ -158,8 +154,9 @@ fn one_axis<V>(bound: &Bound<V>, rank: usize) -> Result<usize, Fault> {
     let axis = bound.integer("axis")?.ok_or_else(|| {
         Fault::unsupported("the place among all elements", "name an axis, or flatten before")
     })?;
-    axis_of(axis, rank)
-        .ok_or_else(|| Fault::malformed(format!("expected an axis of {rank} dimensions, found {axis}")))
+    axis_of(axis, rank).ok_or_else(|| {
+        Fault::malformed(format!("expected an axis of {rank} dimensions, found {axis}"))
+    })
 }
 
 /// Keras gives places as 32-bit integers.

@@ -22,7 +22,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             let wanted = needed(bound, "newshape")?;
             let known: usize =
                 wanted.iter().filter_map(|&size| usize::try_from(size).ok()).product();
-            let rest = if known == 0 { 0 } else { x.len() / known };
+            let rest = x.len().checked_div(known).unwrap_or(0);
             let dims: Vec<usize> =
                 wanted.iter().map(|&size| usize::try_from(size).unwrap_or(rest)).collect();
             Ok(vec![x.clone().reshaped(&dims)?])
@@ -111,7 +111,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         convert: |bound, to| {
             let x = bound.value("x")?;
             let wanted = needed(bound, "shape")?;
-            let dims = wanted.iter().map(|&size| usize::try_from(size).map_or(Dim::Free, Dim::Fixed));
+            let dims =
+                wanted.iter().map(|&size| usize::try_from(size).map_or(Dim::Free, Dim::Fixed));
             let dims: Vec<Dim> = dims.collect();
             // 1 keeps what is there.
             let list: Vec<i64> = wanted.iter().map(|&size| size.max(1)).collect();
@@ -335,7 +336,9 @@ fn pads<V>(bound: &Bound<V>, rank: usize) -> Result<Vec<(i64, i64)>, Fault> {
         other => number(other).map(|one| (one, one)),
     };
     let found: Option<Vec<(i64, i64)>> = match json {
-        serde_json::Value::Array(items) if items.len() == 2 && items.iter().all(|item| !item.is_array()) => {
+        serde_json::Value::Array(items)
+            if items.len() == 2 && items.iter().all(|item| !item.is_array()) =>
+        {
             pair(json).map(|pair| vec![pair; rank])
         }
         serde_json::Value::Array(items) if items.len() == rank => items.iter().map(pair).collect(),
@@ -362,8 +365,7 @@ fn pad(bound: &Bound<Value>, to: &mut Converter<'_>) -> Result<Vec<Value>, Fault
     let x = bound.value("x")?;
     let pads = pads(bound, x.rank())?;
     let mode = mode(bound)?;
-    let list: Vec<i64> =
-        pads.iter().map(|pad| pad.0).chain(pads.iter().map(|pad| pad.1)).collect();
+    let list: Vec<i64> = pads.iter().map(|pad| pad.0).chain(pads.iter().map(|pad| pad.1)).collect();
     let mut inputs = vec![x.name.clone(), to.emitter.integers("pads", &list)];
     if let Some(number) = bound.number("constant_values")?.filter(|&number| number != 0.0) {
         let number = to.scalar(number as f32);

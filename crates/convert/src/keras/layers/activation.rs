@@ -12,8 +12,8 @@ use crate::keras::fault::Fault;
 use crate::keras::layer::{Layer, Masks, Operation};
 use crate::keras::reader::Context;
 use crate::keras::value::Value;
-use crate::reference::elementwise::{cast, select};
 use crate::reference::Array;
+use crate::reference::elementwise::{cast, select};
 
 /// A function of each element, or along an axis.
 #[derive(Debug)]

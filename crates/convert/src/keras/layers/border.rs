@@ -84,10 +84,13 @@ impl Operation for Border {
         }
         let count = x.rank();
         let name = if self.crop {
-            let cut = |pick: &dyn Fn(&(usize, usize)) -> i64| self.sizes.iter().map(pick).collect::<Vec<_>>();
+            let cut = |pick: &dyn Fn(&(usize, usize)) -> i64| {
+                self.sizes.iter().map(pick).collect::<Vec<_>>()
+            };
             let starts = cut(&|size| size.0 as i64);
             let ends = cut(&|size| if size.1 == 0 { i64::MAX } else { -(size.1 as i64) });
-            let axes: Vec<i64> = (0..self.sizes.len()).map(|axis| (self.first() + axis) as i64).collect();
+            let axes: Vec<i64> =
+                (0..self.sizes.len()).map(|axis| (self.first() + axis) as i64).collect();
             let inputs = [
                 x.name.clone(),
                 to.emitter.integers("starts", &starts),

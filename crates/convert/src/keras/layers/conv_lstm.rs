@@ -156,12 +156,13 @@ impl Operation for ConvLstm {
         if call.all_values().len() > 1 || x.mask.is_some() {
             return Err(Fault::unsupported("a mask or a state to begin with", "leave them out"));
         }
-        let steps = x.size(1).filter(|&steps| (1..=STEPS_MAX).contains(&steps)).ok_or_else(|| {
-            Fault::unsupported(
-                format!("a number of steps that is not fixed, or more than {STEPS_MAX},"),
-                "give the input of the model a fixed number of steps",
-            )
-        })?;
+        let steps =
+            x.size(1).filter(|&steps| (1..=STEPS_MAX).contains(&steps)).ok_or_else(|| {
+                Fault::unsupported(
+                    format!("a number of steps that is not fixed, or more than {STEPS_MAX},"),
+                    "give the input of the model a fixed number of steps",
+                )
+            })?;
         let x = to.transpose(&x, &self.order(rank + 3));
         let of = self.cell(layer);
         let (kernel, _) = to.weight_as(&of, "kernel", |weight| self.kernel(&weight))?;
@@ -176,14 +177,14 @@ impl Operation for ConvLstm {
             let image = to.squeeze(&image, &[1]);
             let mut inputs = vec![image.name.clone(), kernel.clone()];
             inputs.extend(bias.clone());
-            let conv = self.window.on(node("Conv", &inputs), &image.dims[2..], false);
+            let conv = self.window.on(node("Conv", &inputs), &image.dims[2..]);
             let name = to.add(conv);
             let mut dims = vec![image.dims[0].clone(), Dim::Fixed(4 * self.filters)];
             dims.extend(self.window.output(&image.dims[2..]));
             let mut z = to.value(name, dims, ElementType::Float32);
             if let Some((h, _)) = &state {
                 let conv = node("Conv", &[&h.name, &recurrent]);
-                let name = to.add(self.recurrent().on(conv, &h.dims[2..], false));
+                let name = to.add(self.recurrent().on(conv, &h.dims[2..]));
                 let inner = to.like(&z, name);
                 z = to.binary("Add", &z, &inner)?;
             }

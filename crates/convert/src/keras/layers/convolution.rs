@@ -83,7 +83,8 @@ fn kernel_dims(config: &Config, rank: usize) -> Result<Option<Vec<usize>>, Fault
 impl Operation for Conv {
     fn variables(&self, base: Variables) -> Variables {
         let (rank, channels_first) = (self.window.size.len(), self.channels_first);
-        let base = Variables { old: Old::Kernel { rank, channels_first, transposed: false }, ..base };
+        let base =
+            Variables { old: Old::Kernel { rank, channels_first, transposed: false }, ..base };
         base.trained(if self.use_bias { &["kernel", "bias"] } else { &["kernel"] })
     }
 
@@ -103,7 +104,7 @@ impl Operation for Conv {
         if self.use_bias {
             inputs.push(to.weight(&of, "bias")?.0);
         }
-        let conv = self.window.on(node("Conv", &inputs), &x.dims[2..], false);
+        let conv = self.window.on(node("Conv", &inputs), &x.dims[2..]);
         let conv = match self.groups {
             1 => conv,
             groups => conv.with("group", groups as i64),

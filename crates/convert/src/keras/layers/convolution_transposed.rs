@@ -43,7 +43,8 @@ pub(crate) fn read(
             let list: Option<Vec<usize>> =
                 list.iter().map(|&value| usize::try_from(value).ok()).collect();
             let list = list.filter(|list| list.len() == rank || list.len() == 1);
-            let list = list.ok_or_else(|| Fault::malformed("expected one output padding an axis"))?;
+            let list =
+                list.ok_or_else(|| Fault::malformed("expected one output padding an axis"))?;
             Some((0..rank).map(|axis| list[axis % list.len()]).collect())
         }
     };
@@ -95,7 +96,8 @@ impl ConvTransposed {
     }
 
     fn cuts(&self) -> Result<Vec<Cut>, Fault> {
-        let cuts: Option<Vec<Cut>> = (0..self.window.size.len()).map(|axis| self.cut(axis)).collect();
+        let cuts: Option<Vec<Cut>> =
+            (0..self.window.size.len()).map(|axis| self.cut(axis)).collect();
         cuts.ok_or_else(|| Fault::malformed("a window is larger than can be"))
     }
 }
@@ -103,7 +105,8 @@ impl ConvTransposed {
 impl Operation for ConvTransposed {
     fn variables(&self, base: Variables) -> Variables {
         let (rank, channels_first) = (self.window.size.len(), self.channels_first);
-        let base = Variables { old: Old::Kernel { rank, channels_first, transposed: true }, ..base };
+        let base =
+            Variables { old: Old::Kernel { rank, channels_first, transposed: true }, ..base };
         base.trained(if self.use_bias { &["kernel", "bias"] } else { &["kernel"] })
     }
 
@@ -127,11 +130,10 @@ impl Operation for ConvTransposed {
         let cuts = self.cuts()?;
         let pads = cuts.iter().map(|cut| (cut.before, cut.after)).collect();
         let mut conv = node("ConvTranspose", &inputs)
+            .with("dilations", &list(&self.window.dilations)[..])
+            .with("kernel_shape", &list(&self.window.size)[..])
             .with("strides", &list(&self.window.strides)[..])
             .with("pads", &onnx_pads(&pads)[..]);
-        if self.window.dilations.iter().any(|&dilation| dilation != 1) {
-            conv = conv.with("dilations", &list(&self.window.dilations)[..]);
-        }
         let extra: Vec<usize> = cuts.iter().map(|cut| cut.extra).collect();
         if extra.iter().any(|&extra| extra != 0) {
             conv = conv.with("output_padding", &list(&extra)[..]);

@@ -66,8 +66,8 @@ impl Operation for Dense {
         let x = to.float(call.input()?);
         let of = layer.variables();
         self.quantized.note(to);
-        let (kernel, dims) = to
-            .derived_weight(&of, "kernel", |to| self.kernel(&of, &|of, name| to.read(of, name)))?;
+        let (kernel, dims) =
+            to.derived_weight(&of, "kernel", |to| self.kernel(&of, &|of, name| to.read(of, name)))?;
         let features = x.dims.last().and_then(crate::keras::value::fixed);
         if x.rank() == 0 || features.is_some_and(|features| features != dims[0]) {
             let found = &x.dims;

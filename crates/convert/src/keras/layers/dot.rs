@@ -60,7 +60,9 @@ impl Dot {
                 format!("a product of {} and {} dimensions", ranks[0], ranks[1]),
                 "reshape both to at most 3 dimensions before",
             )),
-            _ => Err(Fault::malformed(format!("expected axes of the inputs, found {:?}", self.axes))),
+            _ => {
+                Err(Fault::malformed(format!("expected axes of the inputs, found {:?}", self.axes)))
+            }
         }
     }
 }
@@ -114,7 +116,8 @@ impl Operation for Dot {
                 return Ok(array.clone());
             }
             let square = sum_of_squares(array, Over::kept(&[axis as i64]))?;
-            let factor = map(&square, |square| square.sqrt().recip().min(1.0 / f64::from(SMALLEST)))?;
+            let factor =
+                map(&square, |square| square.sqrt().recip().min(1.0 / f64::from(SMALLEST)))?;
             mul(array, &factor)
         };
         let (one, two) = (prepared(&one, axes[0])?, prepared(&two, axes[1])?);

@@ -105,7 +105,10 @@ impl Operation for EinsumDense {
         let of = layer.variables();
         let (kernel, dims) = to.weight(&of, "kernel")?;
         if dims.len() != equation.two.len() {
-            return Err(Fault::malformed(format!("a kernel {dims:?} does not fit '{}'", equation.text())));
+            return Err(Fault::malformed(format!(
+                "a kernel {dims:?} does not fit '{}'",
+                equation.text()
+            )));
         }
         let size = |axis: &char| {
             let from_input = equation.one.iter().position(|name| name == axis);

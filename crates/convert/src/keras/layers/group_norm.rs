@@ -44,7 +44,8 @@ pub(crate) fn read(
 
 impl GroupNorm {
     fn groups(&self, channels: usize) -> Result<usize, Fault> {
-        let groups = if self.groups == -1 { Some(channels) } else { usize::try_from(self.groups).ok() };
+        let groups =
+            if self.groups == -1 { Some(channels) } else { usize::try_from(self.groups).ok() };
         groups.filter(|&groups| groups > 0 && channels.is_multiple_of(groups)).ok_or_else(|| {
             let groups = self.groups;
             Fault::malformed(format!("{channels} channels cannot be in {groups} groups"))

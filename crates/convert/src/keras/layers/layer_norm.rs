@@ -100,7 +100,12 @@ impl LayerNorm {
     }
 
     /// The nodes, one by one.
-    fn decomposed(&self, x: &Value, axes: &[usize], to: &mut Converter<'_>) -> Result<Value, Fault> {
+    fn decomposed(
+        &self,
+        x: &Value,
+        axes: &[usize],
+        to: &mut Converter<'_>,
+    ) -> Result<Value, Fault> {
         let (base, square) = match self.kind {
             Kind::Squares => {
                 let squared = to.binary("Mul", x, x)?;

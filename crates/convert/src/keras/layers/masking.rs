@@ -41,7 +41,8 @@ impl Operation for Masking {
         to: &mut Converter<'_>,
     ) -> Result<Vec<Value>, Fault> {
         let x = to.float(call.input()?);
-        let last = x.rank().checked_sub(1).ok_or_else(|| Fault::malformed("expected a sequence"))?;
+        let last =
+            x.rank().checked_sub(1).ok_or_else(|| Fault::malformed("expected a sequence"))?;
         let same = to.with_scalar("Equal", &x, self.value);
         let other = to.unary("Not", &same);
         let other = to.float(&Value { element_type: ElementType::Bool, ..other });

@@ -87,7 +87,8 @@ fn same_rank(values: &[&Value], to: &mut Converter<'_>) -> Vec<Value> {
     let mut level = Vec::with_capacity(values.len());
     for value in values {
         let missing: Vec<usize> = (1..1 + rank - value.rank()).collect();
-        let same = if missing.is_empty() { (*value).clone() } else { to.unsqueeze(value, &missing) };
+        let same =
+            if missing.is_empty() { (*value).clone() } else { to.unsqueeze(value, &missing) };
         level.push(Value { mask: value.mask.clone(), ..same });
     }
     level
@@ -123,7 +124,8 @@ impl Operation for Merge {
         if self.0 == How::Average {
             values = values.iter().map(|value| to.float(value)).collect();
         }
-        let (first, rest) = values.split_first().ok_or_else(|| Fault::malformed("nothing to merge"))?;
+        let (first, rest) =
+            values.split_first().ok_or_else(|| Fault::malformed("nothing to merge"))?;
         if let How::Concatenate(axis) = self.0 {
             let axis = axis_of(axis, first.rank()).ok_or_else(|| {
                 Fault::malformed(format!("expected an axis of {} dimensions", first.rank()))
@@ -140,9 +142,8 @@ impl Operation for Merge {
             y = to.with_scalar("Div", &y, values.len() as f32);
         }
         // A step counts if it counts in any of them.
-        y.mask = masks.and_then(|masks| {
-            masks.into_iter().reduce(|one, two| to.op("Or", &[&one, &two]))
-        });
+        y.mask =
+            masks.and_then(|masks| masks.into_iter().reduce(|one, two| to.op("Or", &[&one, &two])));
         Ok(vec![y])
     }
 
@@ -168,7 +169,8 @@ impl Operation for Merge {
             let missing: Vec<i64> = (1..1 + rank - array.rank()).map(|axis| axis as i64).collect();
             *array = shape::expand_dims(array, &missing)?;
         }
-        let mut sum = arrays.first().cloned().ok_or_else(|| EvaluateError::new("nothing to merge"))?;
+        let mut sum =
+            arrays.first().cloned().ok_or_else(|| EvaluateError::new("nothing to merge"))?;
         for array in &arrays[1..] {
             sum = self.pair(&sum, array)?;
         }

@@ -149,11 +149,7 @@ fn floats(array: &Array) -> Result<Array, EvaluateError> {
 }
 
 /// How a window walks over spatial axes of these sizes.
-fn walking(
-    window: &Window,
-    sizes: &[usize],
-    groups: usize,
-) -> Result<Convolution, EvaluateError> {
+fn walking(window: &Window, sizes: &[usize], groups: usize) -> Result<Convolution, EvaluateError> {
     if sizes.len() != window.size.len() {
         let (wanted, found) = (window.size.len(), sizes.len());
         return Err(EvaluateError::new(format!("expected {wanted} spatial axes, found {found}")));

@@ -17,11 +17,7 @@ use crate::reference::elementwise::{add, map_floats, mul};
 struct Prelu;
 
 /// Reads one.
-pub(crate) fn read(
-    _: &str,
-    _: &Config,
-    _: &mut Context<'_>,
-) -> Result<Box<dyn Operation>, Fault> {
+pub(crate) fn read(_: &str, _: &Config, _: &mut Context<'_>) -> Result<Box<dyn Operation>, Fault> {
     Ok(Box::new(Prelu))
 }
 

@@ -57,10 +57,13 @@ impl Quantized {
     /// Tells the reader what becomes of it.
     pub(crate) fn note(self, to: &mut Converter<'_>) {
         if self == Quantized::Int8 {
-            to.notes.push(NOTE.into());
+            to.approximate(RELATIVE, NOTE);
         }
     }
 }
+
+/// How far the answers of models that are quantized may be apart.
+pub(crate) const RELATIVE: f64 = 3e-2;
 
 /// What the reader should know of models that are quantized.
 pub(crate) const NOTE: &str = "layers that Keras quantized to int8 compute in float with their 8-bit \
@@ -75,7 +78,8 @@ pub(crate) fn dequantized(weight: &Weight, scale: &[f32], rows: bool) -> Result<
         return Err(Fault::malformed(format!("{count} scales do not fit a weight {found:?}")));
     }
     let width = values.len() / scale.len();
-    let factor = |index: usize| if rows { scale[index / width] } else { scale[index % scale.len()] };
+    let factor =
+        |index: usize| if rows { scale[index / width] } else { scale[index % scale.len()] };
     let values: Vec<f32> =
         values.iter().enumerate().map(|(index, value)| value / factor(index)).collect();
     Ok(Weight::floats(&weight.dims, &values))

@@ -18,11 +18,15 @@ pub(crate) fn fault(class: &str) -> Fault {
         "CuDNNGRU" => "make the model with GRU(reset_after=True) instead, and load the weights",
         "MelSpectrogram" | "STFTSpectrogram" => "compute the spectrogram before the model",
         "TorchModuleWrapper" => "export the PyTorch module by itself (torch.export.save)",
-        "JaxLayer" | "FlaxLayer" | "TFSMLayer" => "export the model as a SavedModel and convert that",
-        "AdaptiveAveragePooling1D" | "AdaptiveAveragePooling2D" | "AdaptiveAveragePooling3D"
-        | "AdaptiveMaxPooling1D" | "AdaptiveMaxPooling2D" | "AdaptiveMaxPooling3D" => {
-            "use a pooling layer with a fixed window"
+        "JaxLayer" | "FlaxLayer" | "TFSMLayer" => {
+            "export the model as a SavedModel and convert that"
         }
+        "AdaptiveAveragePooling1D"
+        | "AdaptiveAveragePooling2D"
+        | "AdaptiveAveragePooling3D"
+        | "AdaptiveMaxPooling1D"
+        | "AdaptiveMaxPooling2D"
+        | "AdaptiveMaxPooling3D" => "use a pooling layer with a fixed window",
         "LocallyConnected1D" | "LocallyConnected2D" => "use a convolution or a Dense layer",
         _ => "build it from layers and keras.ops that are covered",
     };

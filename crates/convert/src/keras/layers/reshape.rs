@@ -34,7 +34,8 @@ pub(crate) fn read(
     config: &Config,
     _: &mut Context<'_>,
 ) -> Result<Box<dyn Operation>, Fault> {
-    let missing = |name: &str| Fault::malformed(format!("expected the option '{name}', found none"));
+    let missing =
+        |name: &str| Fault::malformed(format!("expected the option '{name}', found none"));
     Ok(Box::new(match class {
         "Flatten" => Reshape::Flatten { channels_first: channels_first(config)? },
         "Reshape" => {
@@ -104,11 +105,14 @@ impl Operation for Reshape {
             }
             Reshape::To(target) => {
                 let mut sizes = vec![Size::Axis(0)];
-                sizes.extend(target.iter().map(|&size| {
-                    usize::try_from(size).map_or(Size::Rest, Size::Fixed)
-                }));
-                let known: Option<usize> =
-                    x.inner_sizes().and_then(|sizes| sizes.iter().try_fold(1usize, |a, &b| a.checked_mul(b)));
+                sizes.extend(
+                    target
+                        .iter()
+                        .map(|&size| usize::try_from(size).map_or(Size::Rest, Size::Fixed)),
+                );
+                let known: Option<usize> = x
+                    .inner_sizes()
+                    .and_then(|sizes| sizes.iter().try_fold(1usize, |a, &b| a.checked_mul(b)));
                 let wanted: i64 = target.iter().product();
                 if let Some(known) = known
                     && !target.contains(&-1)
@@ -144,7 +148,7 @@ impl Operation for Reshape {
     ) -> Result<Vec<Sample>, EvaluateError> {
         let x = &call.input()?.array;
         let batch = x.dims().first().copied().unwrap_or(1);
-        let each = if batch == 0 { 0 } else { x.len() / batch };
+        let each = x.len().checked_div(batch).unwrap_or(0);
         Ok(Sample::only(match self {
             Reshape::Flatten { channels_first } => {
                 let x = match *channels_first && x.rank() > 2 {
@@ -161,9 +165,7 @@ impl Operation for Reshape {
                 x.clone().reshaped(&dims)?
             }
             Reshape::Permute(axes) => shape::transpose(x, &self.order(axes, x.rank())?)?,
-            Reshape::Repeat(count) => {
-                shape::tile(&shape::expand_dims(x, &[1])?, &[1, *count, 1])?
-            }
+            Reshape::Repeat(count) => shape::tile(&shape::expand_dims(x, &[1])?, &[1, *count, 1])?,
         }))
     }
 }

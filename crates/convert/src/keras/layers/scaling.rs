@@ -15,8 +15,8 @@ use crate::keras::reader::Context;
 use crate::keras::value::{Value, axis_of};
 use crate::keras::variables::Variables;
 use crate::keras::weight::Weight;
-use crate::reference::elementwise::{add, div, map, max, mul, sub};
 use crate::reference::Array;
+use crate::reference::elementwise::{add, div, map, max, mul, sub};
 
 /// Times a scale, plus an offset.
 #[derive(Debug)]
@@ -137,7 +137,8 @@ impl Normalization {
         let spread = |weight: Weight| {
             let mut dims = vec![1; rank];
             let kept: Option<Vec<usize>> = axes.iter().map(|&axis| size(axis)).collect();
-            let kept = kept.ok_or_else(|| Fault::malformed("a size along the axes is not known"))?;
+            let kept =
+                kept.ok_or_else(|| Fault::malformed("a size along the axes is not known"))?;
             let count: usize = weight.dims.iter().product();
             if count == 1 {
                 return weight.reshaped(&dims);

@@ -30,7 +30,10 @@ const KNOWN: &[(&str, &[&str])] = &[
     // What stands beside tensors in checkpoints.
     ("collections", &["OrderedDict", "defaultdict", "Counter", "deque"]),
     ("builtins", &["set", "frozenset", "dict", "list", "tuple", "slice", "complex", "bytearray"]),
-    ("__builtin__", &["set", "frozenset", "dict", "list", "tuple", "slice", "complex", "bytearray"]),
+    (
+        "__builtin__",
+        &["set", "frozenset", "dict", "list", "tuple", "slice", "complex", "bytearray"],
+    ),
     ("copyreg", &["_reconstructor"]),
     ("copy_reg", &["_reconstructor"]),
     ("_codecs", &["encode"]),

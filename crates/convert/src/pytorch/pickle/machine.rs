@@ -68,7 +68,12 @@ impl Machine {
             if self.nodes.len() > self.most || self.stack.len() > self.most {
                 let (found, limit) = (self.nodes.len().max(self.stack.len()), self.most as u64);
                 let place = "a pickle".into();
-                return Err(ConvertError::TooLarge { place, what: "values", found: found as u64, limit });
+                return Err(ConvertError::TooLarge {
+                    place,
+                    what: "values",
+                    found: found as u64,
+                    limit,
+                });
             }
         }
     }
@@ -133,7 +138,9 @@ impl Machine {
                     _ => {
                         let digits = line.strip_suffix('L').unwrap_or(&line);
                         let value = digits.parse();
-                        Node::Int(value.map_err(|_| self.damaged(format!("'{digits}' is no integer")))?)
+                        Node::Int(
+                            value.map_err(|_| self.damaged(format!("'{digits}' is no integer")))?,
+                        )
                     }
                 }
             }
@@ -168,7 +175,9 @@ impl Machine {
             _ => {
                 let line = self.line()?;
                 let inner = match code {
-                    b'S' => unquoted(&line).ok_or_else(|| self.damaged(format!("{line} is no text")))?,
+                    b'S' => {
+                        unquoted(&line).ok_or_else(|| self.damaged(format!("{line} is no text")))?
+                    }
                     _ => &line,
                 };
                 return self.push(Node::Text(inner.to_owned()));
@@ -215,12 +224,14 @@ impl Machine {
             0x94 => self.memo.len() as u64,
             _ => {
                 let line = self.line()?;
-                line.parse().map_err(|_| self.damaged(format!("'{line}' is no place of the memo")))?
+                line.parse()
+                    .map_err(|_| self.damaged(format!("'{line}' is no place of the memo")))?
             }
         };
         if matches!(code, b'g' | b'h' | b'j') {
             let found = self.memo.get(&key).copied();
-            let id = found.ok_or_else(|| self.damaged(format!("nothing is at {key} of the memo")))?;
+            let id =
+                found.ok_or_else(|| self.damaged(format!("nothing is at {key} of the memo")))?;
             self.stack.push(id);
         } else {
             let top = self.pop()?;

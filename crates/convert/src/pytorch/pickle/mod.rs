@@ -209,8 +209,8 @@ impl Pickle {
     pub(crate) fn module_class(&self, id: Id) -> Option<String> {
         let object = self.object(id)?;
         let state = object.state?;
-        let is_module = self.entry(state, "_modules").is_some()
-            && self.entry(state, "_parameters").is_some();
+        let is_module =
+            self.entry(state, "_modules").is_some() && self.entry(state, "_parameters").is_some();
         let (module, name) = self.callee(object)?;
         is_module.then(|| format!("{module}.{name}"))
     }

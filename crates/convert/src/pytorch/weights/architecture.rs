@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::StateDict;
-use super::fitting::{misfit, renamed};
-use super::sentence::pooling;
+use super::beside::Beside;
+use super::fitting::{Misfit, misfit, renamed};
 use super::templates::{self, Builder, Built, Config};
 use super::{onnx, program};
 use crate::input::Source;
@@ -17,7 +17,7 @@ use crate::{ConvertError, Format, Limits, Options, SourceModel};
 /// Where an architecture comes from.
 enum Architecture {
     Template(&'static templates::Template),
-    Config(Config, Option<templates::Pooling>),
+    Config(Config, Beside),
 }
 
 impl Architecture {
@@ -31,10 +31,11 @@ impl Architecture {
         }
     }
 
-    fn labels(&self) -> Vec<String> {
+    /// Labels of classes, and what images go through before.
+    fn metadata(&self) -> (Vec<String>, Option<String>) {
         match self {
-            Architecture::Template(_) => Vec::new(),
-            Architecture::Config(config, _) => config.labels(),
+            Architecture::Template(_) => (Vec::new(), None),
+            Architecture::Config(config, beside) => (config.labels(), beside.preprocessing.clone()),
         }
     }
 
@@ -48,8 +49,8 @@ impl Architecture {
         to.shapes.clone_from(&options.shapes);
         match self {
             Architecture::Template(template) => (template.build)(&mut to),
-            Architecture::Config(config, pooling) => {
-                to.pooling = *pooling;
+            Architecture::Config(config, beside) => {
+                to.pooling = beside.pooling;
                 templates::from_config(&mut to, config).map_err(ConvertError::Option)?;
             }
         }
@@ -94,11 +95,11 @@ fn from_file(
         let config = Config::parse(&text).map_err(|message| {
             ConvertError::Option(format!("'{}' gives no architecture: {message}", path.display()))
         })?;
-        return with_weights(&Architecture::Config(config, pooling(&file)?), dict, options);
+        return with_weights(&Architecture::Config(config, Beside::read(&file)?), dict, options);
     }
     match recognize(&file)? {
         Format::ExportedProgram => program::from_exported(&file, dict, (options, limits)),
-        Format::Onnx => onnx::with_weights(&file, dict, (options, limits)),
+        Format::Onnx => onnx::with_weights(&file, dict, limits),
         other => Err(ConvertError::Option(format!(
             "'{}' gives no architecture: expected a .pt2, an ONNX model or a config.json, found a \
              {other}",
@@ -124,14 +125,15 @@ fn beside(source: &Source, limits: &Limits) -> Result<Option<Architecture>, Conv
     let text = input.read_all(limits.description_bytes)?;
     // A file of this name may be something else.
     let Ok(config) = Config::parse(&text) else { return Ok(None) };
-    Ok(Some(Architecture::Config(config, pooling(source)?)))
+    Ok(Some(Architecture::Config(config, Beside::read(source)?)))
 }
 
 /// The only template that has all of these names and shapes.
 fn by_shape(source: &Source, dict: &StateDict) -> Result<Architecture, ConvertError> {
+    let options = Options::default();
     let fits = |template: &&'static templates::Template| {
-        let Ok(built) = Architecture::Template(template).build(&dict.tensors, &Options::default()) else { return false };
-        misfit(&dict.tensors, &built.expected).is_none()
+        let fitted = fit(&Architecture::Template(template), dict.tensors.clone(), &options);
+        fitted.is_ok_and(|fitted| fitted.misfit.is_none())
     };
     let found: Vec<&'static templates::Template> = templates::all().filter(fits).collect();
     match found.as_slice() {
@@ -148,23 +150,40 @@ fn by_shape(source: &Source, dict: &StateDict) -> Result<Architecture, ConvertEr
     }
 }
 
+/// An architecture with weights in it.
+struct Fitted {
+    built: Built,
+    misfit: Misfit,
+    /// What was done to the names.
+    note: Option<String>,
+}
+
+fn fit(
+    architecture: &Architecture,
+    tensors: BTreeMap<String, Weight>,
+    options: &Options,
+) -> Result<Fitted, ConvertError> {
+    // What it asks for may depend on which weights there are.
+    let first = architecture.build(&tensors, options)?;
+    let expected: BTreeSet<&str> = first.expected.keys().map(String::as_str).collect();
+    let (tensors, note) = renamed(tensors, &expected);
+    let built = if note.is_some() { architecture.build(&tensors, options)? } else { first };
+    let misfit = misfit(&tensors, &built.expected);
+    Ok(Fitted { built, misfit, note })
+}
+
 fn with_weights(
     architecture: &Architecture,
     dict: StateDict,
     options: &Options,
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
     let StateDict { format, tensors, mut notes } = dict;
-    // What it asks for may depend on which weights there are.
-    let first = architecture.build(&tensors, options)?;
-    let expected: BTreeSet<&str> = first.expected.keys().map(String::as_str).collect();
-    let (tensors, note) = renamed(tensors, &expected);
-    let built = if note.is_some() { architecture.build(&tensors, options)? } else { first };
-    notes.extend(note);
+    let Fitted { built, misfit, note } = fit(architecture, tensors, options)?;
     let name = architecture.name();
-    let misfit = misfit(&tensors, &built.expected);
     if !misfit.is_none() {
         return Err(misfit.error(&name));
     }
+    notes.extend(note);
     notes.push(format!("the architecture is {name}"));
-    program::model(built, (format, options), notes, architecture.labels())
+    program::model(built, (format, options), notes, architecture.metadata())
 }

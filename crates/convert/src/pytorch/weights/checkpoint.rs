@@ -51,7 +51,13 @@ pub(super) fn state_dict(
     let tensors = Tensors { pickle, locate };
     let found = find(&tensors, root, DEPTH)?;
     found.ok_or_else(|| {
-        let keys: Vec<&str> = pickle.entries(root).unwrap_or(&[]).iter().take(8).filter_map(|(key, _)| pickle.text(*key)).collect();
+        let keys: Vec<&str> = pickle
+            .entries(root)
+            .unwrap_or(&[])
+            .iter()
+            .take(8)
+            .filter_map(|(key, _)| pickle.text(*key))
+            .collect();
         let found = match keys.as_slice() {
             [] => "no dict".to_owned(),
             keys => format!("a dict of {}", keys.join(", ")),

@@ -147,13 +147,17 @@ fn not_torch(pickle: &Pickle) -> ConvertError {
 
 /// What the elements of each storage are, by key.
 fn storage_types(pickle: &Pickle) -> HashMap<String, ElementType> {
-    let tensors = Tensors { pickle, locate: &|_| Err(damaged("a storage".into(), "not asked for")) };
+    let tensors =
+        Tensors { pickle, locate: &|_| Err(damaged("a storage".into(), "not asked for")) };
     let names = pickle.ids().filter_map(|id| tensors.storage_name(id));
     names.filter_map(|name| Some((name.key, name.element_type?))).collect()
 }
 
 /// The elements that a class of storages has.
-pub(super) fn class_type(pickle: &Pickle, class: crate::pytorch::pickle::Id) -> Option<ElementType> {
+pub(super) fn class_type(
+    pickle: &Pickle,
+    class: crate::pytorch::pickle::Id,
+) -> Option<ElementType> {
     storage_type(pickle.global(class)?.1)
 }
 

@@ -91,7 +91,8 @@ pub(super) fn renamed(
     };
     let mut best = (fitting(&mut tensors.keys().cloned()), String::new());
     for prefix in prefixes(&tensors, expected) {
-        let mut names = tensors.keys().filter_map(|name| Some(name.strip_prefix(&prefix)?.to_owned()));
+        let mut names =
+            tensors.keys().filter_map(|name| Some(name.strip_prefix(&prefix)?.to_owned()));
         let found = fitting(&mut names);
         if found > best.0 {
             best = (found, prefix);
@@ -112,7 +113,9 @@ pub(super) fn renamed(
 /// name that is expected.
 fn prefixes(tensors: &BTreeMap<String, Weight>, expected: &BTreeSet<&str>) -> BTreeSet<String> {
     let mut found: BTreeSet<String> = WRAPPERS.iter().map(|&one| one.to_owned()).collect();
-    found.extend(WRAPPERS.iter().flat_map(|one| WRAPPERS.iter().map(move |two| format!("{one}{two}"))));
+    found.extend(
+        WRAPPERS.iter().flat_map(|one| WRAPPERS.iter().map(move |two| format!("{one}{two}"))),
+    );
     if let Some(first) = expected.first() {
         let ends = tensors.keys().filter_map(|name| name.strip_suffix(first));
         found.extend(ends.filter(|prefix| prefix.ends_with('.')).map(str::to_owned));
@@ -138,9 +141,12 @@ mod tests {
 
     #[test]
     fn all_that_does_not_fit_is_listed_at_once() {
-        let tensors = dict(&[("a", &[1]), ("b", &[2]), ("d", &[1]), ("bn.num_batches_tracked", &[])]);
+        let tensors =
+            dict(&[("a", &[1]), ("b", &[2]), ("d", &[1]), ("bn.num_batches_tracked", &[])]);
         let expected: BTreeMap<String, Vec<usize>> =
-            [("a", vec![1]), ("b", vec![3]), ("c", vec![1])].map(|(name, shape)| (name.to_owned(), shape)).into();
+            [("a", vec![1]), ("b", vec![3]), ("c", vec![1])]
+                .map(|(name, shape)| (name.to_owned(), shape))
+                .into();
         let misfit = misfit(&tensors, &expected);
         assert_eq!(
             misfit.error("net").to_string(),

@@ -63,7 +63,9 @@ impl Tensors<'_> {
             }
         };
         match self.pickle.global(object.class) {
-            Some(("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")) => inner(0),
+            Some(("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")) => {
+                inner(0)
+            }
             Some(("torch.nn.parameter", "Parameter" | "Buffer")) => inner(0),
             Some(("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2")) => {
                 self.view(arguments, name, None).map(Some)
@@ -111,7 +113,10 @@ impl Tensors<'_> {
     ) -> Result<Weight> {
         let wrong = |what: String| damaged(format!("tensor '{name}'"), what);
         let &[storage, offset, sizes, strides, ..] = arguments else {
-            return Err(wrong(format!("expected a view of a storage, found {} arguments", arguments.len())));
+            return Err(wrong(format!(
+                "expected a view of a storage, found {} arguments",
+                arguments.len()
+            )));
         };
         let numbers = |id: Id| -> Option<Vec<usize>> {
             let all = self.pickle.ints(id)?;

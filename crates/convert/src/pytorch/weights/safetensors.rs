@@ -21,7 +21,10 @@ struct Entry {
 }
 
 /// Reads the header; tensors are read where they are asked for.
-pub(super) fn read(input: &Input, limits: &Limits) -> Result<BTreeMap<String, Weight>, ConvertError> {
+pub(super) fn read(
+    input: &Input,
+    limits: &Limits,
+) -> Result<BTreeMap<String, Weight>, ConvertError> {
     let length = input.head(8)?;
     let length = length.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     let start = length.and_then(|length| length.checked_add(8)).filter(|&start| start <= input.len);
@@ -66,7 +69,10 @@ fn weight(
     let expected = count.and_then(|count| element_type.byte_len(count));
     let found = to - from;
     if expected.map(|bytes| bytes as u64) != Some(found) {
-        return Err(format!("shape {:?} of {} does not take {found} bytes", entry.shape, entry.dtype));
+        return Err(format!(
+            "shape {:?} of {} does not take {found} bytes",
+            entry.shape, entry.dtype
+        ));
     }
     // It does not overflow: it is at most `end`.
     let storage = Storage::File(input.clone(), end - found);

@@ -27,7 +27,8 @@ pub(super) fn read(
     let name = input.path.file_name().map(|name| name.to_string_lossy().into_owned());
     if let Some(index) = name.as_deref().and_then(index_of) {
         let Some(input) = source.beside(&index)? else {
-            let message = format!("it is one of several files, but there is no '{index}' beside it");
+            let message =
+                format!("it is one of several files, but there is no '{index}' beside it");
             return Err(damaged("the file".into(), message));
         };
         return indexed(source, &input, limits);
@@ -64,14 +65,20 @@ fn one(input: &Input, limits: &Limits) -> Result<StateDict, ConvertError> {
 fn indexed(source: &Source, input: &Input, limits: &Limits) -> Result<StateDict, ConvertError> {
     let text = input.read_all(limits.description_bytes)?;
     let index: Index = serde_json::from_slice(&text).map_err(|error| {
-        damaged(format!("'{}'", input.path.display()), format!("expected an index of weights: {error}"))
+        damaged(
+            format!("'{}'", input.path.display()),
+            format!("expected an index of weights: {error}"),
+        )
     })?;
     let files: BTreeSet<&String> = index.weight_map.values().collect();
     let mut all = BTreeMap::new();
     let mut format = Format::SafeTensors;
     for name in files {
         let Some(file) = source.beside(name)? else {
-            return Err(damaged("the index".into(), format!("it names '{name}', which is not beside it")));
+            return Err(damaged(
+                "the index".into(),
+                format!("it names '{name}', which is not beside it"),
+            ));
         };
         let dict = one(&file, limits)?;
         format = dict.format;

@@ -31,7 +31,10 @@ pub(super) fn read(
 ) -> Result<std::collections::BTreeMap<String, Weight>> {
     let entries = entries(input)?;
     let entry = |name: &str| {
-        entries.get(name).copied().ok_or_else(|| damaged("the tar file".into(), format!("it has no '{name}'")))
+        entries
+            .get(name)
+            .copied()
+            .ok_or_else(|| damaged("the tar file".into(), format!("it has no '{name}'")))
     };
     let storages = storages(input, entry("storages")?, limits)?;
     let tensors = tensors(input, entry("tensors")?, (&storages, limits))?;
@@ -105,7 +108,8 @@ fn storages(input: &Input, at: u64, limits: &Limits) -> Result<HashMap<String, S
             class_type(&pickle, class).ok_or_else(|| wrong("a storage is of an unknown class"))?;
         let len = integer(input, next)?;
         let start = next.saturating_add(8);
-        let end = len.checked_mul(element_type.bits() as u64 / 8).and_then(|len| start.checked_add(len));
+        let end =
+            len.checked_mul(element_type.bits() as u64 / 8).and_then(|len| start.checked_add(len));
         let end = end.filter(|&end| end <= input.len);
         at = end.ok_or_else(|| wrong("a storage ends behind the file"))?;
         storages.insert(key, Stored { start, len, element_type });
@@ -115,8 +119,12 @@ fn storages(input: &Input, at: u64, limits: &Limits) -> Result<HashMap<String, S
         let Some(&[name, root, offset, len]) = views.items(view) else { continue };
         let (Some(name), Some(root)) = (key(&views, name), key(&views, root)) else { continue };
         let number = |id| views.int(id).and_then(|value| u64::try_from(value).ok());
-        if let (Some(root), Some(offset), Some(len)) = (storages.get(&root).cloned(), number(offset), number(len)) {
-            let start = offset.saturating_mul(root.element_type.bits() as u64 / 8).saturating_add(root.start);
+        if let (Some(root), Some(offset), Some(len)) =
+            (storages.get(&root).cloned(), number(offset), number(len))
+        {
+            let start = offset
+                .saturating_mul(root.element_type.bits() as u64 / 8)
+                .saturating_add(root.start);
             storages.insert(name, Stored { start, len, ..root });
         }
     }
@@ -172,7 +180,9 @@ fn counted(input: &Input, at: u64, limits: &Limits) -> Result<(u64, u64)> {
     let (pickle, next) = pickle_at(input, at, limits)?;
     let count = pickle.int(pickle.root()).and_then(|count| u64::try_from(count).ok());
     let count = count.filter(|&count| count <= limits.nodes as u64);
-    count.map(|count| (count, next)).ok_or_else(|| damaged("the tar file".into(), "a count is no number"))
+    count
+        .map(|count| (count, next))
+        .ok_or_else(|| damaged("the tar file".into(), "a count is no number"))
 }
 
 fn integer(input: &Input, at: u64) -> Result<u64> {

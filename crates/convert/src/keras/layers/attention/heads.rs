@@ -34,6 +34,8 @@ struct Heads {
     /// Whether Keras computes scores one by one, where masked ones give nothing at all.
     explicit: bool,
     grouped: bool,
+    /// Whether the projections are attributes that begin with an underscore.
+    private: bool,
 }
 
 /// What masked scores are.
@@ -55,7 +57,9 @@ pub(crate) fn read(
         return Err(Fault::malformed(message));
     }
     let axes = config.integers(&["attention_axes"])?;
-    if axes.is_some_and(|axes| axes != [1] && axes != [-2]) || config.get(&["output_shape"]).is_some() {
+    if axes.is_some_and(|axes| axes != [1] && axes != [-2])
+        || config.get(&["output_shape"]).is_some()
+    {
         return Err(Fault::unsupported(
             "attention over several axes, or with an output of another shape",
             "reshape to a sequence before, and add a Dense layer after",
@@ -71,6 +75,7 @@ pub(crate) fn read(
         window: config.size_option(&["sliding_window"])?,
         explicit: config.number_or(&["dropout"], 0.0)? > 0.0,
         grouped,
+        private: grouped || context.reader.major < 3,
     }))
 }
 
@@ -112,8 +117,8 @@ struct Call<V> {
 impl Heads {
     fn part(&self, base: &Variables, part: Part) -> Variables {
         let (attribute, name) = part.names();
-        // Attributes of the grouped kind begin with an underscore.
-        let attribute = if self.grouped { format!("_{attribute}") } else { attribute.to_owned() };
+        let private = self.private || part == Part::Gate;
+        let attribute = if private { format!("_{attribute}") } else { attribute.to_owned() };
         let variables = Variables {
             label: format!("{}/{name}", base.label),
             path: format!("{}/{attribute}", base.path),
@@ -177,8 +182,7 @@ impl Heads {
     ) -> Result<Value, Fault> {
         let of = self.part(of, part);
         let width = heads * size;
-        let (kernel, dims) =
-            to.weight_as(&of, "kernel", |kernel| flat(kernel, width))?;
+        let (kernel, dims) = to.weight_as(&of, "kernel", |kernel| flat(kernel, width))?;
         if x.size(2).is_some_and(|features| features != dims[0]) {
             let found = &x.dims;
             return Err(Fault::malformed(format!("a kernel {dims:?} does not fit {found:?}")));
@@ -209,7 +213,10 @@ impl Heads {
         dims[2] = Dim::Fixed(times);
         let tiled = to.value(name, dims, x.element_type);
         let size = x.size(3).unwrap_or(self.key_size);
-        to.reshape(&tiled, &[Size::Axis(0), Size::Fixed(self.heads), Size::Axis(3), Size::Fixed(size)])
+        to.reshape(
+            &tiled,
+            &[Size::Axis(0), Size::Fixed(self.heads), Size::Axis(3), Size::Fixed(size)],
+        )
     }
 
     fn evaluate_projection(
@@ -253,7 +260,8 @@ fn flat(kernel: Weight, width: usize) -> Result<Weight, Fault> {
 
 impl Operation for Heads {
     fn variables(&self, base: Variables) -> Variables {
-        let parts: Vec<Variables> = self.parts().iter().map(|&part| self.part(&base, part)).collect();
+        let parts: Vec<Variables> =
+            self.parts().iter().map(|&part| self.part(&base, part)).collect();
         parts.into_iter().fold(base, Variables::with)
     }
 
@@ -283,7 +291,8 @@ impl Operation for Heads {
                 ));
             }
         }
-        let (query, key, value) = (to.float(&call.query), to.float(&call.key), to.float(&call.value));
+        let (query, key, value) =
+            (to.float(&call.query), to.float(&call.key), to.float(&call.value));
         let key_heads = (self.key_heads, self.key_size);
         let q = self.project(&query, (&of, Part::Query), (self.heads, self.key_size), to)?;
         let k = self.project(&key, (&of, Part::Key), key_heads, to)?;
@@ -312,7 +321,8 @@ impl Operation for Heads {
         dims[3] = v.dims[3].clone();
         let mut y = to.matmul(&weights, &v, dims);
         if self.use_gate {
-            let gate = self.project(&query, (&of, Part::Gate), (self.heads, self.value_size), to)?;
+            let gate =
+                self.project(&query, (&of, Part::Gate), (self.heads, self.value_size), to)?;
             let gate = to.unary("Sigmoid", &gate);
             y = to.binary("Mul", &y, &gate)?;
         }

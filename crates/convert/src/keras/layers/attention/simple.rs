@@ -53,7 +53,9 @@ pub(crate) fn read(
         (true, _) => Score::Additive,
         (_, "dot") => Score::Dot,
         (_, "concat") => Score::Concat,
-        (_, other) => return Err(Fault::malformed(format!("expected a score mode, found '{other}'"))),
+        (_, other) => {
+            return Err(Fault::malformed(format!("expected a score mode, found '{other}'")));
+        }
     };
     Ok(Box::new(Attention {
         score,

@@ -49,7 +49,9 @@ pub(crate) fn read(
         Some("sum") => Merge::Sum,
         Some("ave") => Merge::Average,
         Some("mul") => Merge::Multiply,
-        Some(other) => return Err(Fault::malformed(format!("expected a merge mode, found '{other}'"))),
+        Some(other) => {
+            return Err(Fault::malformed(format!("expected a merge mode, found '{other}'")));
+        }
     };
     let layer = config.get(&["layer"]);
     let mut forward = inner(layer, "forward", context)?;
@@ -97,7 +99,12 @@ fn inner(
 
 impl Bidirectional {
     /// The results of both, and the states.
-    fn merged(&self, one: &Value, two: &Value, to: &mut Converter<'_>) -> Result<Vec<Value>, Fault> {
+    fn merged(
+        &self,
+        one: &Value,
+        two: &Value,
+        to: &mut Converter<'_>,
+    ) -> Result<Vec<Value>, Fault> {
         let last = one.rank() - 1;
         Ok(match self.merge {
             Merge::Both => vec![one.clone(), two.clone()],

@@ -119,11 +119,7 @@ const SATURATING: f32 = 1e4;
 
 impl Walk<'_> {
     /// Writes the node: what all steps gave, `[steps, batch, units]`, and the states at the end.
-    fn write(
-        &self,
-        x: &Value,
-        to: &mut Converter<'_>,
-    ) -> Result<(Value, Vec<Value>), Fault> {
+    fn write(&self, x: &Value, to: &mut Converter<'_>) -> Result<(Value, Vec<Value>), Fault> {
         let cell = self.cell;
         let features = x.size(2).ok_or_else(|| Fault::malformed("the features are not known"))?;
         let of = cell.variables();
@@ -233,7 +229,9 @@ fn biases(weight: &Weight, cell: &Cell) -> Result<Weight, Fault> {
     let both = matches!(cell.kind, Kind::Gru { reset_after: true });
     if values.len() != if both { 2 * width } else { width } {
         let found = &weight.dims;
-        return Err(Fault::malformed(format!("expected a bias for {width} numbers, found {found:?}")));
+        return Err(Fault::malformed(format!(
+            "expected a bias for {width} numbers, found {found:?}"
+        )));
     }
     let mut ordered = Vec::with_capacity(2 * width);
     for part in values.chunks(width) {
@@ -254,7 +252,10 @@ fn with_activations(walk: Node, cell: &Cell) -> Result<Node, Fault> {
     };
     let usual = match cell.kind {
         Kind::Simple => functions == [Activation::Tanh],
-        _ => functions[0] == Activation::Sigmoid && functions[1..].iter().all(|it| *it == Activation::Tanh),
+        _ => {
+            functions[0] == Activation::Sigmoid
+                && functions[1..].iter().all(|it| *it == Activation::Tanh)
+        }
     };
     if usual {
         return Ok(walk);
@@ -296,4 +297,3 @@ fn named(function: Activation) -> Option<(&'static str, Option<f32>, Option<f32>
         _ => return None,
     })
 }
-

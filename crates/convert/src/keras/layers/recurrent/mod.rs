@@ -75,10 +75,7 @@ const STATEFUL: &str = "recurrent layers that keep their state between calls (st
 
 impl Recurrent {
     /// The first argument may be the sequence and the states to begin with.
-    fn arguments<'a, V>(
-        &self,
-        call: &'a Arguments<V>,
-    ) -> Result<(&'a V, Vec<&'a V>), Fault> {
+    fn arguments<'a, V>(&self, call: &'a Arguments<V>) -> Result<(&'a V, Vec<&'a V>), Fault> {
         let inputs = call.inputs()?;
         let (sequence, mut states) = match inputs.split_first() {
             Some((sequence, states)) => (*sequence, states.to_vec()),
@@ -121,7 +118,8 @@ impl Operation for Recurrent {
         let states: Vec<Value> = states.into_iter().cloned().collect();
         let mask = super::mask_value(call);
         let run = convert::run(self, sequence, (mask.as_ref(), &states), to)?;
-        let mut output = if self.return_sequences { run.sequence(self, to) } else { run.last.clone() };
+        let mut output =
+            if self.return_sequences { run.sequence(self, to) } else { run.last.clone() };
         output.mask = mask.filter(|_| self.return_sequences).map(|mask| mask.name);
         let mut outputs = vec![output];
         if self.return_state {

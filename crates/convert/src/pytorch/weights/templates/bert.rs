@@ -49,8 +49,16 @@ pub(super) fn build(to: &mut Builder<'_>, config: &Config, family: Family) -> Re
     to.range("input_ids", vocabulary);
     to.range("attention_mask", 2);
     to.range("token_type_ids", types);
-    let words = to.embedding(&input_ids, &format!("{embeddings}.word_embeddings"), (vocabulary, encoder.width));
-    let kinds = to.embedding(&token_type_ids, &format!("{embeddings}.token_type_embeddings"), (types, encoder.width));
+    let words = to.embedding(
+        &input_ids,
+        &format!("{embeddings}.word_embeddings"),
+        (vocabulary, encoder.width),
+    );
+    let kinds = to.embedding(
+        &token_type_ids,
+        &format!("{embeddings}.token_type_embeddings"),
+        (types, encoder.width),
+    );
     let x = to.both("aten.add.Tensor", &words, &kinds, &format!("{embeddings}.typed"));
     let name = format!("{embeddings}.position_embeddings");
     let places = match family {
@@ -90,10 +98,19 @@ fn refuse_variants(config: &Config) -> Result<(), String> {
 fn count_positions(to: &mut Builder<'_>, ids: &Value, padding: i64) -> Value {
     let sizes = || ids.sizes.clone();
     let long = Argument::Type(modelyard_graph::ElementType::Int64);
-    let real = to.call_bools("aten.ne.Scalar", &[ids.arg(), Argument::Int(padding)], ("positions.real", sizes()));
+    let real = to.call_bools(
+        "aten.ne.Scalar",
+        &[ids.arg(), Argument::Int(padding)],
+        ("positions.real", sizes()),
+    );
     let real = to.call_ints("aten.to.dtype", &[real.arg(), long], ("positions.ones", sizes()));
-    let count = to.call_ints("aten.cumsum.default", &[real.arg(), Argument::Int(1)], ("positions.count", sizes()));
-    let kept = to.call_ints("aten.mul.Tensor", &[count.arg(), real.arg()], ("positions.kept", sizes()));
+    let count = to.call_ints(
+        "aten.cumsum.default",
+        &[real.arg(), Argument::Int(1)],
+        ("positions.count", sizes()),
+    );
+    let kept =
+        to.call_ints("aten.mul.Tensor", &[count.arg(), real.arg()], ("positions.kept", sizes()));
     to.call_ints("aten.add.Tensor", &[kept.arg(), Argument::Int(padding)], ("positions", sizes()))
 }
 
@@ -104,8 +121,8 @@ fn block(
     (name, encoder): (&str, &Encoder<'_>),
 ) -> Value {
     let attention = format!("{name}.attention.self");
-    let [query, key, value] =
-        ["query", "key", "value"].map(|part| to.linear(x, &format!("{attention}.{part}"), encoder.width));
+    let [query, key, value] = ["query", "key", "value"]
+        .map(|part| to.linear(x, &format!("{attention}.{part}"), encoder.width));
     let y = to.attend([&query, &key, &value], encoder.heads, Some(mask), &attention);
     let y = to.linear(&y, &format!("{name}.attention.output.dense"), encoder.width);
     let sum = to.both("aten.add.Tensor", &y, x, &format!("{name}.attention.added"));

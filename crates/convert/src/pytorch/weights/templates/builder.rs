@@ -159,10 +159,8 @@ impl<'w> Builder<'w> {
 
     /// A weight of floats of this name and shape.
     pub(super) fn weight(&mut self, name: &str, sizes: &[usize]) -> Value {
-        let value = Value {
-            name: name.to_owned(),
-            sizes: sizes.iter().map(|&size| size.into()).collect(),
-        };
+        let value =
+            Value { name: name.to_owned(), sizes: sizes.iter().map(|&size| size.into()).collect() };
         if self.expected.insert(name.to_owned(), sizes.to_vec()).is_some() {
             return Value { name: self.as_float(name), ..value };
         }
@@ -179,7 +177,8 @@ impl<'w> Builder<'w> {
             if element_type != ElementType::Float32 {
                 let meta = Meta::Tensor(ElementType::Float32, value.sizes.clone());
                 let cast = as_float_name(name);
-                let arguments = [Argument::Value(name.into()), Argument::Type(ElementType::Float32)];
+                let arguments =
+                    [Argument::Value(name.into()), Argument::Type(ElementType::Float32)];
                 self.program.graph.call("aten.to.dtype", &arguments, &cast);
                 self.program.graph.values.insert(cast, meta);
             }
@@ -207,7 +206,12 @@ impl<'w> Builder<'w> {
         arguments: &[Argument],
         (name, sizes): (&str, Vec<Size>),
     ) -> Value {
-        self.call_of(target, arguments, (name, Meta::Tensor(ElementType::Float32, sizes.clone())), sizes)
+        self.call_of(
+            target,
+            arguments,
+            (name, Meta::Tensor(ElementType::Float32, sizes.clone())),
+            sizes,
+        )
     }
 
     /// A call with one result of integers of these sizes.
@@ -217,7 +221,12 @@ impl<'w> Builder<'w> {
         arguments: &[Argument],
         (name, sizes): (&str, Vec<Size>),
     ) -> Value {
-        self.call_of(target, arguments, (name, Meta::Tensor(ElementType::Int64, sizes.clone())), sizes)
+        self.call_of(
+            target,
+            arguments,
+            (name, Meta::Tensor(ElementType::Int64, sizes.clone())),
+            sizes,
+        )
     }
 
     /// A call with one result of truth values of these sizes.
@@ -227,7 +236,12 @@ impl<'w> Builder<'w> {
         arguments: &[Argument],
         (name, sizes): (&str, Vec<Size>),
     ) -> Value {
-        self.call_of(target, arguments, (name, Meta::Tensor(ElementType::Bool, sizes.clone())), sizes)
+        self.call_of(
+            target,
+            arguments,
+            (name, Meta::Tensor(ElementType::Bool, sizes.clone())),
+            sizes,
+        )
     }
 
     fn call_of(
@@ -284,7 +298,9 @@ impl<'w> Builder<'w> {
         ];
         let reach = conv.dilation * (conv.kernel - 1);
         let mut sizes = vec![x.sizes[0].clone(), conv.outputs.into()];
-        sizes.extend(x.sizes[2..].iter().map(|size| windows(size, 2 * conv.padding, reach, conv.stride)));
+        sizes.extend(
+            x.sizes[2..].iter().map(|size| windows(size, 2 * conv.padding, reach, conv.stride)),
+        );
         self.call("aten.conv2d.default", &arguments, (name, sizes))
     }
 
@@ -325,8 +341,7 @@ impl<'w> Builder<'w> {
         let width = x.size(x.sizes.len().saturating_sub(1));
         let weight = self.weight(&format!("{name}.weight"), &[width]);
         let bias = self.weight(&format!("{name}.bias"), &[width]);
-        let arguments =
-            [x.arg(), ints(&[width as i64]), weight.arg(), bias.arg(), epsilon.into()];
+        let arguments = [x.arg(), ints(&[width as i64]), weight.arg(), bias.arg(), epsilon.into()];
         self.call("aten.layer_norm.default", &arguments, (name, x.sizes.clone()))
     }
 
@@ -340,7 +355,8 @@ impl<'w> Builder<'w> {
         let pair = |value: usize| ints(&[value as i64; 2]);
         let arguments = [x.arg(), pair(kernel), pair(stride), pair(padding)];
         let mut sizes = x.sizes[..2].to_vec();
-        sizes.extend(x.sizes[2..].iter().map(|size| windows(size, 2 * padding, kernel - 1, stride)));
+        sizes
+            .extend(x.sizes[2..].iter().map(|size| windows(size, 2 * padding, kernel - 1, stride)));
         self.call("aten.max_pool2d.default", &arguments, (name, sizes))
     }
 

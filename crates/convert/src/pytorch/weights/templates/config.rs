@@ -16,7 +16,10 @@ pub(in crate::pytorch::weights) struct Config {
 }
 
 /// Writes the architecture that a configuration describes; says what of it is not covered.
-pub(in crate::pytorch::weights) fn build(to: &mut Builder<'_>, config: &Config) -> Result<(), String> {
+pub(in crate::pytorch::weights) fn build(
+    to: &mut Builder<'_>,
+    config: &Config,
+) -> Result<(), String> {
     match config.model_type() {
         "bert" => bert::build(to, config, bert::Family::Bert),
         "roberta" | "xlm-roberta" | "camembert" => bert::build(to, config, bert::Family::Roberta),
@@ -37,7 +40,9 @@ impl Config {
         let json: Json = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         match json.get("model_type").and_then(Json::as_str) {
             Some(_) => Ok(Config { json }),
-            None => Err("expected a config.json of Hugging Face with a 'model_type', found none".into()),
+            None => {
+                Err("expected a config.json of Hugging Face with a 'model_type', found none".into())
+            }
         }
     }
 
@@ -54,8 +59,11 @@ impl Config {
 
     /// Labels of classes, in order.
     pub(in crate::pytorch::weights) fn labels(&self) -> Vec<String> {
-        let Some(labels) = self.json.get("id2label").and_then(Json::as_object) else { return Vec::new() };
-        let name = |at: usize| labels.get(&at.to_string()).and_then(Json::as_str).map(str::to_owned);
+        let Some(labels) = self.json.get("id2label").and_then(Json::as_object) else {
+            return Vec::new();
+        };
+        let name =
+            |at: usize| labels.get(&at.to_string()).and_then(Json::as_str).map(str::to_owned);
         (0..labels.len()).map(name).collect::<Option<Vec<_>>>().unwrap_or_default()
     }
 
@@ -76,9 +84,13 @@ impl Config {
     /// Sizes in a list.
     pub(super) fn sizes(&self, name: &str, default: &[usize]) -> Result<Vec<usize>, String> {
         let Some(value) = self.json.get(name) else { return Ok(default.to_vec()) };
-        let one = |value: &Json| value.as_u64().filter(|size| (1..=1 << 16).contains(size)).map(|size| size as usize);
-        let sizes: Option<Vec<usize>> =
-            value.as_array().filter(|all| all.len() <= 64).and_then(|all| all.iter().map(one).collect());
+        let one = |value: &Json| {
+            value.as_u64().filter(|size| (1..=1 << 16).contains(size)).map(|size| size as usize)
+        };
+        let sizes: Option<Vec<usize>> = value
+            .as_array()
+            .filter(|all| all.len() <= 64)
+            .and_then(|all| all.iter().map(one).collect());
         sizes.ok_or_else(|| format!("expected '{name}' to be sizes, found {value}"))
     }
 
@@ -99,10 +111,13 @@ impl Config {
     }
 
     /// The name of an activation that is built in.
-    pub(super) fn activation<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str, String> {
-        const KNOWN: [&str; 8] = [
-            "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu", "silu", "swish", "tanh",
-        ];
+    pub(super) fn activation<'a>(
+        &'a self,
+        name: &str,
+        default: &'a str,
+    ) -> Result<&'a str, String> {
+        const KNOWN: [&str; 8] =
+            ["gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu", "silu", "swish", "tanh"];
         let found = self.text(name, default);
         let known = KNOWN.contains(&found);
         known.then_some(found).ok_or_else(|| format!("activation '{found}' is not built in"))

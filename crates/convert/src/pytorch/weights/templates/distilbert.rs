@@ -26,7 +26,8 @@ pub(super) fn build(to: &mut Builder<'_>, config: &Config) -> Result<(), String>
     to.range("attention_mask", 2);
     to.longest("sequence", positions);
     let embeddings = format!("{base}embeddings");
-    let words = to.embedding(&input_ids, &format!("{embeddings}.word_embeddings"), (vocabulary, width));
+    let words =
+        to.embedding(&input_ids, &format!("{embeddings}.word_embeddings"), (vocabulary, width));
     let name = format!("{embeddings}.position_embeddings");
     let table = to.weight(&format!("{name}.weight"), &[positions, width]);
     let places = to.first_rows(&table, &input_ids, &name);
@@ -61,12 +62,7 @@ fn block(
     to.layer_norm(&sum, &format!("{name}.output_layer_norm"), EPSILON)
 }
 
-fn finish(
-    to: &mut Builder<'_>,
-    config: &Config,
-    x: &Value,
-    mask: &Value,
-) -> Result<(), String> {
+fn finish(to: &mut Builder<'_>, config: &Config, x: &Value, mask: &Value) -> Result<(), String> {
     match heads::head(config.class()) {
         "DistilBertModel" | "" => {
             to.output("last_hidden_state", x);

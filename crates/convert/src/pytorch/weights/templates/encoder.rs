@@ -75,11 +75,23 @@ impl Builder<'_> {
             ("mask.float", mask.sizes.clone()),
         );
         let sizes = vec![mask.sizes[0].clone(), Size::Known(1), mask.sizes[1].clone()];
-        let one = self.call("aten.unsqueeze.default", &[float.arg(), Argument::Int(1)], ("mask.rows", sizes));
-        let sizes = vec![mask.sizes[0].clone(), Size::Known(1), Size::Known(1), mask.sizes[1].clone()];
-        let two = self.call("aten.unsqueeze.default", &[one.arg(), Argument::Int(2)], ("mask.heads", sizes.clone()));
-        let turned =
-            self.call("aten.rsub.Scalar", &[two.arg(), Argument::Float(1.0)], ("mask.turned", sizes.clone()));
+        let one = self.call(
+            "aten.unsqueeze.default",
+            &[float.arg(), Argument::Int(1)],
+            ("mask.rows", sizes),
+        );
+        let sizes =
+            vec![mask.sizes[0].clone(), Size::Known(1), Size::Known(1), mask.sizes[1].clone()];
+        let two = self.call(
+            "aten.unsqueeze.default",
+            &[one.arg(), Argument::Int(2)],
+            ("mask.heads", sizes.clone()),
+        );
+        let turned = self.call(
+            "aten.rsub.Scalar",
+            &[two.arg(), Argument::Float(1.0)],
+            ("mask.turned", sizes.clone()),
+        );
         let least = Argument::Float(f64::from(f32::MIN));
         self.call("aten.mul.Scalar", &[turned.arg(), least], ("mask.added", sizes))
     }

@@ -59,8 +59,9 @@ fn per_token(
                 Family::Bert => language_model(to, x, config, &BERT)?,
                 Family::Roberta => language_model(to, x, config, &ROBERTA)?,
             };
-            to.output("logits", &logits);
-            if head(config.class()) == "ForPreTraining" {
+            let whole = head(config.class()) == "ForPreTraining";
+            to.output(if whole { "prediction_logits" } else { "logits" }, &logits);
+            if whole {
                 let pooled = pooler(to, x, base);
                 let relation = to.linear(&pooled, "cls.seq_relationship", 2);
                 to.output("seq_relationship_logits", &relation);
@@ -179,7 +180,8 @@ pub(in crate::pytorch::weights) struct Pooling {
 
 pub(super) fn sentence_embedding(to: &mut Builder<'_>, x: &Value, mask: &Value) {
     let Some(pooling) = to.pooling else { return };
-    let pooled = if pooling.mean { mean_of_tokens(to, x, mask) } else { to.select(x, 1, 0, "first") };
+    let pooled =
+        if pooling.mean { mean_of_tokens(to, x, mask) } else { to.select(x, 1, 0, "first") };
     let result = if pooling.normalize { unit_length(to, &pooled) } else { pooled };
     to.output("sentence_embedding", &result);
 }
@@ -189,13 +191,26 @@ fn mean_of_tokens(to: &mut Builder<'_>, x: &Value, mask: &Value) -> Value {
     let flat = to.call("aten.to.dtype", &[mask.arg(), float], ("pooling.mask", mask.sizes.clone()));
     let mut column = mask.sizes.clone();
     column.push(Size::Known(1));
-    let weights = to.call("aten.unsqueeze.default", &[flat.arg(), Argument::Int(2)], ("pooling.weights", column));
+    let weights = to.call(
+        "aten.unsqueeze.default",
+        &[flat.arg(), Argument::Int(2)],
+        ("pooling.weights", column),
+    );
     let weighted = to.both("aten.mul.Tensor", x, &weights, "pooling.weighted");
     let size = |last: &Size| vec![x.sizes[0].clone(), last.clone()];
-    let sum = to.call("aten.sum.dim_IntList", &[weighted.arg(), ints(&[1])], ("pooling.sum", size(&x.sizes[2])));
-    let count = to.call("aten.sum.dim_IntList", &[weights.arg(), ints(&[1])], ("pooling.count", size(&Size::Known(1))));
+    let sum = to.call(
+        "aten.sum.dim_IntList",
+        &[weighted.arg(), ints(&[1])],
+        ("pooling.sum", size(&x.sizes[2])),
+    );
+    let count = to.call(
+        "aten.sum.dim_IntList",
+        &[weights.arg(), ints(&[1])],
+        ("pooling.count", size(&Size::Known(1))),
+    );
     let arguments = [count.arg(), Argument::Float(1e-9)];
-    let count = to.call("aten.clamp.default", &arguments, ("pooling.at_least", count.sizes.clone()));
+    let count =
+        to.call("aten.clamp.default", &arguments, ("pooling.at_least", count.sizes.clone()));
     to.both("aten.div.Tensor", &sum, &count, "pooling")
 }
 

@@ -18,7 +18,9 @@ pub(super) fn build(to: &mut Builder<'_>, config: &Config) -> Result<(), String>
     let depths = config.sizes("depths", &[3, 4, 6, 3])?;
     let activation = config.text("hidden_act", "relu");
     if activation != "relu" || config.size("num_channels", Some(3))? != 3 {
-        return Err(format!("activation '{activation}', or images of other than 3 channels, are not built in"));
+        return Err(format!(
+            "activation '{activation}', or images of other than 3 channels, are not built in"
+        ));
     }
     let blocks = Blocks {
         bottleneck: config.text("layer_type", "bottleneck") == "bottleneck",

@@ -25,25 +25,25 @@ const FILES: Names = Names {
 
 const STATE_DICTS: Names = Names {
     layer: "layers",
-    attention: [
-        "attention.q_proj",
-        "attention.k_proj",
-        "attention.v_proj",
-        "attention.o_proj",
-    ],
+    attention: ["attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj"],
     feed_forward: ["mlp.fc1", "mlp.fc2"],
 };
 
 pub(super) fn build(to: &mut Builder<'_>, config: &Config) -> Result<(), String> {
     let width = config.size("hidden_size", Some(768))?;
     let heads = config.size("num_attention_heads", Some(12))?;
-    let (image, patch) = (config.size("image_size", Some(224))?, config.size("patch_size", Some(16))?);
+    let (image, patch) =
+        (config.size("image_size", Some(224))?, config.size("patch_size", Some(16))?);
     let epsilon = config.number("layer_norm_eps", 1e-12);
     if !width.is_multiple_of(heads) || image < patch {
-        return Err(format!("{heads} heads of {width} channels, patches of {patch} in {image} do not fit"));
+        return Err(format!(
+            "{heads} heads of {width} channels, patches of {patch} in {image} do not fit"
+        ));
     }
     if config.size("num_channels", Some(3))? != 3 || !config.flag("qkv_bias", true) {
-        return Err("images of other than 3 channels, or attention without biases, are not built in".into());
+        return Err(
+            "images of other than 3 channels, or attention without biases, are not built in".into(),
+        );
     }
     let named = to.has_prefix("vit.") || !config.class().ends_with("Model");
     let base = if named { "vit." } else { "" };

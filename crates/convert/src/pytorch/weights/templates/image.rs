@@ -74,14 +74,27 @@ impl Builder<'_> {
     }
 
     /// The image as a sequence of patches, with what `embed` does to it: `[batch, patches, width]`.
-    pub(super) fn patches(&mut self, x: &Value, name: &str, (size, width): (usize, usize)) -> Value {
-        let conv =
-            Conv { outputs: width, kernel: size, stride: size, padding: 0, dilation: 1, groups: 1, bias: true };
+    pub(super) fn patches(
+        &mut self,
+        x: &Value,
+        name: &str,
+        (size, width): (usize, usize),
+    ) -> Value {
+        let conv = Conv {
+            outputs: width,
+            kernel: size,
+            stride: size,
+            padding: 0,
+            dilation: 1,
+            groups: 1,
+            bias: true,
+        };
         let x = self.conv(x, name, conv);
         let count = x.size(2) * x.size(3);
         let arguments = [x.arg(), Argument::Int(2)];
         let sizes = vec![x.sizes[0].clone(), x.sizes[1].clone(), count.into()];
-        let flat = self.call("aten.flatten.using_ints", &arguments, (&format!("{name}.flat"), sizes));
+        let flat =
+            self.call("aten.flatten.using_ints", &arguments, (&format!("{name}.flat"), sizes));
         self.transpose(&flat, (1, 2), &format!("{name}.patches"))
     }
 
@@ -92,8 +105,11 @@ impl Builder<'_> {
         let batch = self.size_value(x, 0);
         let shape = Argument::List(vec![batch, Argument::Int(-1), Argument::Int(-1)]);
         let sizes = vec![x.sizes[0].clone(), Size::Known(1), width.into()];
-        let tokens =
-            self.call("aten.expand.default", &[token.arg(), shape], (&format!("{name}.expand"), sizes));
+        let tokens = self.call(
+            "aten.expand.default",
+            &[token.arg(), shape],
+            (&format!("{name}.expand"), sizes),
+        );
         let sizes = vec![x.sizes[0].clone(), (x.size(1) + 1).into(), width.into()];
         let list = Argument::List(vec![tokens.arg(), x.arg()]);
         self.call("aten.cat.default", &[list, Argument::Int(1)], (&format!("{name}.cat"), sizes))

@@ -26,7 +26,8 @@ fn second(to: &mut Builder<'_>) {
     // Narrower and wider ones keep the shape: the first convolution tells the factor.
     let width = to.size_of("features.0.0.weight", 0, 32) as f64 / 32.0;
     let x = to.images("x", 224);
-    let mut x = to.conv_norm(&x, "features.0", Conv::same(divisible(32.0 * width), 3).stride(2), how);
+    let mut x =
+        to.conv_norm(&x, "features.0", Conv::same(divisible(32.0 * width), 3).stride(2), how);
     let mut at = 1;
     for (expansion, channels, blocks, stride) in STAGES {
         for block in 0..blocks {

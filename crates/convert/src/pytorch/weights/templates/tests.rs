@@ -61,7 +61,8 @@ fn values(name: &str, shape: &[usize]) -> Vec<f32> {
 
 fn weights(expected: &BTreeMap<String, Vec<usize>>) -> BTreeMap<String, Weight> {
     let weight = |name: &str, shape: &[usize]| {
-        let bytes: Vec<u8> = values(name, shape).iter().flat_map(|value| value.to_le_bytes()).collect();
+        let bytes: Vec<u8> =
+            values(name, shape).iter().flat_map(|value| value.to_le_bytes()).collect();
         Weight::dense(Storage::Memory(Bytes::from(bytes)), ElementType::Float32, shape).unwrap()
     };
     expected.iter().map(|(name, shape)| (name.clone(), weight(name, shape))).collect()
@@ -70,8 +71,10 @@ fn weights(expected: &BTreeMap<String, Vec<usize>>) -> BTreeMap<String, Weight> 
 /// Writes the template with a head of ten classes for images of `size`, and compares its answers.
 fn check(name: &str, size: usize, hints: &[(&str, &[usize])], build: impl Fn(&mut Builder<'_>)) {
     let hints = hints.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec())).collect();
-    let shapes =
-        BTreeMap::from([("x".to_owned(), vec![Dim::Fixed(2), Dim::Fixed(3), Dim::Fixed(size), Dim::Fixed(size)])]);
+    let shapes = BTreeMap::from([(
+        "x".to_owned(),
+        vec![Dim::Fixed(2), Dim::Fixed(3), Dim::Fixed(size), Dim::Fixed(size)],
+    )]);
     let with = |weights: &BTreeMap<String, Weight>| {
         let mut to = Builder::new(name, weights);
         to.shapes.clone_from(&shapes);
