@@ -15,6 +15,9 @@ use super::inplace;
 use super::views::{self, Seen};
 use crate::Missing;
 
+/// How many views may be made one through the other.
+const DEPTH: usize = 1000;
+
 /// A program without changes in place.
 #[derive(Debug)]
 pub(super) struct Functional {
@@ -129,13 +132,23 @@ impl<'g> Rewriter<'g> {
         let seen = views::seen(node, &self.source.values);
         let parent = node.arguments.first().and_then(|named| named.value.values().first().copied());
         let (Some(seen), Some(parent)) = (seen, parent) else { return };
+        if self.depth(parent) > DEPTH {
+            self.problem(node, "a view of a view of a view, and so on", "copy one of them");
+            return;
+        }
         for (output, name) in node.outputs.iter().enumerate() {
             let view = View { parent: parent.into(), node: index, output, seen: seen.clone() };
             self.add_view(name, view);
         }
     }
 
-    fn add_view(&mut self, name: &str, view: View) {
+    fn add_view(&mut self, name: &str, mut view: View) {
+        if let (Seen::Whole, Some(parent)) = (&view.seen, self.views.get(&view.parent))
+            && parent.seen == Seen::Whole
+        {
+            // What is seen as a whole through another one is seen as a whole.
+            view.parent.clone_from(&parent.parent);
+        }
         let root = self.root(&view.parent);
         let generation = self.generation(&root);
         self.versions.insert(name.into(), Version { name: name.into(), generation });
@@ -316,6 +329,13 @@ impl<'g> Rewriter<'g> {
         }
         self.out.nodes.push(Node { outputs, ..renamed });
         name
+    }
+
+    /// How many views a value is made through.
+    fn depth(&self, value: &str) -> usize {
+        let parents =
+            std::iter::successors(self.views.get(value), |view| self.views.get(&view.parent));
+        parents.take(DEPTH + 1).count()
     }
 
     /// The value at the bottom: the one that is no view.

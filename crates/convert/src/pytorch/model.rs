@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use modelyard_tensor::Tensor;
+use modelyard_tensor::{Dim, Tensor};
 
 use super::convert::Naming;
-use super::graph::{Argument, InputKind, Meta, Program, Range, Size};
+use super::graph::{Argument, InputKind, Meta, Node, Program, Range, Size};
 use super::weight::Weight;
 use super::{convert, evaluate};
 use crate::{Conversion, ConvertError, EvaluateError, Format, Options, SourceModel};
@@ -44,6 +44,11 @@ impl ProgramModel {
                 let message =
                     format!("there is no input '{name}'; the model has {}", known.join(", "));
                 return Err(ConvertError::Option(message));
+            }
+        }
+        for (name, meta) in program.user_inputs() {
+            if let (Some(dims), Some(Meta::Tensor(_, sizes))) = (options.shapes.get(name), meta) {
+                check_shape(name, dims, sizes)?;
             }
         }
         Ok(Box::new(ProgramModel { program, format, sample }))
@@ -110,6 +115,10 @@ impl ProgramModel {
     fn ranges(&self) -> BTreeMap<String, (f64, f64)> {
         let mut ranges = BTreeMap::new();
         let user: HashSet<&str> = self.program.user_inputs().map(|(name, _)| name).collect();
+        let nodes = self.program.graph.nodes.iter();
+        let makers: HashMap<&str, &Node> = nodes
+            .flat_map(|node| node.outputs.iter().map(move |name| (name.as_str(), node)))
+            .collect();
         for node in &self.program.graph.nodes {
             if !node.target.starts_with("aten.embedding.") {
                 continue;
@@ -124,51 +133,66 @@ impl ProgramModel {
                 Some(Meta::Tensor(_, sizes)) => sizes.first().and_then(Size::known),
                 _ => None,
             };
-            let (Some(rows), Some(input)) = (rows, self.origin(indices, &user)) else { continue };
+            let (Some(rows), Some(input)) = (rows, origin(indices, &user, &makers)) else {
+                continue;
+            };
             let range = ranges.entry(input).or_insert((0.0, f64::INFINITY));
             range.1 = f64::min(range.1, (rows - 1).max(0) as f64);
         }
         ranges
     }
+}
 
-    /// The user input that a value is a view, cast or copy of.
-    fn origin(&self, value: &str, user: &HashSet<&str>) -> Option<String> {
-        const STEPS: usize = 32;
-        let mut at = value;
-        for _ in 0..STEPS {
-            if user.contains(at) {
-                return Some(at.to_owned());
-            }
-            let node = self
-                .program
-                .graph
-                .nodes
-                .iter()
-                .find(|node| node.outputs.iter().any(|o| o == at))?;
-            const CARRIED: [&str; 14] = [
-                "view",
-                "reshape",
-                "to",
-                "_to_copy",
-                "slice",
-                "select",
-                "contiguous",
-                "clone",
-                "unsqueeze",
-                "squeeze",
-                "expand",
-                "alias",
-                "clamp",
-                "detach",
-            ];
-            let name = node.target.split('.').nth(1)?;
-            if !CARRIED.contains(&name) {
-                return None;
-            }
-            at = node.arguments.first()?.value.values().first().copied()?;
+/// The user input that a value is a view, cast or copy of.
+fn origin(value: &str, user: &HashSet<&str>, makers: &HashMap<&str, &Node>) -> Option<String> {
+    const STEPS: usize = 32;
+    const CARRIED: [&str; 14] = [
+        "view",
+        "reshape",
+        "to",
+        "_to_copy",
+        "slice",
+        "select",
+        "contiguous",
+        "clone",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "alias",
+        "clamp",
+        "detach",
+    ];
+    let mut at = value;
+    for _ in 0..STEPS {
+        if user.contains(at) {
+            return Some(at.to_owned());
         }
-        None
+        let node = makers.get(at)?;
+        if !CARRIED.contains(&node.target.split('.').nth(1)?) {
+            return None;
+        }
+        at = node.arguments.first()?.value.values().first().copied()?;
     }
+    None
+}
+
+/// An error where a shape asks for another size than the program was exported with: it may have
+/// become a number anywhere in it.
+fn check_shape(name: &str, dims: &[Dim], sizes: &[Size]) -> Result<(), ConvertError> {
+    let fits = |(dim, size): (&Dim, &Size)| match (dim, size) {
+        (Dim::Fixed(dim), Size::Known(size)) => i64::try_from(*dim) == Ok(*size),
+        (_, Size::Known(_)) => false,
+        _ => true,
+    };
+    if dims.len() == sizes.len() && dims.iter().zip(sizes).all(fits) {
+        return Ok(());
+    }
+    let found: Vec<String> = sizes.iter().map(Size::to_string).collect();
+    let found = found.join(", ");
+    Err(ConvertError::Option(format!(
+        "input '{name}' was exported with shape [{found}]; for another one export the model again, \
+         with dynamic_shapes where sizes shall be free"
+    )))
 }
 
 impl SourceModel for ProgramModel {

@@ -119,6 +119,11 @@ impl Weight {
         elements.saturating_mul(self.element_type.bits() as u64 / 8)
     }
 
+    /// Whether it has some of its elements many times: axes with a stride of 0.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.strides.iter().zip(&self.sizes).any(|(&stride, &size)| stride == 0 && size > 1)
+    }
+
     /// Which bytes it has: two weights of the same place are one.
     pub(crate) fn place(&self) -> Place {
         Place {

@@ -5,6 +5,7 @@ use std::io::{Cursor, Read, Write};
 use std::path::PathBuf;
 
 use modelyard_convert::{Format, Limits, Options, convert, open, operators};
+use modelyard_tensor::Dim;
 use proptest::prelude::*;
 use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 
@@ -266,6 +267,24 @@ fn free_sizes_have_names_and_ranges() {
     assert_eq!(dims[0].to_string(), "batch");
     assert!(conversion.sizes["batch"] >= 2 && conversion.sizes["batch"] <= 16);
     assert!(conversion.notes.iter().any(|note| note.contains("2 to 16")), "{:?}", conversion.notes);
+}
+
+#[test]
+fn shapes_that_were_not_exported_are_refused() {
+    let with = |dims: &[Dim]| {
+        let mut options = Options::default();
+        options.shapes.insert("x".into(), dims.to_vec());
+        open(&path("stored.pt2"), &options, &Limits::default()).map(drop)
+    };
+    let free = || Dim::Symbol("images".into());
+    assert!(with(&[free(), Dim::Fixed(3)]).is_ok());
+    assert!(with(&[Dim::Fixed(4), Dim::Fixed(3)]).is_ok());
+    let error = with(&[free(), Dim::Fixed(5)]).unwrap_err().to_string();
+    assert!(error.contains("was exported with shape"), "{error}");
+    let mut options = Options::default();
+    options.shapes.insert("other".into(), Vec::new());
+    let error = open(&path("stored.pt2"), &options, &Limits::default()).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "there is no input 'other'; the model has x");
 }
 
 #[test]

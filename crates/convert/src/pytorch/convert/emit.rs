@@ -2,7 +2,7 @@
 
 use modelyard_graph::{Constant, ElementType, Node};
 
-use super::{Converter, Extent, Scalar, Tensor};
+use super::{Converter, Extent, Refusal, Scalar, Tensor};
 use crate::emitter::node;
 use crate::pytorch::graph::Size;
 
@@ -231,16 +231,19 @@ impl Converter<'_> {
 }
 
 impl Converter<'_> {
-    /// A list of `count` times the same number.
+    /// A list of `count` times the same number: one a channel.
     pub(in crate::pytorch) fn repeated(
         &mut self,
         value: f64,
-        count: usize,
+        count: i64,
         element_type: ElementType,
-    ) -> String {
+    ) -> Result<String, Refusal> {
+        const MOST: usize = 1 << 24;
+        let wanted = usize::try_from(count).ok().filter(|&count| count <= MOST);
+        let count = wanted.ok_or_else(|| Refusal::new(format!("{count} channels"), ""))?;
         let one = Scalar::Float(value).constant(element_type, &[1]);
         let bytes = one.bytes().unwrap_or_default().repeat(count);
-        self.emitter.constant(Constant::raw("value", element_type, &[count], bytes))
+        Ok(self.emitter.constant(Constant::raw("value", element_type, &[count], bytes)))
     }
 
     /// A matrix turned around. The same one is turned once, however often it is used.

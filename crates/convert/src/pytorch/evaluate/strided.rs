@@ -145,15 +145,15 @@ impl Strided {
             let mut at = start;
             for &value in row {
                 to[at as usize] = value;
-                at += stride;
+                at = at.wrapping_add(stride);
             }
             for axis in (0..outer).rev() {
                 index[axis] += 1;
-                start += self.strides[axis];
+                start = start.wrapping_add(self.strides[axis]);
                 if index[axis] < self.dims[axis] {
                     break;
                 }
-                start -= self.strides[axis] * index[axis] as isize;
+                start = start.wrapping_sub(self.strides[axis].wrapping_mul(index[axis] as isize));
                 index[axis] = 0;
             }
         }
@@ -181,14 +181,15 @@ fn view_strides(old: &[usize], strides: &[isize], new: &[usize]) -> Option<Vec<i
     let mut chunk_stride = strides.last().copied().unwrap_or(1);
     for axis in (0..old.len()).rev() {
         chunk *= old[axis];
-        let ends =
-            axis == 0 || (old[axis - 1] != 1 && strides[axis - 1] != chunk as isize * chunk_stride);
+        let ends = axis == 0
+            || (old[axis - 1] != 1
+                && strides[axis - 1] != chunk_stride.wrapping_mul(chunk as isize));
         if !ends {
             continue;
         }
         let mut covered = 1usize;
         while at > 0 && (covered < chunk || new[at - 1] == 1) {
-            found[at - 1] = covered as isize * chunk_stride;
+            found[at - 1] = chunk_stride.wrapping_mul(covered as isize);
             covered *= new[at - 1];
             at -= 1;
         }

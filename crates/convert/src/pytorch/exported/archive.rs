@@ -188,7 +188,10 @@ fn view(
 }
 
 fn check_size(weight: &Weight, place: &str, limits: &Limits) -> Result<(), ConvertError> {
-    let (found, limit) = (weight.byte_len(), limits.tensor_bytes);
+    // A few bytes that are repeated without end fill the memory all the same.
+    const REPEATED: u64 = 1 << 30;
+    let limit = if weight.is_repeated() { REPEATED } else { limits.tensor_bytes };
+    let found = weight.byte_len();
     if found > limit {
         return Err(ConvertError::TooLarge { place: place.into(), what: "bytes", found, limit });
     }

@@ -3,6 +3,8 @@
 //! The tree of what a module returns is kept as JSON inside a text of the JSON. Its leaves, in
 //! order, are the outputs.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use super::schema::GraphModule;
@@ -73,8 +75,11 @@ fn strings(value: &serde_json::Value) -> Option<Vec<String>> {
 
 /// Names that occur twice are dropped: the values' own names stand in.
 fn unique(names: Vec<Option<String>>) -> Vec<Option<String>> {
-    let count = |name: &Option<String>| names.iter().filter(|other| *other == name).count();
-    names.iter().map(|name| if count(name) == 1 { name.clone() } else { None }).collect()
+    let mut counts: HashMap<Option<String>, usize> = HashMap::new();
+    for name in &names {
+        *counts.entry(name.clone()).or_default() += 1;
+    }
+    names.into_iter().map(|name| if counts.get(&name) == Some(&1) { name } else { None }).collect()
 }
 
 #[cfg(test)]

@@ -136,7 +136,9 @@ fn along(
         let name = call.to.emit(op_type, &[&own.name, &axes]);
         return Ok(Tensor { name, sizes: resized(1), ..own.clone() });
     }
-    let Some(size) = size.filter(|_| (1..=MOST_WINDOWS).contains(&wanted)) else {
+    // Products of both stay within 64 bits.
+    let is_small = |&size: &i64| (0..1 << 40).contains(&size);
+    let Some(size) = size.filter(is_small).filter(|_| (1..=MOST_WINDOWS).contains(&wanted)) else {
         return Err(Refusal::new(
             format!("adaptive pooling to {wanted} windows of an image of unknown size"),
             "export the model with a fixed image size",

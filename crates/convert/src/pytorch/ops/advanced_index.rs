@@ -221,6 +221,9 @@ fn convert_put(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let indexed: Vec<bool> = given.iter().map(Option::is_some).collect();
     let plan = Plan::new(&indexed, own.rank());
     let tensors: Vec<Tensor> = given.into_iter().flatten().collect();
+    if tensors.is_empty() {
+        return Err(Refusal::new("no indices", "assign the whole tensor instead"));
+    }
     let (places, mut sizes, mut extents) = stacked(call, &tensors);
     let inner = sizes.len();
     for &axis in plan.order.iter().skip(plan.axes.len()) {

@@ -169,7 +169,8 @@ fn convert_unshuffle(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
         let split = call.to.ints(&split);
         let split = call.to.emit("Reshape", &[name, &split]);
         let turned = call.to.transpose(&split, &[0, 1, 3, 5, 2, 4]);
-        let joined = [-1, channels * factor * factor, height / factor, width / factor];
+        let joined = channels.saturating_mul(factor).saturating_mul(factor);
+        let joined = [-1, joined, height / factor, width / factor];
         let joined = call.to.ints(&joined);
         call.to.emit("Reshape", &[&turned, &joined])
     })
@@ -211,7 +212,9 @@ fn evaluate_unshuffle(eval: &mut Eval<'_, '_, '_>) -> Outcome {
 fn convert_channels(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let own = call.tensor("self")?;
     let groups = call.int("groups")?;
-    let Some(channels) = own.sizes.get(1).and_then(Size::known).filter(|_| groups > 0) else {
+    const MOST: i64 = 1 << 20;
+    let channels = own.sizes.get(1).and_then(Size::known);
+    let Some(channels) = channels.filter(|&channels| groups > 0 && channels <= MOST) else {
         return Err(Refusal::new("an unknown number of channels", "export it with a fixed number"));
     };
     let places: Vec<i64> =

@@ -25,7 +25,7 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     }
     let flat = call.to.ints(&[-1]);
     let name = call.to.emit("Reshape", &[&own.name, &flat]);
-    let count: i64 = sizes.iter().product();
+    let count = sizes.iter().fold(1i64, |all, &size| all.saturating_mul(size));
     let (start, end) = (Extent::Known(offset), Extent::Known(offset.saturating_add(count)));
     let name = call.to.slice(&name, 0, &start, &end, 1);
     let run = Tensor { name, sizes: vec![count.into()], ..own };

@@ -34,7 +34,10 @@ type Pads = (Vec<i64>, Vec<i64>);
 /// What `padding="same"` stands for: as many elements as the window is wider than one, the odd one
 /// behind.
 fn same_pads(kernel: &[i64], dilation: &[i64]) -> Pads {
-    let total = kernel.iter().zip(dilation).map(|(kernel, dilation)| dilation * (kernel - 1));
+    let total = kernel
+        .iter()
+        .zip(dilation)
+        .map(|(kernel, dilation)| dilation.saturating_mul(kernel.saturating_sub(1)));
     let total: Vec<i64> = total.collect();
     let before: Vec<i64> = total.iter().map(|total| total / 2).collect();
     let after = total.iter().zip(&before).map(|(total, before)| total - before).collect();

@@ -98,8 +98,11 @@ fn evaluate_arange(eval: &mut Eval<'_, '_, '_>) -> Outcome {
 fn convert_linspace(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let (element_type, _) = call.output(0)?;
     let (start, end) = (call.float_or("start", 0.0)?, call.float_or("end", 1.0)?);
-    let steps = call.int("steps")?;
-    let values = linspace(start, end, usize::try_from(steps).unwrap_or(0));
+    let steps = usize::try_from(call.int("steps")?).unwrap_or(0);
+    if steps > MOST_STEPS {
+        return Err(Refusal::new(format!("{steps} steps"), "use arange instead"));
+    }
+    let values = linspace(start, end, steps);
     let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
     let name = call.to.emitter.floats("values", &[values.len()], &values);
     call.give_as(0, &name, ElementType::Float32)?;
@@ -108,6 +111,9 @@ fn convert_linspace(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+/// Steps that are listed.
+const MOST_STEPS: usize = 1 << 24;
 
 /// From both ends, as PyTorch does, so that the last one is exact.
 fn linspace(start: f64, end: f64, steps: usize) -> Vec<f64> {

@@ -152,7 +152,7 @@ fn evaluate_repeat(eval: &mut Eval<'_, '_, '_>) -> Outcome {
 fn convert_interleave(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let mut own = call.tensor("self")?;
     let repeats = call.extent("repeats")?;
-    let axis = if call.has("dim") {
+    let axis = if call.has("dim") && own.rank() > 0 {
         call.axis("dim", own.rank(), 0)?
     } else {
         let flat = call.to.ints(&[-1]);
@@ -182,7 +182,7 @@ fn convert_interleave(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 fn evaluate_interleave(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let repeats = usize::try_from(eval.int("repeats")?).unwrap_or(0);
-    let (own, axis) = match eval.has("dim") {
+    let (own, axis) = match eval.has("dim") && own.rank() > 0 {
         true => (own.as_ref().clone(), eval.axis("dim", own.rank(), 0)?),
         false => (own.as_ref().clone().reshaped(&[own.len()])?, 0),
     };

@@ -31,16 +31,19 @@ mod order;
 mod pad;
 mod permute;
 mod pool;
+mod put;
 mod recurrent;
 mod reduce;
 mod select;
 mod similarity;
 mod slice;
 mod softmax;
+mod split;
 mod unary;
 mod upsample;
 mod view;
 mod weight_norm;
+mod windows;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -103,16 +106,19 @@ const OPERATORS: &[&[Operator]] = &[
     pad::OPERATORS,
     permute::OPERATORS,
     pool::OPERATORS,
+    put::OPERATORS,
     recurrent::OPERATORS,
     reduce::OPERATORS,
     select::OPERATORS,
     similarity::OPERATORS,
     slice::OPERATORS,
     softmax::OPERATORS,
+    split::OPERATORS,
     unary::OPERATORS,
     upsample::OPERATORS,
     view::OPERATORS,
     weight_norm::OPERATORS,
+    windows::OPERATORS,
 ];
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Operator>> = LazyLock::new(|| {

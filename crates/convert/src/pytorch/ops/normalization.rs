@@ -130,11 +130,7 @@ fn channel_vector(
 ) -> Result<String, Refusal> {
     match call.optional(name)? {
         Some(list) => Ok(list.name),
-        None => {
-            let count = usize::try_from(channels).unwrap_or(0);
-            let value = call.to.repeated(default, count, element_type);
-            Ok(value)
-        }
+        None => call.to.repeated(default, channels, element_type),
     }
 }
 
@@ -247,11 +243,10 @@ fn convert_group(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
         _ => call.int("group")?,
     };
     let eps = call.float_or("eps", EPSILON)?;
-    let count = usize::try_from(groups).unwrap_or(1);
     let shape = call.to.ints(&[0, groups, -1]);
     let grouped = call.to.emit("Reshape", &[&input.name, &shape]);
-    let scale = call.to.repeated(1.0, count, input.element_type);
-    let bias = call.to.repeated(0.0, count, input.element_type);
+    let scale = call.to.repeated(1.0, groups, input.element_type)?;
+    let bias = call.to.repeated(0.0, groups, input.element_type)?;
     let normal = node("InstanceNormalization", &[&grouped, &scale, &bias]);
     let normal = call.to.emit_node(normal.with("epsilon", eps as f32));
     let sizes: Vec<Extent> = call.to.sizes(&input);

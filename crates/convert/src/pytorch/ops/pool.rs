@@ -63,28 +63,36 @@ impl Window {
     /// behind the input.
     fn output(&self, axis: usize, input: i64) -> Option<i64> {
         let (pad, stride) = (*self.pads.get(axis)?, *self.strides.get(axis)?);
-        let extent = self.dilations.get(axis)?.checked_mul(self.kernel.get(axis)? - 1)?;
-        let room = input.checked_add(2 * pad)?.checked_sub(extent)?.checked_sub(1)?;
+        let extent =
+            self.dilations.get(axis)?.checked_mul(self.kernel.get(axis)?.checked_sub(1)?)?;
+        let room = input.checked_add(pad.checked_mul(2)?)?.checked_sub(extent)?.checked_sub(1)?;
         if stride <= 0 {
             return None;
         }
         let mut output = room.div_euclid(stride) + 1;
         if self.ceil && room.rem_euclid(stride) != 0 {
             output += 1;
-            if (output - 1) * stride >= input + pad {
+            if (output - 1).checked_mul(stride)? >= input.checked_add(pad)? {
                 output -= 1;
             }
         }
         Some(output)
     }
 
+    /// Elements from the start of the first window to the end of the last one.
+    fn covered(&self, axis: usize, input: i64) -> Option<i64> {
+        let others = self.kernel.get(axis)?.checked_sub(1)?;
+        let reach = self.dilations.get(axis)?.checked_mul(others)?.checked_add(1)?;
+        let last = self.output(axis, input)?.checked_sub(1)?;
+        last.checked_mul(*self.strides.get(axis)?)?.checked_add(reach)
+    }
+
     /// Pads behind that give as many positions as PyTorch has, when the size is rounded down.
     fn pads_behind(&self, spatial: &[Size]) -> Option<Vec<i64>> {
         let each = spatial.iter().enumerate().map(|(axis, size)| {
             let input = size.known()?;
-            let reach = self.dilations.get(axis)? * (self.kernel.get(axis)? - 1) + 1;
-            let covered = (self.output(axis, input)? - 1) * self.strides.get(axis)? + reach;
-            Some((covered - input - self.pads.get(axis)?).max(0))
+            let covered = self.covered(axis, input)?;
+            Some(covered.checked_sub(input)?.checked_sub(*self.pads.get(axis)?)?.max(0))
         });
         each.collect()
     }
@@ -162,11 +170,12 @@ fn evaluated_window(eval: &mut Eval<'_, '_, '_>, own: &Array) -> Result<Pool, Ev
     let mut beyond = Vec::new();
     for (axis, &size) in spatial.iter().enumerate() {
         let size = size as i64;
-        let output = window.output(axis, size);
-        let output = output.ok_or_else(|| EvaluateError::new("a window without a stride"))?;
-        let reach = window.dilations[axis] * (window.kernel[axis] - 1) + 1;
-        let covered = (output - 1) * window.strides[axis] + reach;
-        beyond.push((covered - size - 2 * window.pads[axis]).max(0));
+        let covered = window.covered(axis, size);
+        let padded = window.pads.get(axis).and_then(|pad| pad.checked_mul(2)?.checked_add(size));
+        let (Some(covered), Some(padded)) = (covered, padded) else {
+            return Err(EvaluateError::new("a window without a stride, or beyond all bounds"));
+        };
+        beyond.push((covered - padded).max(0));
     }
     Ok(Pool {
         size: sizes(&window.kernel)?,
@@ -225,7 +234,7 @@ fn convert_average(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     };
     let is_plain = behind == window.pads;
     if let Some(divisor) = divisor {
-        let count: i64 = window.kernel.iter().product();
+        let count = window.kernel.iter().fold(1i64, |all, &size| all.saturating_mul(size));
         let result = average(call, &own.name, &window, &behind, true);
         let factor = count as f64 / divisor.as_f64();
         let factor = call.to.float(factor, own.element_type);

@@ -72,7 +72,7 @@ struct Weights<T> {
 /// The parameters by layer and direction, in that order; `None` where they are not as many.
 fn by_direction<T: Clone>(params: &[T], has_biases: bool, count: usize) -> Option<Vec<Weights<T>>> {
     let each = if has_biases { 4 } else { 2 };
-    if params.len() != each * count {
+    if Some(params.len()) != count.checked_mul(each) {
         return None;
     }
     let weights = params.chunks(each).map(|chunk| Weights {
@@ -91,7 +91,8 @@ fn reordered(call: &mut Call<'_, '_>, weight: &Tensor, kind: Kind, hidden: i64) 
     }
     let mut parts = Vec::new();
     for gate in gates {
-        let (start, end) = (Extent::Known(gate * hidden), Extent::Known((gate + 1) * hidden));
+        let at = |gate: i64| Extent::Known(hidden.saturating_mul(gate));
+        let (start, end) = (at(*gate), at(gate + 1));
         parts.push(call.to.slice(&weight.name, 0, &start, &end, 1));
     }
     call.to.concat(&parts, 0)

@@ -68,6 +68,9 @@ fn convert_unflatten(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let axis = call.axis("dim", own.rank(), 0)?;
     let inner = call.extents("sizes")?;
     let mut extents = call.to.sizes(&own);
+    if own.rank() == 0 {
+        return Err(Refusal::new("a tensor without dimensions", ""));
+    }
     extents.splice(axis..axis + 1, inner);
     let (_, sizes) = call.output(0)?;
     let result = call.to.reshape(&own, sizes, Some(&extents));
@@ -155,6 +158,9 @@ fn evaluate_unflatten(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     let axis = eval.axis("dim", own.dims().len(), 0)?;
     let size = own.dims().get(axis).copied().unwrap_or(1);
     let inner = completed(&eval.ints("sizes")?, size)?;
+    if own.dims().is_empty() {
+        return reshaped(&own, &inner);
+    }
     let mut dims = own.dims().to_vec();
     dims.splice(axis..axis + 1, inner);
     reshaped(&own, &dims)
@@ -178,7 +184,7 @@ fn evaluate_unsqueeze(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dim", own.dims().len() + 1, 0)?;
     let (mut dims, mut strides) = (own.dims().to_vec(), own.strides().to_vec());
-    let stride = dims.get(axis).map_or(1, |&size| size as isize * strides[axis]);
+    let stride = dims.get(axis).map_or(1, |&size| strides[axis].wrapping_mul(size as isize));
     dims.insert(axis, 1);
     strides.insert(axis, stride);
     Ok(vec![Value::Tensor(own.seen(dims, strides, own.offset()))])
