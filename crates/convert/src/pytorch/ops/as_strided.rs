@@ -14,33 +14,47 @@ pub(super) const OPERATORS: &[Operator] =
 /// name otherwise depends on how the tensor lies in memory, which is not known here.
 fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let own = call.tensor("self")?;
-    let (sizes, strides) = (call.ints("size")?, call.ints("stride")?);
+    let (extents, strides) = (call.extents("size")?, call.extents("stride")?);
     let offset = call.int_or("storage_offset", 0)?;
-    let dense = dense(&sizes);
-    let is_dense = sizes.len() == strides.len()
-        && dense.iter().zip(&strides).zip(&sizes).all(|((a, b), &size)| size == 1 || a == b);
-    if !is_dense || offset < 0 {
+    let (_, sizes) = call.output(0)?;
+    if !is_dense(sizes, &strides) || offset < 0 {
         let way_out = "use slices, transposes and reshapes instead of strides";
-        return Err(Refusal::new(format!("strides {strides:?} for sizes {sizes:?}"), way_out));
+        return Err(Refusal::new("strides that leave out or repeat elements", way_out));
+    }
+    let same =
+        own.rank() == sizes.len() && own.sizes.iter().zip(sizes).all(|(one, two)| one.same(two));
+    if same && offset == 0 {
+        call.give(0, own.name);
+        return Ok(());
     }
     let flat = call.to.ints(&[-1]);
     let name = call.to.emit("Reshape", &[&own.name, &flat]);
-    let count = sizes.iter().fold(1i64, |all, &size| all.saturating_mul(size));
-    let (start, end) = (Extent::Known(offset), Extent::Known(offset.saturating_add(count)));
+    let count = call.to.product(&extents);
+    let start = Extent::Known(offset);
+    let end = call.to.combine("Add", &start, &count, i64::checked_add);
     let name = call.to.slice(&name, 0, &start, &end, 1);
-    let run = Tensor { name, sizes: vec![count.into()], ..own };
-    let sizes: Vec<Size> = sizes.into_iter().map(Size::from).collect();
-    let result = call.to.reshape(&run, &sizes, None);
+    let run = Tensor { name, sizes: vec![Size::Unknown], ..own };
+    let result = call.to.reshape(&run, sizes, Some(&extents));
     call.give(0, result);
     Ok(())
 }
 
-fn dense(sizes: &[i64]) -> Vec<i64> {
-    let mut strides = vec![1i64; sizes.len()];
-    for axis in (1..sizes.len()).rev() {
-        strides[axis - 1] = strides[axis].saturating_mul(sizes[axis].max(1));
+/// Whether strides are those of elements side by side; axes of size 1 may have any.
+fn is_dense(sizes: &[Size], strides: &[Extent]) -> bool {
+    if sizes.len() != strides.len() {
+        return false;
     }
-    strides
+    let mut expected = Some(1i64);
+    for (size, stride) in sizes.iter().zip(strides).rev() {
+        if size.known() == Some(1) {
+            continue;
+        }
+        if expected.is_none() || stride.known() != expected {
+            return false;
+        }
+        expected = size.known().zip(expected).and_then(|(size, inner)| size.checked_mul(inner));
+    }
+    true
 }
 
 fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
