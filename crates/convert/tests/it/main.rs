@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod keras;
+mod pt2;
 mod mxnet;
 mod onnx;
 mod pytorch_weights;

@@ -12,8 +12,8 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.log_softmax.int", "self dim dtype", convert, evaluate),
     operator("aten._softmax.default", "self dim half_to_float", convert, evaluate),
     operator("aten._log_softmax.default", "self dim half_to_float", convert, evaluate),
-    operator("aten.special_softmax.int", "self dim dtype", convert, evaluate),
-    operator("aten.special_log_softmax.int", "self dim dtype", convert, evaluate),
+    operator("aten.special_softmax.default", "self dim dtype", convert, evaluate),
+    operator("aten.special_log_softmax.default", "self dim dtype", convert, evaluate),
     operator("aten._safe_softmax.default", "self dim dtype", convert_safe, evaluate),
 ];
 
