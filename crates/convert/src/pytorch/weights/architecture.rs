@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::StateDict;
-use super::fitting::{Misfit, misfit, renamed};
 use super::beside::Beside;
+use super::fitting::{Misfit, misfit, renamed};
 use super::templates::{self, Builder, Built, Config};
 use super::{onnx, program};
 use crate::input::Source;
