@@ -56,6 +56,10 @@ class Model:
         self.positional = positional
         self.extra = extra or {}
         with torch.no_grad():
+            # Heads of zeros would make every answer zero.
+            for parameter in module.parameters():
+                if not parameter.any():
+                    parameter.normal_(0, 0.05)
             # Statistics that are not those of a fresh layer, or normalization would be an identity.
             for name, buffer in module.named_buffers():
                 if name.endswith("running_mean"):

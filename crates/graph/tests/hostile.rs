@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use modelyard_graph::{Limits, Model, ReadError, summary};
+use modelyard_graph::{Limits, Model, ReadError, batch, inline, opset, summary, weights};
 use modelyard_testkit::{broken, models};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -19,6 +19,20 @@ fn handle(bytes: &[u8]) {
     let again = Model::parse(written.clone().into(), &Limits::default());
     let again = again.unwrap_or_else(|error| panic!("own file is refused: {error}"));
     assert!(again.encode() == written, "writing is not stable");
+    rewrite(model);
+}
+
+/// Whatever a model says, it can be written otherwise or is refused.
+fn rewrite(mut model: Model) {
+    model.types();
+    let _ = inline(model.clone());
+    for version in [7, 12, 21, 24] {
+        let _ = opset::convert(model.clone(), version);
+    }
+    let _ = batch::free(&model, "batch");
+    weights::narrow(&mut model, weights::Narrow::Fp16);
+    weights::widen(&mut model);
+    model.state_types();
 }
 
 /// Files small enough to change every part of within a test.

@@ -86,7 +86,7 @@ fn model(kinds: &[(usize, usize)], seed: u64) -> Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn the_file_has_the_bytes_of_the_model(

@@ -23,6 +23,8 @@ pub(crate) struct Converter<'a> {
     pub(crate) notes: Vec<String>,
     /// Calls that may still be made, so that models inside models inside models end.
     pub(crate) calls_left: usize,
+    /// How far answers may be apart, where something is only approximately the same.
+    pub(crate) relative: f64,
 }
 
 /// One dimension to reshape to.
@@ -47,7 +49,15 @@ impl<'a> Converter<'a> {
             written: HashMap::new(),
             notes: Vec::new(),
             calls_left: calls,
+            relative: 0.0,
         }
+    }
+
+    /// Tells the reader that something is only approximately the same, and how far it may be off
+    /// relative to the largest answer.
+    pub(crate) fn approximate(&mut self, relative: f64, note: &str) {
+        self.relative = self.relative.max(relative);
+        self.notes.push(note.to_owned());
     }
 
     /// Reads a weight.

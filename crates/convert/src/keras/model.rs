@@ -268,13 +268,14 @@ impl SourceModel for KerasModel {
             };
             to.emitter.output(name, &value, element_type, Some(&output.dims));
         }
-        let notes = std::mem::take(&mut to.notes);
+        let (notes, relative) = (std::mem::take(&mut to.notes), to.relative);
         let (model, mut steps) = to.emitter.finish()?;
         steps.retain(|step| step.operator != "outputs");
         let mut conversion = Conversion::new(model, steps);
         conversion.notes = self.notes.iter().cloned().chain(notes).collect();
         conversion.notes.dedup();
         self.widths(&mut conversion);
+        conversion.tolerance.relative = conversion.tolerance.relative.max(relative);
         for (index, input) in self.inputs.iter().enumerate() {
             conversion.sizes.extend(input.trial_sizes(self.input_name(index)));
         }

@@ -36,6 +36,8 @@ pub(crate) struct Names(HashMap<String, usize>);
 impl Names {
     /// The name of the next layer of this class.
     pub(crate) fn next(&mut self, class: &str) -> String {
+        // The one class that Keras calls otherwise inside.
+        let class = if class == "GroupQueryAttention" { "GroupedQueryAttention" } else { class };
         let name = snake_case(class);
         match self.0.get_mut(&name) {
             Some(count) => {

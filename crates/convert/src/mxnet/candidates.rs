@@ -310,6 +310,11 @@ fn guess(model: &MxNet, node: usize) -> Option<Vec<Slot>> {
             if first && let Some(slots) = asked(model, user) {
                 return Some(slots);
             }
+            let state = user.inputs.iter().skip(2).any(|other| *other == place);
+            if user.operator == "RNN" && state {
+                let [rows, width] = super::ops::rnn::state(&user.attributes)?;
+                return Some(vec![Slot::Fixed(rows), Slot::Batch, Slot::Fixed(width)]);
+            }
             if PASSES.contains(&user.operator.as_str()) {
                 open.insert(0, Place { node: index, output: 0 });
             }
@@ -410,9 +415,24 @@ fn asked(model: &MxNet, user: &Node) -> Option<Vec<Slot>> {
             Some(slots)
         }
         "RNN" => {
-            let inputs = super::ops::rnn::inputs(attributes, *weight?.dims.first()?)?;
+            let weights = user.inputs.get(1).and_then(|place| elements(model, *place, 0))?;
+            let inputs = super::ops::rnn::inputs(attributes, weights)?;
             Some(vec![Slot::Length("length".into()), Slot::Batch, Slot::Fixed(inputs)])
         }
         _ => None,
     }
+}
+
+/// How many elements parameters have that are only reshaped and put together.
+fn elements(model: &MxNet, place: Place, depth: usize) -> Option<usize> {
+    if let Some(entry) = model.parameter(place) {
+        return entry.dims.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim));
+    }
+    let node = model.symbol.nodes.get(place.node)?;
+    let passes = matches!(&*node.operator, "Reshape" | "_rnn_param_concat" | "Concat" | "concat");
+    if !passes || depth > 4 {
+        return None;
+    }
+    let parts = node.inputs.iter().map(|&place| elements(model, place, depth + 1));
+    parts.sum()
 }

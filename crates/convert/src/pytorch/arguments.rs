@@ -24,7 +24,11 @@ impl<'n> Arguments<'n> {
         let position = self.parameters.split_ascii_whitespace().position(|other| other == name);
         let by_position = position.and_then(|index| self.node.arguments.get(index));
         match by_position {
-            Some(named) if named.name.is_empty() => &named.value,
+            Some(named)
+                if named.name.is_empty() || is_first(&named.name) && position == Some(0) =>
+            {
+                &named.value
+            }
             _ => &Argument::None,
         }
     }
@@ -33,6 +37,11 @@ impl<'n> Arguments<'n> {
     pub(crate) fn has(&self, name: &str) -> bool {
         *self.get(name) != Argument::None
     }
+}
+
+/// What operators call their first argument: not all overloads and in-place forms of one agree.
+fn is_first(name: &str) -> bool {
+    matches!(name, "self" | "input")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Conversion of a graph, node by node.
 
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -41,12 +42,22 @@ pub(super) type Converted = Result<Vec<Val>, Refusal>;
 pub(super) struct Context<'a> {
     pub(super) emitter: Emitter,
     pub(super) model: &'a TensorFlowModel,
+    /// Bytes of constants that the file may state as one repeated value.
+    listed_bytes: u64,
+    /// Inputs of the model by the names of values that have the same elements.
+    pub(super) inputs: HashMap<String, String>,
+    /// What inputs of the model may be, by name.
+    pub(super) ranges: BTreeMap<String, (f64, f64)>,
 }
 
 /// Constants of at most so many elements may be looked at by value.
 const MAX_LISTED: usize = 1 << 16;
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    pub(super) fn new(emitter: Emitter, model: &'a TensorFlowModel) -> Context<'a> {
+        Context { emitter, model, listed_bytes: 0, inputs: HashMap::new(), ranges: BTreeMap::new() }
+    }
+
     /// Writes a graph whose inputs are these values; gives its outputs.
     pub(super) fn run(&mut self, graph: &Graph, inputs: &[Val]) -> Result<Vec<Val>, ConvertError> {
         let mut values: Vec<Vec<Val>> = Vec::with_capacity(graph.nodes.len());
@@ -135,12 +146,40 @@ impl Context<'_> {
                     return Err(Refusal::new("a list of tensors as input", way_out));
                 }
                 let outputs = (operator.convert)(self, call)?;
+                self.follow(call, &outputs);
                 fold::with_sizes(call, outputs)
             }
         }
     }
 
-    fn constant_node(&self, node: &Node) -> Result<Val, ConvertError> {
+    /// Notes that a value has the elements of an input of the model, so that what is looked up with
+    /// it says what that input may be.
+    fn follow(&mut self, call: &Call<'_>, outputs: &[Val]) {
+        let from = match call.node.op.as_str() {
+            "Cast" | "ExpandDims" | "Reshape" | "Squeeze" | "StridedSlice" | "Transpose" => 0,
+            // Negative numbers are counted from the end.
+            "SelectV2" => 2,
+            _ => return,
+        };
+        let from = call.inputs.get(from).and_then(|value| value.name.get());
+        let to = outputs.first().and_then(|value| value.name.get());
+        if let (Some(from), Some(to)) = (from, to)
+            && let Some(input) = self.inputs.get(from).cloned()
+        {
+            self.inputs.insert(to.clone(), input);
+        }
+    }
+
+    /// Notes that these are numbers below a bound.
+    pub(super) fn bounded(&mut self, indices: &Value, bound: usize) {
+        let input = indices.name.get().and_then(|name| self.inputs.get(name));
+        if let (Some(input), Some(last)) = (input, bound.checked_sub(1)) {
+            let range = self.ranges.entry(input.clone()).or_insert((0.0, last as f64));
+            range.1 = range.1.min(last as f64);
+        }
+    }
+
+    fn constant_node(&mut self, node: &Node) -> Result<Val, ConvertError> {
         let malformed = |message: String| ConvertError::Malformed {
             format: self.model.format.name(),
             place: format!("constant '{}'", node.name),
@@ -149,6 +188,14 @@ impl Context<'_> {
         let tensor =
             node.attrs.tensor("value").ok_or_else(|| malformed("it has no value".into()))?;
         let weight = Weight::of_proto(tensor, &self.model.limits).map_err(malformed)?;
+        if tensor.content.is_empty() {
+            self.listed_bytes += 8 * weight.elements() as u64;
+        }
+        let limit = self.model.limits.description_bytes;
+        if self.listed_bytes > limit {
+            let (place, found) = ("the constants of the graph".into(), self.listed_bytes);
+            return Err(ConvertError::TooLarge { place, what: "bytes", found, limit });
+        }
         Ok(Value::weight(weight.named(&node.name)))
     }
 
@@ -382,7 +429,8 @@ fn refined(node: &Node) -> impl Fn((usize, Val)) -> Val + '_ {
 /// Why an operator is not known, as far as that can be said.
 fn unknown(op: &str) -> Refusal {
     let (reason, way_out) = match op {
-        "Switch" | "Merge" | "Enter" | "Exit" | "NextIteration" | "RefSwitch" | "RefMerge" => (
+        "Switch" | "Merge" | "Enter" | "Exit" | "NextIteration" | "RefSwitch" | "RefMerge"
+        | "_SwitchN" => (
             "control flow of TensorFlow 1",
             "export the model with control flow v2 (tf.compat.v1.enable_control_flow_v2)",
         ),

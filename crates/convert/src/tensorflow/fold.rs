@@ -21,18 +21,31 @@ const MOVES: [&str; 7] =
     ["Cast", "ExpandDims", "Reshape", "ReverseV2", "Squeeze", "StridedSlice", "Transpose"];
 
 /// Operators whose result may be much larger than what they are given, or is not computed here.
-const NOT_FOLDED: [&str; 17] = [
+const NOT_FOLDED: [&str; 30] = [
+    "AvgPool",
+    "AvgPool3D",
     "BatchToSpaceND",
     "BroadcastTo",
+    "Conv2D",
+    "Conv2DBackpropInput",
+    "Conv3D",
+    "Conv3DBackpropInputV2",
     "CropAndResize",
+    "DepthwiseConv2dNative",
+    "FFT",
+    "IFFT",
     "LookupTableFindV2",
     "LookupTableFind",
     "LookupTableSizeV2",
+    "MaxPool",
+    "MaxPool3D",
+    "MaxPoolV2",
     "MirrorPad",
     "OneHot",
     "Pad",
     "PadV2",
-    "PlaceholderWithDefault",
+    "NonMaxSuppressionV4",
+    "RFFT",
     "ResizeBilinear",
     "ResizeNearestNeighbor",
     "ScatterNd",
@@ -82,6 +95,10 @@ fn result_size(op: &str, inputs: &[Arc<Array>]) -> Option<usize> {
                     count.checked_mul(usize::try_from(size).unwrap_or(usize::MAX))
                 })
                 .or(Some(usize::MAX))
+        }
+        "LinSpace" => {
+            let count = inputs.get(2)?.as_ints().ok()?.first().copied();
+            Some(count.map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX)))
         }
         "Range" => {
             let value = |index: usize| inputs.get(index)?.to_f64s().ok()?.first().copied();

@@ -2,13 +2,13 @@
 //! called, functions that control flow runs become bodies, control dependencies are dropped, and
 //! only what is asked for is kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::arguments;
 use super::attrs::Attrs;
 use super::graph::{Graph, Node, Payload, Port};
 use super::proto::{AttrValue, FunctionDef, GraphDef, NameAttrList, NodeDef};
-use crate::{ConvertError, Limits};
+use crate::{ConvertError, Limits, Missing};
 
 /// The functions that a graph may call.
 pub(super) struct Library<'a> {
@@ -155,7 +155,14 @@ struct Writer<'l, 'a> {
 
 impl Writer<'_, '_> {
     fn push(&mut self, node: Node) -> Result<Port, ConvertError> {
-        self.written += 1;
+        self.count(1)?;
+        self.graph.nodes.push(node);
+        Ok(Port { node: self.graph.nodes.len() - 1, output: 0 })
+    }
+
+    /// Counts nodes that are written or looked through, so that calls in calls end.
+    fn count(&mut self, nodes: usize) -> Result<(), ConvertError> {
+        self.written = self.written.saturating_add(nodes);
         if self.written > self.library.limits.nodes {
             return Err(ConvertError::TooLarge {
                 place: format!("the {}, functions written out,", self.library.format),
@@ -164,8 +171,7 @@ impl Writer<'_, '_> {
                 limit: self.library.limits.nodes as u64,
             });
         }
-        self.graph.nodes.push(node);
-        Ok(Port { node: self.graph.nodes.len() - 1, output: 0 })
+        Ok(())
     }
 
     /// Writes what these values of a scope need, and gives where they are.
@@ -199,7 +205,7 @@ impl Writer<'_, '_> {
     /// Writes a node after all that it needs, without recursion: chains are as long as models are
     /// deep.
     fn write_all(&mut self, scope: &mut Scope<'_>, node: usize) -> Result<(), ConvertError> {
-        let mut open = vec![false; scope.nodes.len()];
+        let mut open = HashSet::new();
         let mut stack = vec![node];
         while let Some(&at) = stack.last() {
             if scope.done.contains_key(&at) {
@@ -225,7 +231,7 @@ impl Writer<'_, '_> {
                 scope.done.insert(at, ports);
                 continue;
             }
-            if std::mem::replace(&mut open[at], true) {
+            if !open.insert(at) {
                 return Err(self.cycle(definition));
             }
             stack.extend(pending);
@@ -247,6 +253,7 @@ impl Writer<'_, '_> {
         definition: &NodeDef,
         inputs: Vec<Port>,
     ) -> Result<Vec<Port>, ConvertError> {
+        self.refuse_changed(scope, definition)?;
         let attrs = substituted(&definition.attrs, &scope.attrs);
         let name = joined(&scope.prefix, &definition.name);
         let callee = match definition.op.as_str() {
@@ -274,6 +281,25 @@ impl Writer<'_, '_> {
         Ok(vec![Port { output: usize::MAX, ..port }])
     }
 
+    /// Refuses to read a variable after it was changed: changes are left out.
+    fn refuse_changed(&self, scope: &Scope<'_>, node: &NodeDef) -> Result<(), ConvertError> {
+        if !matches!(node.op.as_str(), "ReadVariableOp" | "ResourceGather") {
+            return Ok(());
+        }
+        let before = node.inputs.iter().filter_map(|input| input.strip_prefix('^'));
+        let mut before = before.filter_map(|name| scope.index.get(name));
+        let changes = before.any(|&at| scope.nodes[at].op.starts_with("Assign"));
+        if !(scope.is_function && changes) {
+            return Ok(());
+        }
+        Err(ConvertError::Unsupported(vec![Missing {
+            operator: node.op.clone(),
+            place: joined(&scope.prefix, &node.name),
+            reason: "reading a variable that the model changed before".into(),
+            way_out: "export a function that takes and gives its state".into(),
+        }]))
+    }
+
     /// Writes a function out.
     fn call(
         &mut self,
@@ -285,6 +311,7 @@ impl Writer<'_, '_> {
             let message = format!("it calls '{}', which is not in the file", callee.name);
             self.library.malformed(&prefix, message)
         })?;
+        self.count(1 + function.nodes.len())?;
         self.depth += 1;
         if self.depth > self.library.limits.depth {
             return Err(ConvertError::TooLarge {
@@ -294,6 +321,8 @@ impl Writer<'_, '_> {
                 limit: self.library.limits.depth as u64,
             });
         }
+        let changes = function.nodes.iter().filter(|node| node.op.starts_with("Assign"));
+        self.graph.assignments += changes.count();
         let mut scope = Scope::new(&function.nodes, prefix);
         scope.is_function = true;
         scope.attrs.clone_from(&callee.attrs);
@@ -367,7 +396,9 @@ impl Writer<'_, '_> {
             ports.push(self.push(node.unwrap_or_else(fallback))?);
         }
         self.graph.outputs = self.call(function, &ports, name.to_owned())?;
-        Ok(std::mem::replace(&mut self.graph, around).pruned())
+        let body = std::mem::replace(&mut self.graph, around).pruned();
+        self.graph.assignments += body.assignments;
+        Ok(body)
     }
 }
 

@@ -30,9 +30,9 @@ impl Keys {
         bundle: &Bundle,
         limits: &Limits,
     ) -> Result<Keys, ConvertError> {
-        let mut restored = BTreeMap::new();
-        collect(library, nodes, &HashMap::new(), &mut restored, MAX_DEPTH);
-        Ok(Keys { restored, named: bundle.keys_by_name(limits)? })
+        let mut search = Search { library, keys: BTreeMap::new(), budget: limits.nodes };
+        search.collect(nodes, &HashMap::new(), MAX_DEPTH);
+        Ok(Keys { restored: search.keys, named: bundle.keys_by_name(limits)? })
     }
 
     /// The key for the node of a variable.
@@ -48,52 +48,61 @@ impl Keys {
     }
 }
 
-/// Finds assignments of what comes from the checkpoint, in these nodes and in functions that they
-/// call. `handles` are the names of variables by the function's arguments.
-fn collect(
-    library: &Library<'_>,
-    nodes: &[NodeDef],
-    handles: &HashMap<&str, &str>,
-    keys: &mut BTreeMap<String, String>,
-    depth: usize,
-) {
-    let index: HashMap<&str, &NodeDef> =
-        nodes.iter().map(|node| (node.name.as_str(), node)).collect();
-    let handle = |text: &str| -> Option<String> {
-        let name = origin(&index, text);
-        let found = handles.get(name).copied();
-        found.or_else(|| index.contains_key(name).then_some(name)).map(str::to_owned)
-    };
-    for node in nodes {
-        match node.op.as_str() {
-            "AssignVariableOp" | "Assign" => {
-                let [target, value, ..] = node.inputs.as_slice() else { continue };
-                if let (Some(variable), Some(key)) = (handle(target), restored_key(&index, value)) {
-                    keys.insert(variable, key);
+/// The search for what is restored.
+struct Search<'l, 'a> {
+    library: &'l Library<'a>,
+    /// Keys by the names of variables.
+    keys: BTreeMap<String, String>,
+    /// Nodes that may still be looked through in functions.
+    budget: usize,
+}
+
+impl Search<'_, '_> {
+    /// Finds assignments of what comes from the checkpoint, in these nodes and in functions that
+    /// they call. `handles` are the names of variables by the function's arguments.
+    fn collect(&mut self, nodes: &[NodeDef], handles: &HashMap<&str, &str>, depth: usize) {
+        let index: HashMap<&str, &NodeDef> =
+            nodes.iter().map(|node| (node.name.as_str(), node)).collect();
+        let handle = |text: &str| -> Option<String> {
+            let name = origin(&index, text);
+            let found = handles.get(name).copied();
+            found.or_else(|| index.contains_key(name).then_some(name)).map(str::to_owned)
+        };
+        for node in nodes {
+            match node.op.as_str() {
+                "AssignVariableOp" | "Assign" => {
+                    let [target, value, ..] = node.inputs.as_slice() else { continue };
+                    if let (Some(name), Some(key)) = (handle(target), restored_key(&index, value)) {
+                        self.keys.insert(name, key);
+                    }
                 }
-            }
-            "PartitionedCall" | "StatefulPartitionedCall" if depth > 0 => {
-                let callee = node.attrs.get("f").and_then(|value| value.function.as_ref());
-                let Some(function) = callee.and_then(|callee| library.get(&callee.name)) else {
-                    continue;
-                };
-                // Only functions that read the checkpoint matter; the others are many and large.
-                if !function.nodes.iter().any(|node| node.op == "RestoreV2") {
-                    continue;
+                "PartitionedCall" | "StatefulPartitionedCall" if depth > 0 => {
+                    let given: Vec<Option<String>> =
+                        node.inputs.iter().map(|input| handle(input)).collect();
+                    self.call(node, &given, depth);
                 }
-                let names = function.signature.iter().flat_map(|signature| &signature.inputs);
-                let given: Vec<Option<String>> =
-                    node.inputs.iter().map(|input| handle(input)).collect();
-                let inner = names
-                    .zip(&given)
-                    .filter_map(|(argument, given)| {
-                        Some((argument.name.as_str(), given.as_deref()?))
-                    })
-                    .collect();
-                collect(library, &function.nodes, &inner, keys, depth - 1);
+                _ => {}
             }
-            _ => {}
         }
+    }
+
+    fn call(&mut self, node: &NodeDef, given: &[Option<String>], depth: usize) {
+        let callee = node.attrs.get("f").and_then(|value| value.function.as_ref());
+        let Some(function) = callee.and_then(|callee| self.library.get(&callee.name)) else {
+            return;
+        };
+        let Some(left) = self.budget.checked_sub(function.nodes.len()) else { return };
+        self.budget = left;
+        // Only functions that read the checkpoint matter; the others are many and large.
+        if !function.nodes.iter().any(|node| node.op == "RestoreV2") {
+            return;
+        }
+        let names = function.signature.iter().flat_map(|signature| &signature.inputs);
+        let inner = names
+            .zip(given)
+            .filter_map(|(argument, given)| Some((argument.name.as_str(), given.as_deref()?)))
+            .collect();
+        self.collect(&function.nodes, &inner, depth - 1);
     }
 }
 

@@ -92,27 +92,23 @@ fn number(bytes: &[u8], at: usize, width: usize, packed: u8) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// `{"a": -3, "b": 0.5}`, as the library writes it.
+    /// `{"a": -3, "b": 0.5, "c": true}`, as the library writes it.
     const SAMPLE: &[u8] = &[
-        b'a', 0, b'b', 0, // keys
-        2, 5, 4, // two keys, each by its offset
-        0, // alignment
-        5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, // keys, their width, how many
-        0xfd, 0xff, 0xff, 0xff, 0, 0, 0, 0x3f, // values
-        4, 14, // types
-        10, 38, 1, // the root
+        b'a', 0, b'b', 0, b'c', 0, // names
+        3, 7, 6, 5, 0, 0, // three keys, each by its offset
+        5, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, // keys, their width, how many
+        253, 255, 255, 255, 0, 0, 0, 63, 1, 0, 0, 0, // values
+        6, 14, 106, // types
+        15, 38, 1, // the root
     ];
 
     #[test]
     fn numbers_are_found_by_name() {
-        let mut sample = SAMPLE.to_vec();
-        // Offsets are from where they stand.
-        sample[5] = 5;
-        sample[6] = 4;
-        sample[8] = 3;
-        let fields = map(&sample).unwrap();
+        let fields = map(SAMPLE).unwrap();
         assert_eq!(fields.get("a"), Some(&-3.0));
         assert_eq!(fields.get("b"), Some(&0.5));
+        assert_eq!(fields.get("c"), Some(&1.0));
+        assert_eq!(fields.len(), 3);
     }
 
     #[test]

@@ -404,7 +404,9 @@ impl Converter<'_> {
 
     /// Integers for a node that takes them as 64 bits: shapes, repeats, axes.
     pub(crate) fn int64(&mut self, tensor: usize) -> Result<String, Stop> {
-        if let Some(values) = self.integers(tensor)? {
+        if self.rank(tensor) < 2
+            && let Some(values) = self.integers(tensor)?
+        {
             return Ok(match self.rank(tensor) {
                 0 => self.emitter.integer("value", values.first().copied().unwrap_or(0)),
                 _ => self.emitter.integers("values", &values),

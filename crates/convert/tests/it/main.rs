@@ -8,13 +8,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-mod pytorch_weights;
-#[allow(dead_code, unused_imports, reason = "the sources come one by one")]
-mod support;
-
-#[allow(unused_imports, reason = "the sources come one by one")]
-use support::check;
-
 mod keras;
+mod mxnet;
+mod onnx;
+mod pytorch_weights;
+mod support;
 mod tensorflow;
+mod tflite;
 mod trees;

@@ -4,7 +4,7 @@
 use modelyard_convert::{Limits, Options, open};
 use modelyard_tensor::Dim;
 
-use crate::check;
+use crate::support::check;
 use crate::support::{check_with, fixtures};
 
 #[test]

@@ -11,6 +11,10 @@ impl Walk<'_> {
         if self.depth >= MOST_DEPTH {
             return None;
         }
+        // What a loop carries may grow from round to round, and it may end early.
+        if self.shapes.is_some() && node.op_type != "If" {
+            return None;
+        }
         match node.op_type.as_str() {
             "If" => self.branches(node, &inputs),
             "Loop" => self.repeat(node, inputs),

@@ -110,7 +110,8 @@ impl Model {
 }
 
 /// Shapes with these sizes, of the values whose names mean the same everywhere in the model. What
-/// the file itself says of a value counts only where it has no sizes that are not given.
+/// the file itself says of a value counts only where it has no sizes that are not given; what is in
+/// loops is left out.
 pub(crate) fn shapes(model: &Model, sizes: &Sizes) -> HashMap<String, Inferred> {
     let mut walk = Walk::new(model, sizes);
     walk.shapes = Some(HashMap::new());
@@ -123,6 +124,7 @@ pub(crate) fn shapes(model: &Model, sizes: &Sizes) -> HashMap<String, Inferred> 
 /// What was inferred of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Inferred {
+    pub(crate) element_type: ElementType,
     pub(crate) dims: Vec<usize>,
     /// The elements, where they are a few integers.
     pub(crate) integers: Option<Vec<i64>>,
@@ -134,7 +136,7 @@ impl Inferred {
         let is_integral = matches!(fact.element_type, ElementType::Int32 | ElementType::Int64);
         let values = fact.values.as_ref().filter(|values| is_integral && values.len() <= MOST);
         let integers = values.map(|values| values.iter().map(|&value| value as i64).collect());
-        Inferred { dims: fact.dims.clone(), integers }
+        Inferred { element_type: fact.element_type, dims: fact.dims.clone(), integers }
     }
 }
 

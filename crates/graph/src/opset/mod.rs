@@ -18,8 +18,6 @@ mod knowledge;
 mod plain;
 pub(crate) mod schema;
 mod site;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeSet, HashSet};
 

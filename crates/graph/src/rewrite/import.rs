@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::names::Names;
-use super::net::{Net, NetValue, Op, Source, ValueId};
+use super::net::{Net, NetValue, Op, Source, ValueId, known_of};
 use super::shapes::Facts;
 use crate::{Constant, ConstantData, Graph, Node, Value};
 
@@ -70,7 +70,10 @@ pub(super) fn import(
 
 impl Import<'_> {
     fn define(&mut self, name: &str, source: Source) -> ValueId {
-        let known = self.facts.get(name);
+        let known = match &source {
+            Source::Constant(constant) | Source::Outer(Some(constant)) => known_of(constant),
+            _ => self.facts.get(name),
+        };
         let (name, users) = (name.to_owned(), Vec::new());
         self.numbers.insert(name.clone(), self.net.values.len());
         let value = NetValue { name, source, users, is_pinned: false, known, declared: None };

@@ -59,7 +59,10 @@ impl List {
         if as_attribute || net.op(node).is_some_and(|op| op.node.ints(self.attribute).is_some()) {
             set_ints(net, node, self.attribute, list);
         } else {
-            let value = net.add_integers(self.attribute, list);
+            let output = net.op(node).and_then(|op| op.outputs.iter().flatten().next());
+            let owner = output.map_or("", |&output| net.values[output].name.as_str());
+            let name = format!("{owner}/{}", self.attribute);
+            let value = net.add_integers(&name, list);
             net.set_input(node, self.slot, Some(value));
         }
     }

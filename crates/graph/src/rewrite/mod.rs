@@ -12,11 +12,11 @@
 //! | `dead`, `identity`, `fold`, `common`, `transposes`, ... | the passes, one file or folder each |
 
 mod affine;
+mod bias;
 mod common;
 mod dead;
 mod export;
 mod fold;
-mod gemm;
 mod identity;
 mod import;
 mod list;
@@ -80,7 +80,11 @@ pub const PASSES: &[Pass] = &[
         doc: "lets convolutions and pools do the padding before them",
         run: pads::run,
     },
-    Pass { name: "gemm", doc: "makes a Gemm of a MatMul and its bias", run: gemm::run },
+    Pass {
+        name: "bias",
+        doc: "lets convolutions and products of matrices add the bias after them",
+        run: bias::run,
+    },
     Pass {
         name: "affine",
         doc: "folds what scales and shifts channels into weights, if that is wanted",

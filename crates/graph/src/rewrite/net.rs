@@ -268,7 +268,16 @@ impl Net {
 
     /// Lets go of a constant that nothing uses any more.
     pub(super) fn let_go(&mut self, value: ValueId) {
-        if matches!(self.values[value].source, Source::Constant(_)) && !self.is_used(value) {
+        if !matches!(self.values[value].source, Source::Constant(_)) {
+            return;
+        }
+        // Those that are gone are forgotten, or each call would look at them again.
+        while let Some(&node) = self.values[value].users.last()
+            && !self.op(node).is_some_and(|op| op.uses(value))
+        {
+            self.values[value].users.pop();
+        }
+        if !self.is_used(value) {
             self.values[value].source = Source::Gone;
         }
     }
@@ -315,7 +324,7 @@ impl Net {
     }
 }
 
-fn known_of(constant: &Constant) -> Known {
+pub(super) fn known_of(constant: &Constant) -> Known {
     Known {
         element_type: Some(constant.element_type),
         rank: Some(constant.dims.len()),

@@ -41,7 +41,9 @@ fn padded(net: &Net, op: &Op) -> Option<Padded> {
     let (_, pad) = net.producer_op(op.input(0)?).filter(|(_, before)| before.is("Pad"))?;
     let rank = net.rank(pad.input(0)?)?;
     let outer = spatial_pads(net, pad, rank)?;
-    fills_with(net, pad, filler).then_some(())?;
+    let is_nothing = fills_with(net, pad, filler)
+        || (operator == "MaxPool" && fills_with(net, pad, 0.0) && is_never_less(net, pad));
+    is_nothing.then_some(())?;
     let own = own_pads(op, rank)?;
     let is_unpadded = own.iter().all(|&pad| pad == 0);
     let counts = op.node.int("count_include_pad").unwrap_or(0) != 0;
@@ -87,6 +89,19 @@ fn fills_with(net: &Net, pad: &Op, filler: f64) -> bool {
     // The least float is what pools take for nothing, too.
     value.is_some_and(|value| {
         value == filler || (filler.is_infinite() && value <= f64::from(f32::MIN))
+    })
+}
+
+/// Whether what is padded is never less than zero, so that zeros are nothing to a maximum.
+fn is_never_less(net: &Net, pad: &Op) -> bool {
+    let before = pad.input(0).and_then(|input| net.producer_op(input));
+    before.is_some_and(|(_, op)| match op.standard() {
+        Some("Relu" | "Sigmoid" | "HardSigmoid" | "Softmax" | "Softplus" | "Abs" | "Exp") => true,
+        Some("Clip") => {
+            let least = net.constant_input(op, 1).and_then(first_number);
+            least.or(op.node.float("min").map(f64::from)).is_some_and(|least| least >= 0.0)
+        }
+        _ => false,
     })
 }
 

@@ -13,9 +13,9 @@ use crate::{ElementType, Model};
 /// Times that shapes are inferred.
 const RUNS: usize = 4;
 
-/// What is open has these sizes, times [`STEPS`]. In the first two runs the sizes stay apart when
-/// they are halved several times, and are even; a network of images goes through. The third has
-/// small sizes and the fourth large and odd ones, which show what was cut or rounded; these may
+/// What is open has these sizes, times [`STEPS`]. In the first two runs they are large, stay apart
+/// when they are halved several times, and are even; networks of images and sounds go through. The
+/// third has small sizes and the fourth odd ones, which show what was cut or rounded; these may
 /// fail.
 const SIZES: [[usize; 16]; RUNS] = [
     [3, 7, 13, 19, 29, 37, 43, 53, 61, 71, 79, 89, 101, 107, 113, 131],
@@ -26,7 +26,7 @@ const SIZES: [[usize; 16]; RUNS] = [
         10133, 10139, 10141,
     ],
 ];
-const STEPS: [usize; RUNS] = [64, 64, 1, 1];
+const STEPS: [usize; RUNS] = [4096, 4096, 1, 1];
 
 /// A size, in all inferences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +45,11 @@ impl Size {
 
     pub(super) fn is_one(self) -> bool {
         self == Size::of(1)
+    }
+
+    /// A size that it may well have, to weigh costs.
+    pub(super) fn usual(self) -> usize {
+        self.fixed().unwrap_or((self.0[0] >> 6).max(1))
     }
 
     /// Some size that it may have.
@@ -84,6 +89,9 @@ impl Known {
     fn agree(&mut self, runs: &[&Inferred]) {
         let Some((first, rest)) = runs.split_first() else { return };
         let rank = first.dims.len();
+        let element_type = first.element_type;
+        let is_same_type = rest.iter().all(|run| run.element_type == element_type);
+        self.element_type = is_same_type.then_some(element_type);
         self.rank = rest.iter().all(|run| run.dims.len() == rank).then_some(rank);
         if self.rank.is_none() {
             return;
@@ -115,11 +123,9 @@ impl Facts {
         });
         let mut known: HashMap<String, Known> = kinds.collect();
         let runs: [_; RUNS] = std::array::from_fn(|run| infer::shapes(model, &sizes(model, run)));
-        for (name, known) in &mut known {
+        for name in runs[0].keys().filter(|name| runs[1].contains_key(*name)) {
             let found: Vec<&Inferred> = runs.iter().filter_map(|run| run.get(name)).collect();
-            if runs[0].contains_key(name) && runs[1].contains_key(name) {
-                known.agree(&found);
-            }
+            known.entry(name.clone()).or_default().agree(&found);
         }
         Facts { known }
     }

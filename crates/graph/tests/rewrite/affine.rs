@@ -65,6 +65,23 @@ fn products_with_biases_become_one() {
 }
 
 #[test]
+fn convolutions_take_their_biases() {
+    let mut w = Writer::new();
+    let x = w.input("x", &[4, 5, 5]);
+    let (weight, bias) = (w.floats(&[6, 4, 3, 3]), w.floats(&[6, 1, 1]));
+    let x = w.add("Conv", &[&x, &weight]);
+    let x = w.add("Add", &[&bias, &x]);
+    let (weight, bias) = (w.floats(&[6, 3, 2, 2]), w.floats(&[4]));
+    let x = w.add("ConvTranspose", &[&x, &weight]);
+    let x = w.add("Add", &[&x, &bias]);
+    w.output(&x, 4);
+    let clean = clean(w.model(), &Options::default());
+    let operators: Vec<&str> = clean.graph.nodes.iter().map(|node| &*node.op_type).collect();
+    // The last is a number for each column.
+    assert_eq!(operators, ["Conv", "ConvTranspose", "Add"]);
+}
+
+#[test]
 fn what_is_used_elsewhere_stays() {
     let mut w = Writer::new();
     let x = w.input("x", &[4, 5, 5]);

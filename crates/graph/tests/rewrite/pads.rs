@@ -59,3 +59,16 @@ fn only_the_least_is_nothing_to_a_maximum() {
     assert_eq!(pads_left(Some(f32::NEG_INFINITY), pool("MaxPool")), 0);
     assert_eq!(pads_left(Some(f32::MIN), pool("MaxPool")), 0);
 }
+
+#[test]
+fn zeros_are_nothing_to_a_maximum_of_what_is_never_less() {
+    let mut w = Writer::new();
+    let x = w.input("x", &[2, 6, 5]);
+    let (low, high) = (w.these_floats(&[], &[0.0]), w.these_floats(&[], &[6.0]));
+    let clipped = w.add("Clip", &[&x, &low, &high]);
+    let pads = w.integers(&[0, 0, 1, 0, 0, 0, 1, 1]);
+    let mut y = w.add("Pad", &[&clipped, &pads]);
+    y = w.node(Node::new("MaxPool", &[&y], &[]).with("kernel_shape", [3, 2]));
+    w.output(&y, 4);
+    assert_eq!(count(&cleaned(&w.model()), "Pad"), 0);
+}

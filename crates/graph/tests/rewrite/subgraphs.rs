@@ -80,3 +80,75 @@ fn a_name_may_be_used_again_inside() {
     assert_eq!(names_used(branches[0])[0], "x");
     assert_eq!(names_used(branches[1]), ["a"]);
 }
+
+/// What a loop carries may grow: sizes of the first round say nothing of the others.
+#[test]
+fn shapes_in_loops_are_not_stated() {
+    let body = GraphBuilder::new("body")
+        .input("i", DataType::Int64, &[])
+        .input("go", DataType::Bool, &[])
+        .input("state", DataType::Fp32, &[Dim::Free])
+        .node(Node::new("Identity", &["go"], &["go_on"]))
+        .node(Node::new("Shape", &["state"], &["shape"]))
+        .node(Node::new("Concat", &["state", "state"], &["longer"]).with("axis", 0))
+        .output("go_on", DataType::Bool, &[])
+        .output("longer", DataType::Fp32, &[Dim::Free])
+        .output("shape", DataType::Int64, &[Dim::Free])
+        .build();
+    let model = GraphBuilder::new("g")
+        .input("x", DataType::Fp32, &[Dim::Fixed(3)])
+        .integers("rounds", &[], &[4])
+        .node(Node::new("Loop", &["rounds", "", "x"], &["y", "shapes"]).with("body", body))
+        .node(Node::new("Shape", &["y"], &["last"]))
+        .output("shapes", DataType::Int64, &[Dim::Free, Dim::Free])
+        .output("last", DataType::Int64, &[Dim::Free])
+        .model();
+    let model = clean(model.check().unwrap(), &Options::default()).check().unwrap();
+    let shapes = model.nodes().filter(|node| node.is("Shape")).count();
+    assert_eq!(shapes, 2);
+}
+
+#[test]
+fn functions_annotations_and_sparse_constants_stay() {
+    let function = modelyard_graph::Function {
+        name: "Twice".into(),
+        domain: "own".into(),
+        inputs: vec!["x".into()],
+        outputs: vec!["y".into()],
+        nodes: vec![Node::new("Identity", &["x"], &["i"]), Node::new("Add", &["i", "x"], &["y"])],
+        opsets: [(String::new(), 17)].into(),
+        ..modelyard_graph::Function::default()
+    };
+    let indices = modelyard_graph::Constant::raw(
+        "",
+        modelyard_graph::ElementType::Int64,
+        &[1],
+        4i64.to_le_bytes().to_vec(),
+    );
+    let sparse = modelyard_graph::SparseConstant {
+        values: modelyard_graph::Constant::floats("sparse", &[1], &[2.0]),
+        indices,
+        dims: vec![2, 3],
+    };
+    let mut model = GraphBuilder::new("g")
+        .input("x", DataType::Fp32, &DIMS)
+        .floats("scale", &[], &[0.5])
+        .node(Node::new("Add", &["x", "sparse"], &["a"]))
+        .node(Node::new("Twice", &["a"], &["b"]).in_domain("own"))
+        .node(Node::new("Identity", &["b"], &["y"]))
+        .output("y", DataType::Fp32, &DIMS)
+        .model()
+        .with_opset("own", 1)
+        .with_function(function.clone());
+    model.graph.sparse_initializers.push(sparse.clone());
+    model.graph.quantization.push(modelyard_graph::Quantization {
+        tensor: "b".into(),
+        parameters: vec![("SCALE_TENSOR".into(), "scale".into())],
+    });
+    let model = clean(model.check().unwrap(), &Options::default()).check().unwrap();
+    assert_eq!(model.functions, [function]);
+    assert_eq!(model.graph.sparse_initializers, [sparse]);
+    assert_eq!(model.graph.nodes.len(), 2);
+    assert_eq!(model.graph.quantization[0].tensor, "y");
+    assert!(model.graph.initializer("scale").is_some());
+}

@@ -1,7 +1,7 @@
 //! Models as converters of channel-last formats write them, and their evaluation.
 
 use modelyard_graph::rewrite::{Options, clean};
-use modelyard_graph::{GraphBuilder, Model, Node};
+use modelyard_graph::{Constant, ElementType, GraphBuilder, Model, Node};
 use modelyard_tensor::{DataType, Dim};
 use modelyard_train::{Array, Buffers, Data, Mode, Program, Run, Workers};
 
@@ -74,6 +74,16 @@ impl Writer {
     pub(crate) fn these_floats(&mut self, dims: &[usize], values: &[f32]) -> String {
         let name = self.name("w");
         self.with(|builder| builder.floats(&name, dims, values));
+        name
+    }
+
+    /// Unsigned bytes, repeated as often as needed.
+    pub(crate) fn bytes(&mut self, dims: &[usize], values: &[u8]) -> String {
+        let name = self.name("b");
+        let count = dims.iter().product();
+        let bytes: Vec<u8> = values.iter().copied().cycle().take(count).collect();
+        let constant = Constant::raw(&name, ElementType::Uint8, dims, bytes);
+        self.with(|builder| builder.initializer(constant));
         name
     }
 

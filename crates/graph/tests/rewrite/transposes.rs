@@ -1,6 +1,7 @@
 //! Transposes that are left in networks whose source has channels last.
 
 use modelyard_graph::{Model, Node};
+use modelyard_tensor::{DataType, Dim};
 
 use crate::support::{Writer, cleaned, count};
 
@@ -165,4 +166,96 @@ fn transposes_that_nothing_cancels_stay_and_are_merged() {
     w.output(&y, 4);
     w.output(&z, 4);
     leaves(&w.model(), 2);
+}
+
+/// The sizes that stand for what is open must be enough for large windows.
+#[test]
+fn sounds_of_any_length() {
+    let model = modelyard_graph::GraphBuilder::new("g")
+        .input("x", DataType::Fp32, &[Dim::Symbol("batch".into()), Dim::Symbol("time".into())])
+        .integers("split", &[4], &[0, 1, 1, -1])
+        .integers("one", &[1], &[1])
+        .floats("w", &[3, 1, 1, 8], &[0.5; 24])
+        .node(Node::new("Reshape", &["x", "split"], &["a"]))
+        .node(Node::new("Conv", &["a", "w"], &["b"]).with("pads", [0, 512, 0, 512]))
+        .node(Node::new("Transpose", &["b"], &["c"]).with("perm", [0, 2, 3, 1]))
+        .node(Node::new("Squeeze", &["c", "one"], &["d"]))
+        .node(Node::new("Transpose", &["d"], &["e"]).with("perm", [0, 2, 1]))
+        .node(Node::new("Unsqueeze", &["e", "one"], &["f"]))
+        .node(Node::new("Transpose", &["f"], &["g"]).with("perm", [0, 1, 3, 2]))
+        .node(Node::new("Mul", &["g", "g"], &["y"]))
+        .output("y", DataType::Fp32, &[Dim::Free, Dim::Fixed(1), Dim::Free, Dim::Fixed(3)])
+        .model();
+    leaves(&model.with_opset("", 13).check().unwrap(), 1);
+}
+
+#[test]
+fn quantized_networks() {
+    let mut w = Writer::new();
+    let x = w.input("x", &[6, 6, 3]);
+    let (scale, zero) = (w.these_floats(&[], &[0.02]), w.bytes(&[], &[3]));
+    let quantized = |w: &mut Writer, x: &str| {
+        let x = w.add("QuantizeLinear", &[x, &scale, &zero]);
+        w.add("DequantizeLinear", &[&x, &scale, &zero])
+    };
+    let mut x = quantized(&mut w, &x);
+    for channels in [[3, 4], [4, 4]] {
+        let weight = w.bytes(&[channels[1], channels[0], 1, 1], &[1, 2, 5, 7]);
+        let scales = w.these_floats(&[4], &[0.1, 0.2, 0.3, 0.4]);
+        let zeros = w.bytes(&[4], &[1]);
+        let node = Node::new("DequantizeLinear", &[&weight, &scales, &zeros], &[]).with("axis", 0);
+        let weight = w.node(node);
+        x = w.first(&x, |_, x| Node::new("Conv", &[x, &weight], &[]));
+        x = w.add("Relu", &[&x]);
+        x = quantized(&mut w, &x);
+    }
+    // By channel: the axis moves.
+    let (scales, zeros) = (w.these_floats(&[4], &[0.1, 0.2, 0.3, 0.4]), w.bytes(&[4], &[1]));
+    let node = Node::new("QuantizeLinear", &[&x, &scales, &zeros], &[]).with("axis", 3);
+    x = w.node(node);
+    let node = Node::new("DequantizeLinear", &[&x, &scales, &zeros], &[]).with("axis", -1);
+    x = w.node(node);
+    x = w.first(&x, |_, x| {
+        Node::new("AveragePool", &[x], &[]).with("kernel_shape", [2, 2]).with("strides", [2, 2])
+    });
+    x = w.reshape(&x, &[-1, 36]);
+    x = quantized(&mut w, &x);
+    let weight = w.bytes(&[36, 2], &[3, 1, 4, 1, 5]);
+    let node = Node::new("DequantizeLinear", &[&weight, &scale, &zero], &[]);
+    let weight = w.node(node);
+    x = w.add("MatMul", &[&x, &weight]);
+    w.output(&x, 2);
+    leaves(&w.model(), 1);
+}
+
+#[test]
+fn arg_max_and_sizes_over_the_channels() {
+    let mut w = Writer::new();
+    let x = w.input("x", &[6, 4, 3]);
+    let x = w.conv(&x, [3, 5], 3);
+    let best = w.node(Node::new("ArgMax", &[&x], &[]).with("axis", -1).with("keepdims", 0));
+    let best = w.node(Node::new("Cast", &[&best], &[]).with("to", 1));
+    let shape = w.add("Shape", &[&x]);
+    let shape = w.node(Node::new("Cast", &[&shape], &[]).with("to", 1));
+    w.output(&best, 3);
+    w.output(&shape, 1);
+    leaves(&w.model(), 1);
+}
+
+#[test]
+fn first_of_a_sequence_and_its_mask() {
+    let mut w = Writer::new();
+    let x = w.input("x", &[6, 4, 3]);
+    let x = w.conv(&x, [3, 5], 3);
+    let zero = w.floats(&[1]);
+    let is_large = w.add("Greater", &[&x, &zero]);
+    let x = w.add("Where", &[&is_large, &x, &zero]);
+    let repeats = w.integers(&[1, 2, 1, 1]);
+    let x = w.add("Tile", &[&x, &repeats]);
+    let index = w.integers(&[2]);
+    let x = w.node(Node::new("Gather", &[&x, &index], &[]).with("axis", 2));
+    let x = w.conv(&x, [5, 2], 1);
+    let x = w.mean(&x, false);
+    w.output(&x, 2);
+    leaves(&w.model(), 1);
 }

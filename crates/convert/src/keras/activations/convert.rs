@@ -131,7 +131,7 @@ fn relu(
     }
     let below = to.with_scalar("Sub", x, threshold);
     let below = to.with_scalar("Mul", &below, slope);
-    let reached = to.with_scalar("GreaterOrEqual", x, threshold);
+    let reached = to.with_scalar("Greater", x, threshold);
     let name = to.op("Where", &[&reached.name, &x.name, &below.name]);
     let whole = to.like(x, name);
     match max {

@@ -16,12 +16,13 @@ impl Activation {
                 map_floats(x, |x| {
                     if x >= max {
                         max
-                    } else if x >= threshold {
+                    } else if x > threshold || (x == threshold && threshold == 0.0) {
                         x
                     } else if slope == 0.0 && !x.is_nan() {
                         // Not the product: x may be infinite.
                         0.0
                     } else {
+                        // At the threshold itself nothing is left, whatever the documentation says.
                         slope * (x - threshold)
                     }
                 })

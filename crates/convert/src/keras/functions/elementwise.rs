@@ -339,27 +339,21 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         names: &["ZerosLike"],
-        parameters: X,
-        convert: |bound, to| filled(bound.value("x")?, 0.0, to),
-        evaluate: |bound| Ok(vec![map(bound.value("x")?, |_| 0.0)?]),
+        parameters: &["x", "dtype"],
+        convert: |bound, to| filled(bound, 0.0, to),
+        evaluate: |bound| evaluate_filled(bound, 0.0),
     },
     Entry {
         names: &["OnesLike"],
-        parameters: X,
-        convert: |bound, to| filled(bound.value("x")?, 1.0, to),
-        evaluate: |bound| Ok(vec![map(bound.value("x")?, |_| 1.0)?]),
+        parameters: &["x", "dtype"],
+        convert: |bound, to| filled(bound, 1.0, to),
+        evaluate: |bound| evaluate_filled(bound, 1.0),
     },
     Entry {
         names: &["FullLike"],
-        parameters: &["x", "fill_value"],
-        convert: |bound, to| {
-            let number = bound.number("fill_value")?.unwrap_or(0.0) as f32;
-            filled(bound.value("x")?, number, to)
-        },
-        evaluate: |bound| {
-            let number = bound.number("fill_value")?.unwrap_or(0.0);
-            Ok(vec![map(bound.value("x")?, |_| number)?])
-        },
+        parameters: &["x", "fill_value", "dtype"],
+        convert: |bound, to| filled(bound, bound.number("fill_value")?.unwrap_or(0.0), to),
+        evaluate: |bound| evaluate_filled(bound, bound.number("fill_value")?.unwrap_or(0.0)),
     },
     activation!("Relu", Activation::RELU),
     activation!("Relu6", Activation::Relu { max: Some(6.0), slope: 0.0, threshold: 0.0 }),
@@ -474,10 +468,24 @@ fn choose(bound: &Bound<Value>, to: &mut Converter<'_>) -> Result<Vec<Value>, Fa
     Ok(vec![to.value(name, dims, pair[0].element_type)])
 }
 
-fn filled(x: &Value, number: f32, to: &mut Converter<'_>) -> Result<Vec<Value>, Fault> {
+/// The type of something that is like another thing, unless another type is asked for.
+fn like_type<V>(bound: &Bound<V>, own: ElementType) -> Result<ElementType, Fault> {
+    let named = bound.text("dtype")?;
+    Ok(named.map_or(own, |name| computed(element_type(Some(&name)))))
+}
+
+fn filled(bound: &Bound<Value>, number: f64, to: &mut Converter<'_>) -> Result<Vec<Value>, Fault> {
+    let x = bound.value("x")?;
+    let wanted = like_type(bound, x.element_type)?;
     let shape = to.shape_of(x);
-    let number = to.scalar(number);
-    let number = to.cast(&number, x.element_type);
+    let number = to.scalar(number as f32);
+    let number = to.cast(&number, wanted);
     let name = to.add(node("Expand", &[&number.name, &shape]));
-    Ok(vec![to.like(x, name)])
+    Ok(vec![to.value(name, x.dims.clone(), wanted)])
+}
+
+fn evaluate_filled(bound: &Bound<Array>, number: f64) -> Result<Vec<Array>, EvaluateError> {
+    let x = bound.value("x")?;
+    let wanted = like_type(bound, x.element_type())?;
+    Ok(vec![Array::from_f64s(wanted, x.dims(), vec![number; x.len()])?])
 }

@@ -12,7 +12,6 @@ use crate::keras::converter::Converter;
 use crate::keras::evaluator::{Evaluator, Sample};
 use crate::keras::fault::Fault;
 use crate::keras::layer::{Layer, Operation};
-use crate::keras::layers::input::element_type;
 use crate::keras::reader::Context;
 use crate::keras::value::Value;
 use crate::reference::elementwise::cast;
@@ -28,6 +27,8 @@ struct Category {
     depth: usize,
     /// The type of integers that come out as they are.
     integers: ElementType,
+    /// The type of what is encoded otherwise.
+    encoded: ElementType,
 }
 
 /// How the integer is found.
@@ -54,7 +55,7 @@ enum Encode {
 pub(crate) fn read(
     class: &str,
     config: &Config,
-    _: &mut Context<'_>,
+    context: &mut Context<'_>,
 ) -> Result<Box<dyn Operation>, Fault> {
     let default = if class == "CategoryEncoding" { "multi_hot" } else { "int" };
     let mode = config.text(&["output_mode"], default)?;
@@ -83,11 +84,11 @@ pub(crate) fn read(
         }
         _ => lookup(config, encode)?,
     };
-    let dtype = config.get(&["dtype"]);
-    let dtype =
-        dtype.and_then(|json| json.as_str().or_else(|| json.get("config")?.get("name")?.as_str()));
-    let integers = element_type(dtype.or(Some("int64")));
-    Ok(Box::new(Category { find, encode, depth, integers }))
+    let is_short = class == "Discretization" && context.reader.major >= 3;
+    let integers = if is_short { ElementType::Int32 } else { ElementType::Int64 };
+    let whole = class == "IntegerLookup" && context.reader.major >= 3;
+    let encoded = if whole { ElementType::Int64 } else { ElementType::Float32 };
+    Ok(Box::new(Category { find, encode, depth, integers, encoded }))
 }
 
 fn lookup(config: &Config, encode: Encode) -> Result<(Find, usize), Fault> {
@@ -216,7 +217,7 @@ impl Operation for Category {
         let mut dims = found.dims.clone();
         dims.push(Dim::Fixed(self.depth));
         let hot = to.value(name, dims, ElementType::Float32);
-        Ok(vec![match (self.encode, x.rank()) {
+        let y = match (self.encode, x.rank()) {
             (Encode::OneHot | Encode::Integer, _) => hot,
             (_, ..=1) => {
                 return Err(Fault::unsupported(
@@ -226,7 +227,8 @@ impl Operation for Category {
             }
             (Encode::MultiHot, _) => to.reduce("ReduceMax", &hot, &[1], false),
             (Encode::Count, _) => to.reduce("ReduceSum", &hot, &[1], false),
-        }])
+        };
+        Ok(vec![to.cast(&y, self.encoded)])
     }
 
     fn evaluate(
@@ -254,10 +256,11 @@ impl Operation for Category {
         let mut dims = found.dims().to_vec();
         dims.push(self.depth);
         let hot = Array::floats(&dims, hot)?;
-        Ok(Sample::only(match self.encode {
+        let y = match self.encode {
             Encode::OneHot | Encode::Integer => hot,
             Encode::MultiHot => reduce::max(&hot, Over::axes(&[1]))?,
             Encode::Count => reduce::sum(&hot, Over::axes(&[1]))?,
-        }))
+        };
+        Ok(Sample::only(cast(&y, self.encoded)?))
     }
 }

@@ -11,7 +11,7 @@ use crate::keras::converter::Converter;
 use crate::keras::evaluator::{Evaluator, Sample};
 use crate::keras::fault::Fault;
 use crate::keras::layer::{Layer, Masks, Operation};
-use crate::keras::layers::quantized::{NOTE, Quantized, dequantized};
+use crate::keras::layers::quantized::{NOTE, Quantized, RELATIVE, dequantized};
 use crate::keras::reader::Context;
 use crate::keras::value::Value;
 use crate::keras::variables::Variables;
@@ -66,7 +66,7 @@ impl Operation for Embedding {
         let tokens = to.cast(call.input()?, ElementType::Int32);
         let of = layer.variables();
         if self.quantized != Quantized::No {
-            to.notes.push(NOTE.into());
+            to.approximate(RELATIVE, NOTE);
         }
         let (table, dims) =
             to.derived_weight(&of, "embeddings", |to| self.table(|name| to.read(&of, name)))?;

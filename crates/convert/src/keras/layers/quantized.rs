@@ -57,10 +57,13 @@ impl Quantized {
     /// Tells the reader what becomes of it.
     pub(crate) fn note(self, to: &mut Converter<'_>) {
         if self == Quantized::Int8 {
-            to.notes.push(NOTE.into());
+            to.approximate(RELATIVE, NOTE);
         }
     }
 }
+
+/// How far the answers of models that are quantized may be apart.
+pub(crate) const RELATIVE: f64 = 3e-2;
 
 /// What the reader should know of models that are quantized.
 pub(crate) const NOTE: &str = "layers that Keras quantized to int8 compute in float with their 8-bit \

@@ -7,7 +7,7 @@ use crate::EvaluateError;
 use crate::emitter::node;
 use crate::keras::argument::Arguments;
 use crate::keras::config::Config;
-use crate::keras::converter::Converter;
+use crate::keras::converter::{Converter, Size};
 use crate::keras::evaluator::{Evaluator, Sample};
 use crate::keras::fault::Fault;
 use crate::keras::layer::{Layer, Operation};
@@ -129,6 +129,10 @@ impl Method {
     }
 }
 
+/// What the reader should know of images that are resized by cubic curves.
+const NOTE: &str = "TensorFlow rounds the factors of bicubic interpolation, so answers may differ by \
+                    about one in a thousand";
+
 /// An image `[batch, channels, height, width]` in another size.
 pub(crate) fn resized(
     x: &Value,
@@ -138,6 +142,21 @@ pub(crate) fn resized(
 ) -> Value {
     if x.size(2) == Some(size[0]) && x.size(3) == Some(size[1]) {
         return x.clone();
+    }
+    if method == Method::Bicubic {
+        to.approximate(2e-3, NOTE);
+        let grows = (0..2).all(|axis| x.size(axis + 2).is_some_and(|from| from <= size[axis]));
+        if let Some(channels) = x.size(1).filter(|&channels| channels != 1 && !grows) {
+            // ONNX Runtime 1.32 pulls transposes through, and then refuses what becomes smaller:
+            // with one channel there is nothing to pull.
+            let one = [Size::Product(0, 1), Size::Fixed(1), Size::Axis(2), Size::Axis(3)];
+            let images = to.reshape(x, &one);
+            let images = resized(&images, size, method, to);
+            let [height, width] = size.map(Size::Fixed);
+            let mut y = to.reshape(&images, &[Size::Rest, Size::Fixed(channels), height, width]);
+            y.dims[0] = x.dims[0].clone();
+            return y;
+        }
     }
     let (batch, channels) = (to.size_of(x, 0), to.size_of(x, 1));
     let wanted = to.emitter.integers("size", &size.map(|size| size as i64));

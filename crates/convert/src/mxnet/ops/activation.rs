@@ -21,8 +21,6 @@ fn function(op: &Op<'_>) -> Result<fn(f64) -> f64, Problem> {
         "tanh" => f64::tanh,
         "softrelu" => activations::softplus,
         "softsign" => activations::softsign,
-        "log_sigmoid" => |x| -activations::softplus(-x),
-        "mish" => activations::mish,
         other => return Err(Problem::shape(format!("there is no activation '{other}'"))),
     })
 }
@@ -34,17 +32,7 @@ fn convert(site: &mut Site<'_>) -> Result<Vec<String>, Problem> {
         "sigmoid" => site.op("Sigmoid", &[&x]),
         "tanh" => site.op("Tanh", &[&x]),
         "softrelu" => site.op("Softplus", &[&x]),
-        "softsign" => site.op("Softsign", &[&x]),
-        "log_sigmoid" => {
-            let negative = site.op("Neg", &[&x]);
-            let soft = site.op("Softplus", &[&negative]);
-            site.op("Neg", &[&soft])
-        }
-        _ => {
-            let soft = site.op("Softplus", &[&x]);
-            let tanh = site.op("Tanh", &[&soft]);
-            site.op("Mul", &[&x, &tanh])
-        }
+        _ => site.op("Softsign", &[&x]),
     };
     Ok(vec![found])
 }

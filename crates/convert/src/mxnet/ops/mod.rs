@@ -194,7 +194,7 @@ pub(super) fn output_name(node: &Node, output: usize) -> String {
             format!("{name}_output")
         }
         "RNN" => {
-            let names = ["output", "state", "state_cell"];
+            let names = ["output", "state_output", "statecell_output"];
             format!("{name}_{}", names.get(output).copied().unwrap_or("output"))
         }
         _ if output == 0 => format!("{name}_output"),

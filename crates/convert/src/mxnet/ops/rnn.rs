@@ -112,6 +112,12 @@ pub(in super::super) fn inputs(attributes: &Attributes, weights: usize) -> Optio
     (rnn.total(inputs) == weights).then_some(inputs)
 }
 
+/// The number of first states and their width.
+pub(in super::super) fn state(attributes: &Attributes) -> Option<[usize; 2]> {
+    let rnn = Rnn::of(attributes).ok()?;
+    Some([rnn.layers * rnn.directions, rnn.hidden])
+}
+
 fn infer(op: &Op<'_>, inputs: &[Info]) -> Result<Vec<Info>, Problem> {
     let rnn = Rnn::of(op.attributes)?;
     let (input, weights) = (info(inputs, 0)?, info(inputs, 1)?);

@@ -55,8 +55,6 @@ pub(super) const OPERATOR: Operator = Operator {
         "radians",
         "logical_not",
         "smooth_l1",
-        "log_sigmoid",
-        "mish",
     ],
     infer: |op, inputs| {
         parameters(op)?;
@@ -180,16 +178,6 @@ fn composed(site: &mut Site<'_>, x: &str, alpha: f64) -> Result<String, Problem>
             let equal = site.op("Equal", &[x, &zero]);
             site.cast(&equal, kind)
         }
-        "log_sigmoid" => {
-            let negative = site.op("Neg", &[x]);
-            let soft = site.op("Softplus", &[&negative]);
-            site.op("Neg", &[&soft])
-        }
-        "mish" => {
-            let soft = site.op("Softplus", &[x]);
-            let tanh = site.op("Tanh", &[&soft]);
-            site.op("Mul", &[x, &tanh])
-        }
         // smooth_l1: (s x)² / 2 where |x| < 1 / s², else |x| - 1 / (2 s²).
         _ => {
             let square = alpha * alpha;
@@ -259,8 +247,6 @@ fn function(name: &str) -> fn(f64) -> f64 {
         "reciprocal" => f64::recip,
         "degrees" => f64::to_degrees,
         "radians" => f64::to_radians,
-        "log_sigmoid" => |x| -activations::softplus(-x),
-        "mish" => activations::mish,
         _ => |x| f64::from(x == 0.0),
     }
 }

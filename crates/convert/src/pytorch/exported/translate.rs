@@ -22,13 +22,20 @@ pub(super) fn program(
     let schema::GraphModule { graph, signature, .. } = graph_module;
     let mut budget = limits.nodes;
     let mut graph = translate_graph(graph, &mut budget, limits)?;
-    let mut inputs = HashMap::new();
-    for spec in signature.input_specs {
-        let (name, kind) = input_kind(spec)?;
-        inputs.insert(name, kind);
+    if signature.input_specs.len() != graph.inputs.len() {
+        let (specs, found) = (signature.input_specs.len(), graph.inputs.len());
+        let message = format!("it has {found} inputs, its signature has {specs}");
+        return Err(damaged("the graph", message));
     }
-    let kinds = graph.inputs.iter().map(|name| inputs.remove(name).unwrap_or(InputKind::User));
-    let kinds: Vec<InputKind> = kinds.collect();
+    let mut kinds = Vec::new();
+    for (spec, input) in signature.input_specs.into_iter().zip(&mut graph.inputs) {
+        let (name, kind) = input_kind(spec)?;
+        if input.is_empty() {
+            // A Python value that was fixed has its name in the signature only.
+            *input = name;
+        }
+        kinds.push(kind);
+    }
     for (name, kind) in graph.inputs.iter().zip(&kinds) {
         check_weight(name, kind, &weights)?;
     }
@@ -101,7 +108,10 @@ fn input_kind(spec: schema::InputSpec) -> Result<(String, InputKind), ConvertErr
         InputSpec::User { arg } => match argument_name(&arg) {
             Some(name) => (name, InputKind::User),
             // A number or text that was given as an example and is fixed now.
-            None => (String::new(), InputKind::Other("a fixed input".into())),
+            None => {
+                let mut budget = 0;
+                (String::new(), InputKind::Fixed(argument(arg, &mut budget, &Limits::default())?))
+            }
         },
         InputSpec::Parameter { arg, parameter_name } => {
             (arg.name, InputKind::Parameter(parameter_name))

@@ -18,6 +18,7 @@ mod convolution;
 mod create;
 mod einsum;
 mod expand;
+mod grid_sample;
 mod index;
 mod join;
 mod linear;
@@ -36,6 +37,7 @@ mod softmax;
 mod unary;
 mod upsample;
 mod view;
+mod weight_norm;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -86,6 +88,7 @@ const OPERATORS: &[&[Operator]] = &[
     create::OPERATORS,
     einsum::OPERATORS,
     expand::OPERATORS,
+    grid_sample::OPERATORS,
     index::OPERATORS,
     join::OPERATORS,
     linear::OPERATORS,
@@ -103,6 +106,7 @@ const OPERATORS: &[&[Operator]] = &[
     unary::OPERATORS,
     upsample::OPERATORS,
     view::OPERATORS,
+    weight_norm::OPERATORS,
 ];
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Operator>> = LazyLock::new(|| {

@@ -9,6 +9,9 @@ use crate::reference::shape::{self, Padding, Range};
 use crate::tensorflow::context::{Call, Context, Converted};
 use crate::tensorflow::value::{Refusal, fixed};
 
+/// Elements along an axis, and padding of it.
+const MAX_SIZE: i64 = 1 << 24;
+
 const WAY_OUT: &str = "give the input a fixed size when it is exported";
 
 pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
@@ -17,7 +20,8 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let pairs = context.integers(call.input(2)?, "padding")?;
     let dims = value.known_dims()?.to_vec();
     let count = block.len();
-    if block.iter().any(|&size| size < 1) || pairs.len() != 2 * count || dims.len() <= count {
+    let fits = |list: &[i64], least: i64| list.iter().all(|size| (least..MAX_SIZE).contains(size));
+    if !fits(&block, 1) || !fits(&pairs, 0) || pairs.len() != 2 * count || dims.len() <= count {
         return Err(Refusal::new(
             format!("blocks {block:?} with {pairs:?}"),
             "the file may be damaged",
@@ -25,6 +29,7 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     }
     let sizes: Option<Vec<i64>> =
         dims[1..].iter().map(|dim| i64::try_from(fixed(dim)?).ok()).collect();
+    let sizes = sizes.filter(|sizes| fits(sizes, 0));
     let sizes = sizes.ok_or_else(|| Refusal::new("blocks of images of any size", WAY_OUT))?;
     let (spatial, inner) = sizes.split_at(count);
     let plan = Plan { block: &block, pairs: pairs.as_chunks::<2>().0, spatial, inner };
@@ -115,11 +120,12 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     let pairs = given.integers(2)?;
     let (pairs, _) = pairs.as_chunks::<2>();
     let count = block.len();
-    if x.rank() <= count || pairs.len() != count || block.contains(&0) {
+    let is_small = |&size: &usize| (1..MAX_SIZE as usize).contains(&size);
+    if x.rank() <= count || pairs.len() != count || count > 3 || !block.iter().all(is_small) {
         return Err(EvaluateError::new("the blocks do not fit the image"));
     }
     let inner = x.rank() - 1 - count;
-    let total: usize = block.iter().product();
+    let total: usize = block.iter().fold(1, |total, &size| total.saturating_mul(size));
     if given.node.op == "SpaceToBatchND" {
         let side = |which: usize| -> Vec<i64> {
             let pads = pairs.iter().map(|pair| pair[which]);
@@ -131,7 +137,7 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
             split.extend([padded.dims()[axis + 1] / block, block]);
         }
         split.extend(&padded.dims()[count + 1..]);
-        let mut out = vec![padded.dims()[0] * total];
+        let mut out = vec![padded.dims()[0].saturating_mul(total)];
         out.extend(block.iter().enumerate().map(|(axis, block)| padded.dims()[axis + 1] / block));
         out.extend(&padded.dims()[count + 1..]);
         let blocks = (0..count).map(|axis| 2 * axis + 2);

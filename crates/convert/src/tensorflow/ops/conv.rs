@@ -39,8 +39,11 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     if inputs == 0 || channels % inputs != 0 {
         return Err(Refusal::new(format!("{inputs} of {channels} channels"), NO_FILTER));
     }
-    let (groups, outputs) =
-        if depthwise { (inputs, inputs * outputs) } else { (channels / inputs, outputs) };
+    let (groups, outputs) = if depthwise {
+        (inputs, inputs.saturating_mul(outputs))
+    } else {
+        (channels / inputs, outputs)
+    };
     let weight = onnx_filter(context, filter, depthwise)?;
     let spatial = dims.get(2..).unwrap_or_default();
     if spatial.len() != kernel.len() {

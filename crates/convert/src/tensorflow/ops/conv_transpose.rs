@@ -32,6 +32,9 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let window = Window::of(&call.node.attrs, layout, kernel.to_vec()).map_err(refused)?;
     let (x, dims) = layout.channels_first(context, value)?;
     let rank = dims.len();
+    if rank != kernel.len() + 2 {
+        return Err(Refusal::new(format!("a filter of rank {}", filter_dims.len()), WAY_OUT));
+    }
     let wanted = result_sizes(context, call, rank)?;
     let spatial = layout.spatial(&wanted);
     let input = dims.get(2..).unwrap_or_default();
@@ -83,16 +86,19 @@ impl Plan {
         let pads = window.pads_of(sizes)?;
         let mut plan = Plan { before: Vec::new(), after: Vec::new(), extra: Vec::new() };
         for (axis, &(before, after)) in pads.iter().enumerate() {
-            let reach = (window.kernel[axis].max(1) - 1) * window.dilations[axis] + 1;
+            let reach = window.reach(axis);
             let stride = window.strides[axis];
             let extra = match input.get(axis).and_then(fixed) {
                 // What the input makes must be what is asked for.
                 Some(input) => {
-                    let made = input.saturating_sub(1) * stride + reach;
-                    (sizes[axis] + before + after).checked_sub(made)
+                    let made = input.saturating_sub(1).saturating_mul(stride).saturating_add(reach);
+                    sizes[axis].saturating_add(before).saturating_add(after).checked_sub(made)
                 }
                 // The convolution of the result has its size, cut off.
-                None => Some((sizes[axis] + before + after).saturating_sub(reach) % stride),
+                None => {
+                    let whole = sizes[axis].saturating_add(before).saturating_add(after);
+                    Some(whole.saturating_sub(reach) % stride)
+                }
             };
             let extra = extra.filter(|&extra| extra < stride.max(window.dilations[axis]));
             let Some(extra) = extra else {
@@ -110,7 +116,7 @@ impl Plan {
     /// as many of the result as the stride says.
     fn of_any(window: &Window, attrs: &crate::tensorflow::attrs::Attrs) -> Result<Plan, Refusal> {
         let axes = 0..window.kernel.len();
-        let reach = |axis: usize| (window.kernel[axis].max(1) - 1) * window.dilations[axis] + 1;
+        let reach = |axis: usize| window.reach(axis);
         let zeros = vec![0; window.kernel.len()];
         match attrs.text("padding", "VALID") {
             "SAME" => {
@@ -161,10 +167,12 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     let pads = window.pads_of(&sizes)?;
     let mut extra = Vec::new();
     for (axis, &(before, after)) in pads.iter().enumerate() {
-        let reach = (window.kernel[axis].max(1) - 1) * window.dilations[axis] + 1;
+        let reach = window.reach(axis);
         let input = x.dims().get(axis + 2).copied().unwrap_or(1);
-        let made = input.saturating_sub(1) * window.strides[axis] + reach;
-        extra.push((sizes[axis] + before + after).checked_sub(made).ok_or_else(|| {
+        let made = input.saturating_sub(1).saturating_mul(window.strides[axis]);
+        let made = made.saturating_add(reach);
+        let whole = sizes[axis].saturating_add(before).saturating_add(after);
+        extra.push(whole.checked_sub(made).ok_or_else(|| {
             EvaluateError::new(format!("{input} elements make more than {}", sizes[axis]))
         })?);
     }

@@ -12,6 +12,9 @@ use crate::reference::{Array, layout};
 use crate::tensorflow::context::{Call, Context, Converted};
 use crate::tensorflow::value::Refusal;
 
+/// Pixels along a side of a crop.
+const MAX_SIZE: usize = 1 << 14;
+
 pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let image = call.input(0)?;
     let &[_, Dim::Fixed(height), Dim::Fixed(width), ref channels] = image.known_dims()? else {
@@ -20,8 +23,8 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     };
     let crop = context.integers(call.input(3)?, "the size of crops")?;
     let crop: Vec<usize> = crop.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
-    let &[rows, columns] = crop.as_slice() else {
-        return Err(Refusal::new("crops without a size", "the file may be damaged"));
+    let &[rows @ ..=MAX_SIZE, columns @ ..=MAX_SIZE] = crop.as_slice() else {
+        return Err(Refusal::new("crops of that size", "the file may be damaged"));
     };
     let is_nearest = call.node.attrs.text("method", "bilinear") == "nearest";
     let [mut x, boxes, owners] = context.names(call)?;

@@ -11,6 +11,9 @@ use crate::reference::{Array, shape};
 use crate::tensorflow::context::{Call, Context, Converted};
 use crate::tensorflow::value::{Refusal, fixed};
 
+/// Pixels along the side of a block.
+const MAX_BLOCK: usize = 1 << 12;
+
 const WAY_OUT: &str = "give the input a fixed size when it is exported";
 
 pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
@@ -24,15 +27,17 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let map = |dim: &Dim, f: &dyn Fn(usize) -> Option<usize>| {
         fixed(dim).and_then(f).map_or(Dim::Free, Dim::Fixed)
     };
-    let area = block.checked_mul(block).filter(|&area| area > 0);
-    let area = area.ok_or_else(|| Refusal::new(format!("blocks of {block}"), ""))?;
+    if !(1..=MAX_BLOCK).contains(&block) {
+        return Err(Refusal::new(format!("blocks of {block}"), "the file may be damaged"));
+    }
+    let area = block * block;
     if call.node.op == "DepthToSpace" {
         let written = node("DepthToSpace", &[x]).with("blocksize", block as i64);
         let found = context.add_node(written.with("mode", "DCR"));
         let larger = |size: usize| size.checked_mul(block);
         let out = vec![
             batch.clone(),
-            map(channels, &|size| size.checked_div(area)),
+            map(channels, &|size| Some(size / area)),
             map(height, &larger),
             map(width, &larger),
         ];
@@ -51,9 +56,9 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let sizes = [channels, rows, block, columns, block].map(|size| size as i64);
     let split = context.reshape(&x, &[&[-1], sizes.as_slice()].concat());
     let moved = context.transpose(&split, &[0, 3, 5, 1, 2, 4]);
-    let out = [channels * area, rows, columns];
+    let out = [channels.saturating_mul(area), rows, columns];
     let joined = context.reshape(&moved, &[-1, out[0] as i64, out[1] as i64, out[2] as i64]);
-    let dims = [&[batch.clone()], out.map(Dim::Fixed).as_slice()].concat();
+    let dims = [std::slice::from_ref(batch), out.map(Dim::Fixed).as_slice()].concat();
     Ok(vec![layout.back(context, joined, value.element_type, dims)])
 }
 
@@ -64,8 +69,8 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     let &[batch, channels, height, width] = x.dims() else {
         return Err(EvaluateError::new("expected images of rank 4"));
     };
-    let found: Array = if block == 0 {
-        return Err(EvaluateError::new("blocks of 0"));
+    let found: Array = if !(1..=MAX_BLOCK).contains(&block) {
+        return Err(EvaluateError::new(format!("blocks of {block}")));
     } else if given.node.op == "DepthToSpace" {
         let depth = channels / (block * block);
         let split = x.reshaped(&[batch, block, block, depth, height, width])?;

@@ -10,7 +10,7 @@ use crate::tensorflow::context::{Call, Context, Converted};
 use crate::tensorflow::value::Refusal;
 
 fn parameters(attrs: &Attrs) -> LocalResponse {
-    let radius = usize::try_from(attrs.int("depth_radius", 5)).unwrap_or(0);
+    let radius = usize::try_from(attrs.int("depth_radius", 5)).unwrap_or(0).min(1 << 20);
     LocalResponse {
         before: radius,
         after: radius,

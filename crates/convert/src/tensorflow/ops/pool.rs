@@ -25,7 +25,7 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let window = window.map_err(|reason| Refusal::new(reason, "pool over images alone"))?;
     let (x, dims) = layout.channels_first(context, value)?;
     let spatial = dims.get(2..).unwrap_or_default();
-    if spatial.len() != window.kernel.len() {
+    if spatial.len() != window.kernel.len() || spatial.is_empty() {
         return Err(Refusal::new(format!("a window {size:?}"), "the file may be damaged"));
     }
     let is_max = call.node.op.starts_with("Max");

@@ -23,7 +23,8 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let sizes = match is_even {
         true => {
             let count = usize::try_from(call.node.attrs.int("num_split", 1)).unwrap_or(0);
-            let whole = whole.filter(|whole| count > 0 && whole % count == 0);
+            let is_many = count > context.model.limits.nodes;
+            let whole = whole.filter(|whole| count > 0 && !is_many && whole % count == 0);
             match (whole, count) {
                 (_, 1) => return Ok(vec![value.clone()]),
                 (Some(whole), _) => vec![whole / count; count],
@@ -54,7 +55,8 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
 
 /// The sizes with -1 replaced by what is left; `None` where nobody knows.
 fn completed(sizes: &[i64], whole: Option<usize>) -> Option<Vec<usize>> {
-    let known: usize = sizes.iter().filter_map(|&size| usize::try_from(size).ok()).sum();
+    let known = sizes.iter().filter_map(|&size| usize::try_from(size).ok());
+    let known = known.fold(0usize, usize::saturating_add);
     let size = |&size: &i64| match usize::try_from(size) {
         Ok(size) => Some(size),
         Err(_) => whole?.checked_sub(known),
@@ -72,7 +74,7 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     let sizes = match is_even {
         true => {
             let count = usize::try_from(given.attrs().int("num_split", 1)).unwrap_or(0);
-            if count == 0 || whole % count != 0 {
+            if count == 0 || whole % count != 0 || count > whole.max(1) {
                 let message = format!("{whole} elements have no {count} equal parts");
                 return Err(EvaluateError::new(message));
             }

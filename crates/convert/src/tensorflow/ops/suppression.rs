@@ -10,6 +10,9 @@ use crate::reference::Array;
 use crate::tensorflow::context::{Call, Context, Converted};
 use crate::tensorflow::value::Refusal;
 
+/// Boxes that a padded list may have.
+const MAX_BOXES: i64 = 1 << 20;
+
 pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let op = call.node.op.as_str();
     let [boxes, scores] = context.names(call)?;
@@ -50,6 +53,7 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let kept = context.cast(&kept, ElementType::Int32);
     let (places, size) = match pads {
         true => {
+            let most = most.filter(|&most| (0..MAX_BOXES).contains(&most));
             let most =
                 most.ok_or_else(|| Refusal::new("padding to a size that is computed", ""))?;
             let size = usize::try_from(most).unwrap_or(0);
@@ -116,6 +120,9 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
     }
     let pads = given.attrs().bool("pad_to_max_output_size", false);
     let count = kept.len();
+    if pads && most as i64 >= MAX_BOXES {
+        return Err(EvaluateError::new(format!("{most} boxes are too many")));
+    }
     let size = if pads { most } else { count };
     let fill = |mut list: Vec<f64>| {
         list.resize(size, 0.0);

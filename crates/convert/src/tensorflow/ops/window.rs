@@ -80,7 +80,7 @@ impl Window {
     }
 
     /// Elements that the window spans along an axis.
-    fn reach(&self, axis: usize) -> usize {
+    pub(super) fn reach(&self, axis: usize) -> usize {
         (self.kernel[axis].saturating_sub(1)).saturating_mul(self.dilations[axis]).saturating_add(1)
     }
 
@@ -125,7 +125,7 @@ impl Window {
             return if keeps { dim.clone() } else { Dim::Free };
         };
         let Some((before, after)) = self.pads(axis, Some(size)) else { return Dim::Free };
-        let room = (size + before + after).checked_sub(self.reach(axis));
+        let room = size.saturating_add(before).saturating_add(after).checked_sub(self.reach(axis));
         room.map_or(Dim::Free, |room| Dim::Fixed(room / self.strides[axis] + 1))
     }
 

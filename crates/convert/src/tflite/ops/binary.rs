@@ -1,6 +1,8 @@
 //! Operators of two numbers, broadcast as in numpy: arithmetic with fused activations, minimum and
 //! maximum, powers, differences, floored division.
 
+use std::f32::consts::PI;
+
 use modelyard_graph::ElementType;
 
 use super::super::convert::Converter;
@@ -8,7 +10,7 @@ use super::super::evaluate::Evaluation;
 use super::super::model::{Operator, Quantization};
 use super::super::quantization::Multiplier;
 use super::super::schema::Activation;
-use super::super::stop::{Stop, mismatch, refused};
+use super::super::stop::{Stop, mismatch};
 use crate::emitter::node;
 use crate::reference::Array;
 use crate::reference::elementwise as each;
@@ -43,13 +45,35 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
             cx.emitter.add(node("Sub", &[&inputs[0], &whole]))
         }
         "FLOOR_MOD" => cx.emitter.add(node("Mod", &inputs)),
-        "BITWISE_XOR" => {
-            return Err(refused("the operator", "compute exclusive or outside of the model"));
+        "ATAN2" => angle(cx, &inputs),
+        "BITWISE_XOR" if cx.element_type(output)? == ElementType::Bool => {
+            cx.emitter.add(node("Xor", &inputs))
         }
+        "BITWISE_XOR" => cx.emitter.add(node("BitwiseXor", &inputs)),
         _ => return Err(super::unknown(op)),
     };
     let y = cx.activated(&y, activation);
     cx.give(output, y)
+}
+
+/// The angle of a point, by that of its slope: half a turn more on the left, 0 in the middle.
+fn angle(cx: &mut Converter<'_>, inputs: &[String; 2]) -> String {
+    let [y, x] = inputs;
+    let emitter = &mut cx.emitter;
+    let zero = emitter.scalar("zero", 0.0);
+    let up = emitter.scalar("up", PI);
+    let down = emitter.scalar("down", -PI);
+    let slope = emitter.add(node("Div", &[y, x]));
+    let angle = emitter.add(node("Atan", &[&slope]));
+    let is_below = emitter.add(node("Less", &[y, &zero]));
+    let turn = emitter.add(node("Where", &[&is_below, &down, &up]));
+    let turned = emitter.add(node("Add", &[&angle, &turn]));
+    let is_left = emitter.add(node("Less", &[x, &zero]));
+    let angle = emitter.add(node("Where", &[&is_left, &turned, &angle]));
+    let flat = emitter.add(node("Equal", &[y, &zero]));
+    let middle = emitter.add(node("Equal", &[x, &zero]));
+    let nowhere = emitter.add(node("And", &[flat, middle]));
+    emitter.add(node("Where", &[&nowhere, &zero, &angle]))
 }
 
 /// Integers have no `Floor`; their quotient is that of what is left after the remainder, whose sign
@@ -88,6 +112,11 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
         }
         "FLOOR_DIV" => each::floor_div(&a, &b)?,
         "FLOOR_MOD" => each::modulo(&a, &b)?,
+        "ATAN2" => each::zip_floats(&a, &b, f64::atan2)?,
+        "BITWISE_XOR" if a.element_type() == ElementType::Bool => {
+            each::logical(&a, &b, |a, b| a != b)?
+        }
+        "BITWISE_XOR" => each::zip_ints(&a, &b, |a, b| a ^ b)?,
         kind => return Err(mismatch(format!("{kind} is not known"))),
     };
     let y = match activation {

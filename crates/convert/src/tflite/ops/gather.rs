@@ -36,7 +36,7 @@ fn gather_rows(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop> {
         return Err(refused(reason, "gather along the first axis after those in common"));
     }
     let x = moved(cx, input, output)?;
-    let indices = cx.int64(op.input(1)?)?;
+    let indices = cx.int64_array(op.input(1)?)?;
     let last = cx.emitter.integers("axes", &[-1]);
     let indices = cx.emitter.add(node("Unsqueeze", &[indices, last]));
     let gather = node("GatherND", &[x.name, indices]).with("batch_dims", common as i64);
@@ -114,7 +114,7 @@ pub(super) fn evaluate_scatter(cx: &mut Evaluation<'_>, op: &Operator) -> Result
     let (updates, output) = (op.input(1)?, op.output(0)?);
     let array = taken(cx, updates, output)?;
     let dims = super::fill::shape(&cx.ints(op.input(2)?)?)?;
-    let count = crate::reference::layout::elements(&dims)?;
+    let count = cx.room(&dims)?;
     let zeros = Array::from_f64s(array.element_type(), &dims, vec![0.0; count])?;
     let indices = cx.raw(op.input(0)?)?;
     let result = scatter_nd(&zeros, &indices, &array, Combine::Add)?;
@@ -149,6 +149,7 @@ pub(super) fn evaluate_one_hot(cx: &mut Evaluation<'_>, op: &Operator) -> Result
     };
     let values = (number(&off)?, number(&on)?);
     let axis = op.options.i32(0)?.into();
+    cx.room(&[indices.len(), depth])?;
     let result = one_hot(&indices, depth, axis, values, on.element_type())?;
     cx.give_real(op.output(0)?, result)
 }

@@ -1,10 +1,12 @@
 //! `PAD`, `PADV2`: zeros or a value around a tensor; `MIRROR_PAD`: its own elements.
 
+use modelyard_graph::ElementType;
+
 use super::super::convert::Converter;
 use super::super::evaluate::Evaluation;
 use super::super::model::Operator;
 use super::super::stop::{Stop, mismatch};
-use super::reshape::{give_moved, moved, put, taken};
+use super::reshape::{Moved, give_moved, moved, put, taken};
 use crate::emitter::node;
 use crate::reference::shape::{Padding, pad};
 
@@ -22,7 +24,7 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
         return convert_mirror(cx, op, &pairs);
     }
     let (before, after) = halves(&pairs);
-    let x = moved(cx, input, output)?;
+    let x = padded(cx, input, output)?;
     let pads = cx.emitter.integers("pads", &[before, after].concat());
     let mut inputs = vec![x.name, pads];
     if let Some(value) = value(cx, op, x.is_raw)? {
@@ -30,6 +32,14 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
     }
     let y = cx.emitter.add(node("Pad", &inputs).with("mode", "constant"));
     give_moved(cx, output, y, x.is_raw)
+}
+
+/// What is padded: integers of 16 bits as real numbers, since engines pad no such integers.
+pub(super) fn padded(cx: &mut Converter<'_>, from: usize, to: usize) -> Result<Moved, Stop> {
+    if cx.element_type(from)? == ElementType::Int16 && cx.tensor(from).quantized().is_some() {
+        return Ok(Moved { name: cx.real(from)?, is_raw: false });
+    }
+    moved(cx, from, to)
 }
 
 /// What is put around: the integer that stands for zero, where integers are padded.
@@ -65,14 +75,16 @@ fn mode(op: &Operator) -> Result<Padding, Stop> {
 /// ONNX has no mode that repeats the border: there, strips are turned around and put beside.
 fn convert_mirror(cx: &mut Converter<'_>, op: &Operator, pairs: &[i64]) -> Result<(), Stop> {
     let (input, output) = (op.input(0)?, op.output(0)?);
-    let x = moved(cx, input, output)?;
     if mode(op)? == Padding::Reflect {
+        let x = padded(cx, input, output)?;
         let (before, after) = halves(pairs);
         let pads = cx.emitter.integers("pads", &[before, after].concat());
         let y = cx.emitter.add(node("Pad", &[x.name, pads]).with("mode", "reflect"));
         return give_moved(cx, output, y, x.is_raw);
     }
-    let mut y = x.name;
+    // Joined as real numbers, since not every engine joins integers of 8 bits.
+    let is_raw = cx.tensor(input).quantized().is_none();
+    let mut y = if is_raw { cx.raw(input)? } else { cx.real(input)? };
     for (axis, pair) in pairs.chunks_exact(2).enumerate() {
         let mut parts = vec![y.clone()];
         if pair[0] > 0 {
@@ -85,7 +97,7 @@ fn convert_mirror(cx: &mut Converter<'_>, op: &Operator, pairs: &[i64]) -> Resul
             y = cx.emitter.add(node("Concat", &parts).with("axis", axis as i64));
         }
     }
-    give_moved(cx, output, y, x.is_raw)
+    give_moved(cx, output, y, is_raw)
 }
 
 /// Elements along an axis, backwards.
@@ -115,5 +127,13 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
         }
     };
     let array = taken(cx, input, output)?;
+    let sides = array.dims().iter().zip(before.iter().zip(&after));
+    let padded: Vec<usize> = sides
+        .map(|(&size, (&before, &after))| {
+            let more = usize::try_from(before.saturating_add(after)).unwrap_or(0);
+            size.saturating_add(more)
+        })
+        .collect();
+    cx.room(&padded)?;
     put(cx, (input, output), pad(&array, &before, &after, padding)?)
 }

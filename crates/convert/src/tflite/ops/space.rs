@@ -118,7 +118,7 @@ pub(super) fn convert_to_batch(cx: &mut Converter<'_>, op: &Operator) -> Result<
     let (input, output) = (op.input(0)?, op.output(0)?);
     let (blocks, rest) = blocks(cx, op)?;
     let count = blocks.sizes.len();
-    let x = moved(cx, input, output)?;
+    let x = super::pad::padded(cx, input, output)?;
     let rank = rest.len() + 1;
     let side = |which: usize| {
         let own = blocks.edges.iter().map(move |edges| edges[which] as i64);

@@ -2,7 +2,7 @@
 
 use super::{Adapter, adapter, code};
 use crate::opset::site::{Refusal, Site, refuse};
-use crate::{AttributeValue, ElementType, Node};
+use crate::{AttributeValue, Constant, ElementType, Node};
 
 pub(super) const ADAPTERS: &[Adapter] = &[
     adapter("Dropout", 10, Some(mask_as_numbers), Some(mask_as_booleans)),
@@ -36,6 +36,15 @@ fn down(site: &mut Site<'_>) -> Result<(), Refusal> {
         return refuse("training_mode is on");
     }
     site.take("seed");
+    if site.node.output(1).is_some() {
+        // Nothing is dropped, which earlier versions do not say of their mask.
+        let input = site.required(0)?;
+        let shape = site.add("Shape", &[&input]);
+        let kept = Constant::raw("kept", ElementType::Bool, &[1], vec![1]);
+        let mask = Node::new("ConstantOfShape", &[&shape], &[]).with("value", kept);
+        let mask = site.add_node(mask);
+        site.also(1, &mask);
+    }
     if let Some(&ratio) = site.numbers(1)?.as_deref().and_then(<[f64]>::first) {
         site.set("ratio", ratio as f32);
     }

@@ -22,15 +22,26 @@ fn groups(site: &Site<'_>) -> Result<i64, Refusal> {
 fn by_instance(site: &mut Site<'_>) -> Result<(), Refusal> {
     let input = site.required(0)?;
     let (scale, bias) = (site.required(1)?, site.required(2)?);
+    let normal = normalized(site, &input, &scale, &bias)?;
+    site.replace_by("Identity", &[&normal]);
+    Ok(())
+}
+
+/// `input` with each group normalized, and given the group's scale and bias.
+fn normalized(
+    site: &mut Site<'_>,
+    input: &str,
+    scale: &str,
+    bias: &str,
+) -> Result<String, Refusal> {
     let groups = groups(site)?;
     let epsilon = site.node.float("epsilon").unwrap_or(1e-5);
-    let shape = site.add("Shape", &[&input]);
+    let shape = site.add("Shape", &[input]);
     let grouped = site.ints("groups", &[0, groups, -1]);
-    let grouped = site.add("Reshape", &[&input, &grouped]);
-    let node = Node::new("InstanceNormalization", &[&grouped, &scale, &bias], &[]);
-    site.replace(node.with("epsilon", epsilon));
-    site.pass_output(0, Node::new("Reshape", &[&shape], &[]));
-    Ok(())
+    let grouped = site.add("Reshape", &[input, &grouped]);
+    let node = Node::new("InstanceNormalization", &[&grouped, scale, bias], &[]);
+    let normal = site.add_node(node.with("epsilon", epsilon));
+    Ok(site.add("Reshape", &[&normal, &shape]))
 }
 
 /// Each group's scale and bias for each of its channels.
@@ -60,21 +71,18 @@ fn by_channel(site: &mut Site<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Normalizes alone; scale and bias follow.
+/// Normalizes alone; scale and bias follow. Not by the operator of 18 to 20, which ONNX gave up.
 fn by_group(site: &mut Site<'_>) -> Result<(), Refusal> {
     let input = site.required(0)?;
     let (scale, bias) = (site.required(1)?, site.required(2)?);
     let element_type = site.element_type(&input)?;
     let inner = stash_type(site, element_type)?;
-    site.take("stash_type");
     let rank = site.rank(&input)?;
     let groups = groups(site)?;
     let wide = cast(site, &input, element_type, inner);
     let (one, zero) =
         (filled(site, "scale", inner, groups, 1.0)?, filled(site, "bias", inner, groups, 0.0)?);
-    let mut node = Node::new("GroupNormalization", &[&wide, &one, &zero], &[]);
-    node.attributes.clone_from(&site.node.attributes);
-    let normal = site.add_node(node);
+    let normal = normalized(site, &wide, &one, &zero)?;
     let normal = cast(site, &normal, inner, element_type);
     let mut dims = vec![-1];
     dims.resize(rank.saturating_sub(1), 1);

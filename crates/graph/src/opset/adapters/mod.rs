@@ -32,6 +32,7 @@ mod resize;
 mod rms_normalization;
 mod roi_align;
 mod rotary_embedding;
+mod scan;
 mod scatter;
 mod shape;
 mod slice;
@@ -98,6 +99,7 @@ const FAMILIES: &[&[Adapter]] = &[
     rms_normalization::ADAPTERS,
     roi_align::ADAPTERS,
     rotary_embedding::ADAPTERS,
+    scan::ADAPTERS,
     scatter::ADAPTERS,
     shape::ADAPTERS,
     slice::ADAPTERS,

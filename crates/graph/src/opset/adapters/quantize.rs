@@ -1,6 +1,8 @@
 //! QuantizeLinear and DequantizeLinear: along an axis since 13, other scales than floats since 19,
 //! blocks and 16 bits since 21. What an earlier version has no node for is written as arithmetic.
 
+use modelyard_tensor::Shape;
+
 use super::layer_normalization::cast;
 use super::{Adapter, adapter, code, front};
 use crate::opset::site::{Refusal, Site, number, refuse};
@@ -17,6 +19,9 @@ pub(super) const ADAPTERS: &[Adapter] = &[
     adapter("QuantizeLinear", 21, None, Some(eight_bits_only)),
     adapter("QuantizeLinear", 23, None, Some(types_of_scales)),
 ];
+
+/// More scales than any tensor has along an axis.
+const MOST_SCALES: usize = 1 << 20;
 
 fn quantizes(site: &Site<'_>) -> bool {
     site.node.op_type == "QuantizeLinear"
@@ -68,11 +73,12 @@ fn eight_bits_only(site: &mut Site<'_>) -> Result<(), Refusal> {
     let stated = site.take("output_dtype");
     if stated.is_some() && site.node.input(2).is_none() && element_type != ElementType::Uint8 {
         let scale = site.required(1)?;
-        let Some(dims) = site.fixed(&scale) else {
+        let dims = site.fixed(&scale);
+        let count = dims.as_ref().and_then(|dims| Shape::new(dims).elements());
+        let (Some(dims), Some(count @ ..=MOST_SCALES)) = (dims, count) else {
             return refuse(format!("the shape of '{scale}' is not known"));
         };
         let zero = number(element_type, 0.0).unwrap_or_else(|| vec![0]);
-        let count = dims.iter().product::<usize>().min(1 << 24);
         let zero = Constant::raw("zero_point", element_type, &dims, zero.repeat(count));
         let zero = site.constant(zero);
         site.set_input(2, zero);

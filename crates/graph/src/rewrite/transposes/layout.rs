@@ -197,21 +197,20 @@ impl<'a> Layouts<'a> {
     pub(super) fn price(&self, value: ValueId, from: &Layout, to: &Layout) -> u64 {
         /// Of any node; elements count one each.
         const NODE: u64 = 4096;
-        /// Where only axes of one element move, no element does.
-        const VIEW: u64 = 64;
+        /// Where only axes of one element move, no element does. Up to twice this, so that it is
+        /// done where there are fewer.
+        const VIEW: u64 = 512;
         const UNKNOWN: u64 = 1 << 16;
-        const MOST: u64 = 1 << 36;
+        const MOST: u64 = 1 << 40;
         let Some(dims) = self.net.dims(value) else { return NODE + UNKNOWN };
         let real = |order: &Layout| -> Vec<usize> {
             let order = order.clone().unwrap_or_else(|| Perm::identity(dims.len()));
             let real = order.axes().iter().copied();
             real.filter(|&axis| dims.get(axis).is_some_and(|dim| !dim.is_one())).collect()
         };
-        if real(from) == real(to) {
-            return VIEW;
-        }
-        let sizes = dims.iter().map(|dim| dim.example() as u64);
-        NODE + sizes.fold(1, u64::saturating_mul).min(MOST)
+        let sizes = dims.iter().map(|dim| dim.usual() as u64);
+        let elements = sizes.fold(1, u64::saturating_mul).min(MOST);
+        if real(from) == real(to) { VIEW + (elements >> 10).min(VIEW) } else { NODE + elements }
     }
 }
 

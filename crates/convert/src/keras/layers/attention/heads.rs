@@ -34,6 +34,8 @@ struct Heads {
     /// Whether Keras computes scores one by one, where masked ones give nothing at all.
     explicit: bool,
     grouped: bool,
+    /// Whether the projections are attributes that begin with an underscore.
+    private: bool,
 }
 
 /// What masked scores are.
@@ -73,6 +75,7 @@ pub(crate) fn read(
         window: config.size_option(&["sliding_window"])?,
         explicit: config.number_or(&["dropout"], 0.0)? > 0.0,
         grouped,
+        private: grouped || context.reader.major < 3,
     }))
 }
 
@@ -114,8 +117,8 @@ struct Call<V> {
 impl Heads {
     fn part(&self, base: &Variables, part: Part) -> Variables {
         let (attribute, name) = part.names();
-        // Attributes of the grouped kind begin with an underscore.
-        let attribute = if self.grouped { format!("_{attribute}") } else { attribute.to_owned() };
+        let private = self.private || part == Part::Gate;
+        let attribute = if private { format!("_{attribute}") } else { attribute.to_owned() };
         let variables = Variables {
             label: format!("{}/{name}", base.label),
             path: format!("{}/{attribute}", base.path),

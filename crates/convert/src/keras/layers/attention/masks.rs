@@ -50,10 +50,7 @@ impl Limits<Value> {
         if self.is_banded() {
             parts.push(self.band((queries, keys), to)?);
         }
-        let mut all = match &self.pairs {
-            Some(mask) => Some(to.cast(mask, ElementType::Bool)),
-            None => None,
-        };
+        let mut all = self.pairs.as_ref().map(|mask| to.cast(mask, ElementType::Bool));
         for part in parts {
             all = Some(match all {
                 None => part,

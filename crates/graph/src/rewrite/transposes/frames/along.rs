@@ -93,7 +93,9 @@ fn quantization(net: &Net, op: &Op) -> Option<Box<dyn Frame>> {
 
 fn batch_normalization(net: &Net, op: &Op) -> Option<Box<dyn Frame>> {
     let trains = op.node.int("training_mode").unwrap_or(0) != 0;
-    (op.outputs.len() == 1 && !trains).then_some(())?;
+    // Of old, statistics could be of each place and not of each channel.
+    let by_channel = op.node.int("spatial").unwrap_or(1) != 0;
+    (op.outputs.len() == 1 && !trains && by_channel).then_some(())?;
     Moved::first(net, op)?.keeping([1]).boxed()
 }
 
