@@ -29,18 +29,13 @@ mod emitter;
 mod error;
 mod finish;
 mod input;
-mod keras;
 mod limits;
 mod mxnet;
-mod onnx;
 #[allow(dead_code, reason = "the sources come one by one")]
-mod pytorch;
 pub mod recognize;
 #[allow(dead_code, reason = "the sources come one by one")]
 mod reference;
 mod source;
-mod tensorflow;
-mod tflite;
 mod trees;
 pub mod verify;
 

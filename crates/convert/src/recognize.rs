@@ -82,33 +82,22 @@ impl Format {
     /// The reader of this format.
     pub(crate) fn reader(self) -> Reader {
         match self {
-            Format::SavedModel => crate::tensorflow::read_saved_model,
-            Format::GraphDef => crate::tensorflow::read_frozen,
-            Format::KerasArchive | Format::KerasHdf5 => crate::keras::read,
-            Format::Onnx => crate::onnx::read,
-            Format::TfLite => crate::tflite::read,
             Format::MxNet => crate::mxnet::read,
-            Format::StateDict | Format::SafeTensors => crate::pytorch::weights::read,
-            Format::ExportedProgram => crate::pytorch::read,
+           
             Format::XgBoost => crate::trees::read_xgboost,
             Format::LightGbm => crate::trees::read_lightgbm,
-            Format::TorchScript => |source, _, _| Err(unrecognized(source, TORCH_SCRIPT)),
+            _ => |source, _, _| Err(unrecognized(source, TORCH_SCRIPT)),
         }
     }
 
     /// What lists the operators or layers that are converted.
     pub(crate) fn vocabulary(self) -> fn() -> Vec<String> {
         match self {
-            Format::SavedModel | Format::GraphDef => crate::tensorflow::vocabulary,
-            Format::KerasArchive | Format::KerasHdf5 => crate::keras::vocabulary,
-            Format::Onnx => crate::onnx::vocabulary,
-            Format::TfLite => crate::tflite::vocabulary,
             Format::MxNet => crate::mxnet::vocabulary,
-            Format::StateDict | Format::SafeTensors => crate::pytorch::weights::vocabulary,
-            Format::ExportedProgram => crate::pytorch::vocabulary,
+           
             Format::XgBoost => crate::trees::xgboost_vocabulary,
             Format::LightGbm => crate::trees::lightgbm_vocabulary,
-            Format::TorchScript => Vec::new,
+            _ => Vec::new,
         }
     }
 }
