@@ -9,9 +9,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod keras;
-mod pt2;
 mod mxnet;
 mod onnx;
+mod pt2;
 mod pytorch_weights;
 mod support;
 mod tensorflow;

@@ -84,10 +84,9 @@ fn targets(value: &serde_json::Value, found: &mut BTreeSet<String>) {
         serde_json::Value::Object(map) => {
             if let Some(target) = map.get("target").and_then(|target| target.as_str()) {
                 let target = target.trim_start_matches("torch.ops.");
-                let target = target.strip_prefix("_operator.").map_or_else(
-                    || target.to_owned(),
-                    |rest| format!("operator.{rest}"),
-                );
+                let target = target
+                    .strip_prefix("_operator.")
+                    .map_or_else(|| target.to_owned(), |rest| format!("operator.{rest}"));
                 found.insert(target);
             }
             map.values().for_each(|value| targets(value, found));
@@ -210,7 +209,13 @@ fn samples_are_the_inputs_of_the_export() {
 #[test]
 fn tied_weights_are_written_once() {
     let conversion = check("pt2/stored.pt2");
-    let floats: usize = conversion.model.graph.initializers.iter().map(|each| each.dims.iter().product::<usize>()).sum();
+    let floats: usize = conversion
+        .model
+        .graph
+        .initializers
+        .iter()
+        .map(|each| each.dims.iter().product::<usize>())
+        .sum();
     assert!(floats < 12 + 12 + 12 + 40, "{floats}");
 }
 

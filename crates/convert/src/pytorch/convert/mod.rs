@@ -314,8 +314,7 @@ impl<'p> Converter<'p> {
         let (bound, meta) = (self.bound(value), self.original.values.get(value));
         match (bound, meta) {
             (Bound::Tensor(tensor), Some(Meta::Tensor(element_type, sizes))) => {
-                let tensor =
-                    self.cast(&tensor, widened::computed(*element_type), *element_type);
+                let tensor = self.cast(&tensor, widened::computed(*element_type), *element_type);
                 let dims: Vec<Dim> = sizes.iter().map(|size| names.dim(size)).collect();
                 self.emitter.output(name, &tensor, *element_type, Some(&dims));
             }

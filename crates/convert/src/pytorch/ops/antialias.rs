@@ -42,7 +42,8 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let mut name = own.name.clone();
     for (index, axis) in [2, 3].into_iter().enumerate() {
         let (input, output) = known(&own, sizes, axis)?;
-        let scale = factors.get(index).map_or(input as f64 / output as f64, |factor| factor.recip());
+        let scale =
+            factors.get(index).map_or(input as f64 / output as f64, |factor| factor.recip());
         if input == output && scale == 1.0 {
             continue;
         }
