@@ -12,6 +12,8 @@ import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Scripts beside this one have the names of modules that it needs: its folder comes last.
+sys.path.append(sys.path.pop(0))
 
 import numpy
 
