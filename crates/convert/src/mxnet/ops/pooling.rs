@@ -175,9 +175,7 @@ fn windows(
     number: ElementType,
 ) -> Result<String, Problem> {
     let is_max = pooling.kind == Kind::Max;
-    let axes = pooling.kernel.len();
-    let mut x = x.to_owned();
-    let (mut begin, mut end) = (pooling.pads.clone(), pooling.pads.clone());
+    let (begin, mut end) = (pooling.pads.clone(), pooling.pads.clone());
     // Sums are means times the number of elements, so that all pads count.
     let count_pads = !is_max && pooling.kind != (Kind::Average { count_pads: false });
     let is_sum = matches!(pooling.kind, Kind::Sum | Kind::Norm(_));
@@ -187,8 +185,8 @@ fn windows(
     if ceil && (!pooling.ceil_mode_fits() || is_sum || shares) {
         ceil = false;
         let first = if pooling.channels_last { 1 } else { 2 };
-        for axis in 0..axes {
-            end[axis] += pooling.beyond(axis, site.size(0, first + axis)?)?;
+        for (axis, end) in end.iter_mut().enumerate() {
+            *end += pooling.beyond(axis, site.size(0, first + axis)?)?;
         }
     }
     let pads = Window::ints(&[begin, end].concat());
