@@ -95,7 +95,7 @@ def models(arguments):
 
 
 def random(specification, generator):
-    shape = [2 if size is None else size for size in specification.shape]
+    shape = [size or (64 if axis else 2) for axis, size in enumerate(specification.shape)]
     dtype = specification.dtype.as_numpy_dtype
     if numpy.issubdtype(dtype, numpy.integer):
         return generator.integers(0, 50, shape).astype(dtype)

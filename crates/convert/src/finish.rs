@@ -3,6 +3,7 @@
 
 use modelyard_graph::{inline, opset, rewrite, weights};
 
+use crate::kernel_shapes;
 use crate::{Conversion, ConvertError, Options, WeightType};
 
 /// Finishes a conversion. The model that comes out is verified.
@@ -34,6 +35,7 @@ pub(crate) fn finish(
         conversion.tolerance.relative = conversion.tolerance.relative.max(error);
         conversion.notes.push(format!("{changed} weights are stored in another type"));
     }
+    kernel_shapes::state(&mut model.graph);
     if options.infer_shapes {
         model.state_types();
     }

@@ -34,12 +34,6 @@ impl Source {
         Ok(Source { path: path.to_path_buf(), file, file_bytes })
     }
 
-    /// A file in memory, which stands where `path` is.
-    pub(crate) fn memory(path: &Path, bytes: impl Into<Bytes>) -> Source {
-        let file = Input::memory(&path.to_string_lossy(), bytes);
-        Source { path: path.to_path_buf(), file_bytes: file.len, file: Some(file) }
-    }
-
     /// The file; an error for a folder.
     pub(crate) fn file(&self) -> Result<&Input, ConvertError> {
         self.file.as_ref().ok_or_else(|| ConvertError::Unrecognized {

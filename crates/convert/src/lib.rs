@@ -18,6 +18,7 @@
 //! | `tensorflow` | SavedModel folders and frozen graphs |
 //! | `reference` | arrays and plain kernels that evaluators share |
 //! | `onnx` | ONNX itself |
+//! | `kernel_shapes` | what not every engine looks up |
 //! | `finish` | what is done alike with every converted model |
 //! | `tflite` | TensorFlow Lite |
 //! | `mxnet` | MXNet's symbols and parameters |
@@ -30,13 +31,14 @@ mod error;
 mod finish;
 mod input;
 mod keras;
+mod kernel_shapes;
 mod limits;
 mod mxnet;
 mod onnx;
-#[allow(dead_code, reason = "the sources come one by one")]
+#[allow(dead_code, reason = "TorchScript and templates that are to come use what programs do not")]
 mod pytorch;
 pub mod recognize;
-#[allow(dead_code, reason = "the sources come one by one")]
+#[allow(dead_code, reason = "a set of kernels, of which not every one has a user yet")]
 mod reference;
 mod source;
 mod tensorflow;

@@ -33,6 +33,11 @@ pub(crate) fn read(
     _: &Options,
     limits: &Limits,
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
+    Ok(model(load(source, limits)?, limits))
+}
+
+/// The ONNX model in a file, its external data included.
+pub(crate) fn load(source: &Source, limits: &Limits) -> Result<Model, ConvertError> {
     let bounds = modelyard_graph::Limits {
         file_bytes: limits.file_bytes.min(MOST_PROTOBUF),
         external_bytes: limits.file_bytes,
@@ -41,8 +46,12 @@ pub(crate) fn read(
         depth: limits.depth,
         ..modelyard_graph::Limits::default()
     };
-    let model = file::read_whole(&source.path, &bounds).map_err(ConvertError::Onnx)?;
-    Ok(Box::new(OnnxModel { model, limits: limits.clone() }))
+    file::read_whole(&source.path, &bounds).map_err(ConvertError::Onnx)
+}
+
+/// A model in memory as a source.
+pub(crate) fn model(model: Model, limits: &Limits) -> Box<dyn SourceModel> {
+    Box::new(OnnxModel { model, limits: limits.clone() })
 }
 
 /// Operators that can be written in another version, which is all that ONNX has.

@@ -24,7 +24,9 @@ impl<'n> Arguments<'n> {
         let position = self.parameters.split_ascii_whitespace().position(|other| other == name);
         let by_position = position.and_then(|index| self.node.arguments.get(index));
         match by_position {
-            Some(named) if named.name.is_empty() || is_first(&named.name) && position == Some(0) => {
+            Some(named)
+                if named.name.is_empty() || is_first(&named.name) && position == Some(0) =>
+            {
                 &named.value
             }
             _ => &Argument::None,

@@ -38,8 +38,8 @@ pub(crate) fn read(
     options: &Options,
     limits: &Limits,
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
-    let program = exported::read(source, limits)?;
-    model::ProgramModel::open(program, Format::ExportedProgram, options)
+    let (program, sample) = exported::read_with_samples(source, limits)?;
+    model::ProgramModel::open_with_sample(program, sample, Format::ExportedProgram, options)
 }
 
 /// Names of the operators that are converted, such as `aten.conv2d.default`.

@@ -6,6 +6,7 @@ use modelyard_tensor::Tensor;
 
 use super::convert::Naming;
 use super::graph::{Argument, InputKind, Meta, Program, Range, Size};
+use super::weight::Weight;
 use super::{convert, evaluate};
 use crate::{Conversion, ConvertError, EvaluateError, Format, Options, SourceModel};
 
@@ -14,13 +15,24 @@ use crate::{Conversion, ConvertError, EvaluateError, Format, Options, SourceMode
 pub(crate) struct ProgramModel {
     program: Program,
     format: Format,
-    samples: Vec<Vec<Tensor>>,
+    /// Inputs that the file has, in order; none where it has none.
+    sample: Vec<Weight>,
 }
 
 impl ProgramModel {
     /// The model that a program is. Options that name what it does not have are errors.
     pub(crate) fn open(
         program: Program,
+        format: Format,
+        options: &Options,
+    ) -> Result<Box<dyn SourceModel>, ConvertError> {
+        ProgramModel::open_with_sample(program, Vec::new(), format, options)
+    }
+
+    /// As [`ProgramModel::open`], with inputs to try it with, in order.
+    pub(crate) fn open_with_sample(
+        program: Program,
+        sample: Vec<Weight>,
         format: Format,
         options: &Options,
     ) -> Result<Box<dyn SourceModel>, ConvertError> {
@@ -34,7 +46,7 @@ impl ProgramModel {
                 return Err(ConvertError::Option(message));
             }
         }
-        Ok(Box::new(ProgramModel { program, format, samples: Vec::new() }))
+        Ok(Box::new(ProgramModel { program, format, sample }))
     }
 
     /// What to call the free sizes: the one that leads the first input with several dimensions is
@@ -189,6 +201,9 @@ impl SourceModel for ProgramModel {
     }
 
     fn samples(&self) -> Vec<Vec<Tensor>> {
-        self.samples.clone()
+        // Those that cannot be read are not tried.
+        let tensor = |weight: &Weight| weight.array().and_then(|array| array.to_tensor()).ok();
+        let sample: Option<Vec<Tensor>> = self.sample.iter().map(tensor).collect();
+        sample.filter(|sample| !sample.is_empty()).into_iter().collect()
     }
 }

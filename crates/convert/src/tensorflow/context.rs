@@ -1,5 +1,6 @@
 //! Conversion of a graph, node by node.
 
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -43,6 +44,10 @@ pub(super) struct Context<'a> {
     pub(super) model: &'a TensorFlowModel,
     /// Bytes of constants that the file may state as one repeated value.
     listed_bytes: u64,
+    /// Inputs of the model by the names of values that have the same elements.
+    pub(super) inputs: HashMap<String, String>,
+    /// What inputs of the model may be, by name.
+    pub(super) ranges: BTreeMap<String, (f64, f64)>,
 }
 
 /// Constants of at most so many elements may be looked at by value.
@@ -50,7 +55,7 @@ const MAX_LISTED: usize = 1 << 16;
 
 impl<'a> Context<'a> {
     pub(super) fn new(emitter: Emitter, model: &'a TensorFlowModel) -> Context<'a> {
-        Context { emitter, model, listed_bytes: 0 }
+        Context { emitter, model, listed_bytes: 0, inputs: HashMap::new(), ranges: BTreeMap::new() }
     }
 
     /// Writes a graph whose inputs are these values; gives its outputs.
@@ -141,8 +146,36 @@ impl<'a> Context<'a> {
                     return Err(Refusal::new("a list of tensors as input", way_out));
                 }
                 let outputs = (operator.convert)(self, call)?;
+                self.follow(call, &outputs);
                 fold::with_sizes(call, outputs)
             }
+        }
+    }
+
+    /// Notes that a value has the elements of an input of the model, so that what is looked up with
+    /// it says what that input may be.
+    fn follow(&mut self, call: &Call<'_>, outputs: &[Val]) {
+        let from = match call.node.op.as_str() {
+            "Cast" | "ExpandDims" | "Reshape" | "Squeeze" | "StridedSlice" | "Transpose" => 0,
+            // Negative numbers are counted from the end.
+            "SelectV2" => 2,
+            _ => return,
+        };
+        let from = call.inputs.get(from).and_then(|value| value.name.get());
+        let to = outputs.first().and_then(|value| value.name.get());
+        if let (Some(from), Some(to)) = (from, to)
+            && let Some(input) = self.inputs.get(from).cloned()
+        {
+            self.inputs.insert(to.clone(), input);
+        }
+    }
+
+    /// Notes that these are numbers below a bound.
+    pub(super) fn bounded(&mut self, indices: &Value, bound: usize) {
+        let input = indices.name.get().and_then(|name| self.inputs.get(name));
+        if let (Some(input), Some(last)) = (input, bound.checked_sub(1)) {
+            let range = self.ranges.entry(input.clone()).or_insert((0.0, last as f64));
+            range.1 = range.1.min(last as f64);
         }
     }
 
@@ -396,7 +429,8 @@ fn refined(node: &Node) -> impl Fn((usize, Val)) -> Val + '_ {
 /// Why an operator is not known, as far as that can be said.
 fn unknown(op: &str) -> Refusal {
     let (reason, way_out) = match op {
-        "Switch" | "Merge" | "Enter" | "Exit" | "NextIteration" | "RefSwitch" | "RefMerge" => (
+        "Switch" | "Merge" | "Enter" | "Exit" | "NextIteration" | "RefSwitch" | "RefMerge"
+        | "_SwitchN" => (
             "control flow of TensorFlow 1",
             "export the model with control flow v2 (tf.compat.v1.enable_control_flow_v2)",
         ),

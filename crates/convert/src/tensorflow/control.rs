@@ -16,8 +16,8 @@ use super::weight::Weight;
 use crate::emitter::node;
 
 /// The operators of control flow.
-pub(super) const OPERATORS: [&str; 6] =
-    ["Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While"];
+pub(super) const OPERATORS: [&str; 8] =
+    ["Case", "If", "Merge", "StatelessCase", "StatelessIf", "StatelessWhile", "Switch", "While"];
 
 pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let Payload::Bodies(bodies) = &call.node.payload else {

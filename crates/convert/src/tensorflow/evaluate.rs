@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use modelyard_graph::ElementType;
 use modelyard_tensor::Tensor;
 
 use super::graph::{Graph, Node, Payload, passes_on};
@@ -284,7 +285,7 @@ fn list(node: &Node, slots: &[Slot]) -> Result<Slot, EvaluateError> {
         }
         "TensorListLength" => {
             let count = items()?.len() as f64;
-            let array = Array::from_f64s(modelyard_graph::ElementType::Int32, &[], vec![count])?;
+            let array = Array::from_f64s(ElementType::Int32, &[], vec![count])?;
             Ok(Slot::Array(Arc::new(array)))
         }
         _ => Err(EvaluateError::new("the operator is not covered")),

@@ -11,6 +11,7 @@ use super::inline::{Library, inline};
 use super::model::{Endpoint, TensorFlowModel};
 use super::proto::{GraphDef, NodeDef};
 use super::saved_model::placeholder;
+use super::sides;
 use super::tables::Tables;
 use crate::input::Source;
 use crate::{ConvertError, Format, Limits, Options};
@@ -31,6 +32,7 @@ pub(super) fn read(
     let (feeds, inputs) = inputs(&graph, options)?;
     let fetches = outputs(&graph, options)?;
     let inlined = inline(&library, &graph.nodes, &feeds, &fetches)?;
+    let inlined = sides::settled(inlined, limits);
     let producer = graph.versions.as_ref().map_or(0, |versions| versions.producer);
     let output = |name: &String| Endpoint {
         name: bare(name).to_owned(),

@@ -43,6 +43,8 @@ pub(super) struct Graph {
     pub(super) outputs: Vec<Port>,
     /// How many inputs it has; those are nodes with [`Payload::Input`] where they are used.
     pub(super) inputs: usize,
+    /// Changes of variables that are left out.
+    pub(super) assignments: usize,
 }
 
 impl Graph {
@@ -74,7 +76,7 @@ impl Graph {
     }
 
     /// Leaves out the nodes that no output needs.
-    pub(super) fn pruned(self) -> Graph {
+    pub(super) fn pruned(mut self) -> Graph {
         let mut needed = vec![false; self.nodes.len()];
         for port in &self.outputs {
             if let Some(flag) = needed.get_mut(port.node) {
@@ -90,7 +92,7 @@ impl Graph {
         }
         let mut renumbered = vec![0; self.nodes.len()];
         let mut nodes = Vec::new();
-        for (index, mut node) in self.nodes.into_iter().enumerate() {
+        for (index, mut node) in std::mem::take(&mut self.nodes).into_iter().enumerate() {
             if needed[index] {
                 renumbered[index] = nodes.len();
                 for input in &mut node.inputs {
@@ -100,7 +102,11 @@ impl Graph {
             }
         }
         let moved = |port: Port| Port { node: renumbered[port.node], ..port };
-        Graph { nodes, outputs: self.outputs.into_iter().map(moved).collect(), inputs: self.inputs }
+        Graph {
+            nodes,
+            outputs: std::mem::take(&mut self.outputs).into_iter().map(moved).collect(),
+            ..self
+        }
     }
 }
 

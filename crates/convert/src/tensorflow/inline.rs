@@ -8,7 +8,7 @@ use super::arguments;
 use super::attrs::Attrs;
 use super::graph::{Graph, Node, Payload, Port};
 use super::proto::{AttrValue, FunctionDef, GraphDef, NameAttrList, NodeDef};
-use crate::{ConvertError, Limits};
+use crate::{ConvertError, Limits, Missing};
 
 /// The functions that a graph may call.
 pub(super) struct Library<'a> {
@@ -253,6 +253,7 @@ impl Writer<'_, '_> {
         definition: &NodeDef,
         inputs: Vec<Port>,
     ) -> Result<Vec<Port>, ConvertError> {
+        self.refuse_changed(scope, definition)?;
         let attrs = substituted(&definition.attrs, &scope.attrs);
         let name = joined(&scope.prefix, &definition.name);
         let callee = match definition.op.as_str() {
@@ -280,6 +281,25 @@ impl Writer<'_, '_> {
         Ok(vec![Port { output: usize::MAX, ..port }])
     }
 
+    /// Refuses to read a variable after it was changed: changes are left out.
+    fn refuse_changed(&self, scope: &Scope<'_>, node: &NodeDef) -> Result<(), ConvertError> {
+        if !matches!(node.op.as_str(), "ReadVariableOp" | "ResourceGather") {
+            return Ok(());
+        }
+        let before = node.inputs.iter().filter_map(|input| input.strip_prefix('^'));
+        let mut before = before.filter_map(|name| scope.index.get(name));
+        let changes = before.any(|&at| scope.nodes[at].op.starts_with("Assign"));
+        if !(scope.is_function && changes) {
+            return Ok(());
+        }
+        Err(ConvertError::Unsupported(vec![Missing {
+            operator: node.op.clone(),
+            place: joined(&scope.prefix, &node.name),
+            reason: "reading a variable that the model changed before".into(),
+            way_out: "export a function that takes and gives its state".into(),
+        }]))
+    }
+
     /// Writes a function out.
     fn call(
         &mut self,
@@ -301,6 +321,8 @@ impl Writer<'_, '_> {
                 limit: self.library.limits.depth as u64,
             });
         }
+        let changes = function.nodes.iter().filter(|node| node.op.starts_with("Assign"));
+        self.graph.assignments += changes.count();
         let mut scope = Scope::new(&function.nodes, prefix);
         scope.is_function = true;
         scope.attrs.clone_from(&callee.attrs);
@@ -374,7 +396,9 @@ impl Writer<'_, '_> {
             ports.push(self.push(node.unwrap_or_else(fallback))?);
         }
         self.graph.outputs = self.call(function, &ports, name.to_owned())?;
-        Ok(std::mem::replace(&mut self.graph, around).pruned())
+        let body = std::mem::replace(&mut self.graph, around).pruned();
+        self.graph.assignments += body.assignments;
+        Ok(body)
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `attrs`, `dtype`, `weight` | attributes, types, constants |
 //! | `graph` | the graph to work with |
 //! | `inline`, `arguments` | from definitions to that graph: functions written out |
+//! | `sides` | sides of old control flow that are never taken |
 //! | `variables`, `tables` | what variables and lookup tables hold |
 //! | `saved_model`, `frozen` | the two kinds of files |
 //! | `model` | the model that was read |
@@ -32,6 +33,7 @@ mod model;
 mod ops;
 mod proto;
 mod saved_model;
+mod sides;
 mod table;
 mod tables;
 mod value;

@@ -11,7 +11,9 @@ use super::graph::Graph;
 use super::tables::Tables;
 use super::value::{Refusal, Val, Value};
 use crate::emitter::Emitter;
-use crate::{Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel};
+use crate::{
+    Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel, Tolerance,
+};
 
 /// A graph with its inputs, outputs, weights and tables.
 #[derive(Debug)]
@@ -63,14 +65,24 @@ impl SourceModel for TensorFlowModel {
             inputs.push(Value::tensor(name, input.element_type, dims));
         }
         let mut context = Context::new(emitter, self);
+        context.inputs =
+            self.inputs.iter().map(|input| (input.name.clone(), input.name.clone())).collect();
         let values = context.run(&self.graph, &inputs)?;
         for ((endpoint, name), value) in self.outputs.iter().zip(&outputs).zip(&values) {
             self.finish(&mut context, endpoint, name, value)?;
         }
+        let ranges = context.ranges;
         let (model, steps) = context.emitter.finish()?;
+        let rounds = steps.iter().any(|step| step.operator.contains("Quant"));
         let mut conversion = Conversion::new(model, steps);
         conversion.notes.clone_from(&self.notes);
         conversion.sizes = sizes;
+        conversion.ranges = ranges;
+        if rounds {
+            // A number between two steps may be rounded to either, and what follows differs.
+            conversion.tolerance =
+                Tolerance { relative: 1e-2, outliers: 1e-2, ..Tolerance::default() };
+        }
         Ok(conversion)
     }
 

@@ -6,14 +6,12 @@ use prost::Message as _;
 
 use super::bundle::Bundle;
 use super::census::{self, Message};
-use super::dtype;
 use super::inline::{Library, inline};
 use super::model::{Endpoint, TensorFlowModel};
-use super::proto::{
-    GraphDef, MetaGraphDef, SavedModel, SignatureDef, TensorInfo, TensorShapeProto,
-};
+use super::proto::{MetaGraphDef, SavedModel, SignatureDef, TensorInfo, TensorShapeProto};
 use super::tables::{self, Files};
 use super::variables::{Keys, freeze};
+use super::{dtype, sides};
 use crate::input::{Input, Source};
 use crate::{ConvertError, Format, Limits, Options};
 
@@ -50,17 +48,18 @@ pub(super) fn read(
         }
     }
     let mut inlined = inline(&library, &graph.nodes, &feeds, &fetches)?;
+    inlined = sides::settled(inlined, limits);
     if let Some(bundle) = Bundle::open(source, limits)? {
         let keys = Keys::find(&library, &graph.nodes, &bundle, limits)?;
         freeze(&mut inlined, &keys, &bundle)?;
     }
-    let files = Files { source, assets: &meta.assets, limits };
+    let files = Files::new(source, (&graph.nodes, &meta.assets), limits);
     let tables = tables::find(&library, &graph.nodes, &files)?;
     let version = meta.info.as_ref().map_or("", |info| info.tensorflow_version.as_str());
     Ok(TensorFlowModel {
         format: Format::SavedModel,
         producer: format!("TensorFlow {version}").trim_end().to_owned(),
-        notes: notes(graph, &name, &meta),
+        notes: notes(inlined.assignments, &name, &meta),
         graph: inlined,
         inputs: endpoints(&signature.inputs, true)?,
         outputs: endpoints(&signature.outputs, false)?,
@@ -155,7 +154,7 @@ pub(super) fn dims(shape: &TensorShapeProto, name: &str, named: bool) -> Option<
     (!shape.unknown_rank).then(|| sizes.map(each).collect())
 }
 
-fn notes(graph: &GraphDef, name: &str, meta: &MetaGraphDef) -> Vec<String> {
+fn notes(assignments: usize, name: &str, meta: &MetaGraphDef) -> Vec<String> {
     let mut notes = Vec::new();
     let others: Vec<String> = meta
         .signatures
@@ -166,8 +165,8 @@ fn notes(graph: &GraphDef, name: &str, meta: &MetaGraphDef) -> Vec<String> {
     if !others.is_empty() {
         notes.push(format!("signature '{name}' was taken; there are also {}", others.join(", ")));
     }
-    if graph.nodes.is_empty() {
-        notes.push("the graph is empty".into());
+    if assignments > 0 {
+        notes.push(format!("{assignments} changes of variables are left out: the state stays"));
     }
     notes
 }

@@ -38,6 +38,24 @@ pub(super) struct Files<'a> {
     pub(super) source: &'a Source,
     pub(super) assets: &'a [AssetFileDef],
     pub(super) limits: &'a Limits,
+    /// What the graph assigns to variables: names of nodes by names of nodes.
+    pub(super) assigned: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(
+        source: &'a Source,
+        (nodes, assets): (&'a [NodeDef], &'a [AssetFileDef]),
+        limits: &'a Limits,
+    ) -> Files<'a> {
+        let bare = |text: &'a String| text.split(':').next().unwrap_or(text);
+        let assigned = nodes
+            .iter()
+            .filter(|node| node.op == "AssignVariableOp")
+            .filter_map(|node| Some((bare(node.inputs.first()?), bare(node.inputs.get(1)?))))
+            .collect();
+        Files { source, assets, limits, assigned }
+    }
 }
 
 /// Finds what tables of the graph are filled with. A table that is filled in another way is not in
@@ -136,7 +154,7 @@ fn fill(
             (Some(keys), Some(values)) => Some(Table { keys, values }),
             _ => None,
         },
-        [_, file] => match asset(file, files)? {
+        [_, file] => match asset(graph, file, files)? {
             Some(lines) => text_table(&lines, filler),
             None => None,
         },
@@ -150,11 +168,20 @@ fn fill(
     Ok(())
 }
 
-/// The lines of the asset whose name this constant holds.
-fn asset(node: &Node, files: &Files<'_>) -> Result<Option<Vec<Bytes>>, ConvertError> {
+/// The lines of the asset whose name this node gives: a constant, or a variable that is set to one.
+fn asset(
+    graph: &Graph,
+    node: &Node,
+    files: &Files<'_>,
+) -> Result<Option<Vec<Bytes>>, ConvertError> {
+    let variable = node.inputs.first().and_then(|port| graph.nodes.get(port.node));
+    let name = match (node.op.as_str(), variable) {
+        ("ReadVariableOp", Some(variable)) => files.assigned.get(variable.name.as_str()).copied(),
+        _ => Some(node.name.as_str()),
+    };
     let named = |asset: &&AssetFileDef| {
         let tensor = asset.tensor.as_ref().map_or("", |tensor| tensor.name.as_str());
-        tensor.split(':').next() == Some(node.name.as_str())
+        tensor.split(':').next() == name
     };
     let Some(asset) = files.assets.iter().find(named) else { return Ok(None) };
     let Some(input) = files.source.beside(&format!("assets/{}", asset.filename))? else {

@@ -100,6 +100,13 @@ pub(crate) fn convert(
     if let Some(preprocessing) = super::metadata::preprocessing(model)? {
         conversion.model.metadata.insert("modelyard.preprocessing".into(), preprocessing);
     }
+    let states = &interface.variables.states;
+    if !states.is_empty() {
+        let starts: serde_json::Map<String, serde_json::Value> =
+            states.iter().map(|state| (state.input(), state.start_json())).collect();
+        let starts = serde_json::Value::Object(starts).to_string();
+        conversion.model.metadata.insert("modelyard.state".into(), starts);
+    }
     Ok(conversion)
 }
 

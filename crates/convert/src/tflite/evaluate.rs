@@ -13,6 +13,7 @@ use super::quantization::bounds;
 use super::stop::{Stop, mismatch};
 use crate::EvaluateError;
 use crate::reference::elementwise::cast;
+use crate::reference::layout::elements;
 use crate::reference::shape::{concat, narrow};
 use crate::reference::{Array, Data};
 
@@ -254,6 +255,17 @@ impl Evaluation<'_> {
         let (least, most) = bounds(element_type);
         let steps = steps.into_iter().map(|step| step.clamp(least, most)).collect();
         self.give(tensor, Array::new(element_type, dims, Data::Ints(steps))?)
+    }
+
+    /// How many elements a shape has; an error where there is no room for them.
+    pub(crate) fn room(&self, dims: &[usize]) -> Result<usize, Stop> {
+        let count = elements(dims)?;
+        let bytes = (count as u64).saturating_mul(8).saturating_add(self.held);
+        let limit = self.model.limits.evaluation_bytes;
+        match bytes <= limit {
+            true => Ok(count),
+            false => Err(mismatch(format!("shape {dims:?} takes more than {limit} bytes"))),
+        }
     }
 
     /// Forgets the value of a tensor.

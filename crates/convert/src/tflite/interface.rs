@@ -50,7 +50,7 @@ impl Interface {
         for name in outputs.iter_mut().filter(|name| inputs.contains(name)) {
             name.push_str(".out");
         }
-        let variables = Variables::find(graph)?;
+        let variables = Variables::find(model, graph)?;
         let rows = batch::rows(model, graph, &variables.states);
         Ok(Interface {
             batch_outputs: batch_outputs(graph, rows.is_some()),
@@ -84,10 +84,7 @@ impl Interface {
             );
         }
         for state in &self.variables.states {
-            let start = match state.zero_point {
-                0 => "zeros".to_owned(),
-                point => format!("{point}, which stands for zero"),
-            };
+            let start = state.start_text();
             notes.push(format!(
                 "the model keeps '{}' from run to run: it is input '{}', at first {start}, and \
                  output '{}', to be given back in the next run",

@@ -80,8 +80,6 @@ pub(crate) struct Operator {
     pub(crate) options: OperatorOptions,
     /// Parameters of a custom operator, in whatever form it has.
     pub(crate) custom: Bytes,
-    /// Numbers of tensors that carry the quantization of steps inside the operator.
-    pub(crate) intermediates: Vec<Option<usize>>,
 }
 
 /// Parameters of a builtin operator, by the number of the field in the schema.

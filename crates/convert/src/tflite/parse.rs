@@ -235,7 +235,6 @@ fn operator(
         outputs: indices(table, 2, tensors)?,
         options: OperatorOptions(options),
         custom,
-        intermediates: optional_indices(table, 8, tensors)?,
     })
 }
 

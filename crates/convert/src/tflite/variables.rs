@@ -5,11 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use modelyard_graph::ElementType;
+use modelyard_graph::{Constant, ElementType};
 
-use super::model::{Operator, Subgraph, Tensor};
+use super::model::{Model, Operator, Subgraph, Tensor};
 use super::stop::{Stop, refused};
 use crate::ConvertError;
+use crate::reference::Array;
 
 /// The variables of a model.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +29,17 @@ pub(crate) struct State {
     pub(crate) dims: Vec<usize>,
     /// The tensor of the main graph that shows what it holds.
     pub(crate) tensor: usize,
-    /// The integer that stands for zero, with which it starts where nothing else is said.
-    pub(crate) zero_point: i64,
+    /// What it holds before the first run.
+    pub(crate) start: Start,
+}
+
+/// The values that a variable has at first.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Start {
+    /// All the same: zero, or the integer that stands for zero, where nothing else is said.
+    Same(f64),
+    /// Each its own, row-major.
+    Values(Vec<f64>),
 }
 
 impl State {
@@ -39,6 +49,23 @@ impl State {
 
     pub(crate) fn output(&self) -> String {
         format!("state.{}.next", self.name)
+    }
+
+    /// What it holds before the first run, in words.
+    pub(crate) fn start_text(&self) -> String {
+        match self.start {
+            Start::Same(0.0) => "zeros".into(),
+            Start::Same(value) => format!("{value} everywhere"),
+            Start::Values(_) => "with the values in the metadata 'modelyard.state'".into(),
+        }
+    }
+
+    /// What it holds before the first run, as JSON.
+    pub(crate) fn start_json(&self) -> serde_json::Value {
+        match &self.start {
+            Start::Same(value) => serde_json::json!(value),
+            Start::Values(values) => serde_json::json!(values),
+        }
     }
 }
 
@@ -50,7 +77,7 @@ pub(crate) fn variable_name(op: &Operator) -> Result<String, ConvertError> {
 
 impl Variables {
     /// The variables that a graph changes: those it assigns, and tensors that keep their value.
-    pub(crate) fn find(graph: &Subgraph) -> Result<Variables, ConvertError> {
+    pub(crate) fn find(model: &Model, graph: &Subgraph) -> Result<Variables, ConvertError> {
         let mut shown: Vec<State> = Vec::new();
         let mut assigned = HashSet::new();
         let mut handles = HashMap::new();
@@ -83,6 +110,12 @@ impl Variables {
         }
         let mut seen = HashSet::new();
         shown.retain(|state| assigned.contains(&state.name) && seen.insert(state.name.clone()));
+        for op in graph.operators.iter().filter(|op| op.kind == "CALL_ONCE") {
+            let index = usize::try_from(op.options.i32(0)?).ok();
+            if let Some(initializer) = index.and_then(|index| model.subgraphs.get(index)) {
+                initialized(model, initializer, &mut shown)?;
+            }
+        }
         Ok(Variables { states: shown, current: HashMap::new() })
     }
 
@@ -115,6 +148,43 @@ fn state(name: &str, graph: &Subgraph, tensor: usize) -> Option<State> {
         element_type: found.element_type?,
         dims: found.shape.clone(),
         tensor,
-        zero_point: zero_point.copied().unwrap_or(0),
+        start: Start::Same(zero_point.copied().unwrap_or(0) as f64),
     })
+}
+
+/// Reads the constants that the graph of a `CALL_ONCE` assigns.
+fn initialized(model: &Model, graph: &Subgraph, states: &mut [State]) -> Result<(), ConvertError> {
+    let mut handles = HashMap::new();
+    for op in &graph.operators {
+        match op.kind.as_str() {
+            "VAR_HANDLE" => {
+                handles.insert(op.output(0)?, variable_name(op)?);
+            }
+            "ASSIGN_VARIABLE" => {
+                let name = handles.get(&op.input(0)?);
+                let state = states.iter_mut().find(|state| Some(&state.name) == name);
+                let tensor = &graph.tensors[op.input(1)?];
+                if let Some(state) = state
+                    && model.is_constant(tensor)
+                    && let Some(start) = constant(model, tensor)?
+                {
+                    state.start = start;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The elements of a constant as numbers; `None` where they are none.
+fn constant(model: &Model, tensor: &Tensor) -> Result<Option<Start>, ConvertError> {
+    let Some(element_type) = tensor.element_type else { return Ok(None) };
+    let bytes = model.elements(tensor)?;
+    let constant = Constant::raw(&tensor.name, element_type, &tensor.shape, bytes);
+    let values = Array::from_constant(&constant).and_then(|array| array.to_f64s());
+    let Ok(values) = values else { return Ok(None) };
+    let first = values.first().copied().unwrap_or(0.0);
+    let is_same = values.iter().all(|value| value.to_bits() == first.to_bits());
+    Ok(Some(if is_same { Start::Same(first) } else { Start::Values(values) }))
 }

@@ -2,7 +2,7 @@
 
 use modelyard_convert::{ConvertError, Limits, Options, open};
 
-use crate::check;
+use crate::support::check;
 use crate::support::fixtures;
 
 /// A test for each fixture.
@@ -70,4 +70,127 @@ fn weights_alone_are_no_model() {
     };
     let error = error.to_string();
     assert!(error.contains("perhaps weights alone; save the whole model"), "{error}");
+}
+
+/// A damaged model is read or refused: it neither panics nor takes memory that it has no bytes for.
+fn try_damaged(name: &str, at: usize, byte: u8, cut: usize) {
+    let mut bytes = std::fs::read(fixtures().join("keras").join(name)).unwrap();
+    let length = bytes.len();
+    bytes[at % length] = byte;
+    bytes.truncate(length - cut % (length / 2));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    let limits = Limits {
+        tensor_bytes: 1 << 24,
+        entry_bytes: 1 << 24,
+        evaluation_bytes: 1 << 24,
+        ..Limits::default()
+    };
+    if let Ok(source) = open(&path, &Options::default(), &limits) {
+        let _ = source.convert(&Options::default());
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96),
+        ..proptest::prelude::ProptestConfig::default()
+    })]
+
+    #[test]
+    fn damaged_hdf5_is_no_danger(at: usize, byte: u8, cut in 0usize..3) {
+        try_damaged("keras1_h5.h5", at, byte, cut * 997);
+    }
+
+    #[test]
+    fn damaged_archives_are_no_danger(at: usize, byte: u8, cut in 0usize..3) {
+        try_damaged("convnext_parts.keras", at, byte, cut * 997);
+    }
+}
+
+/// The options of every layer of a model turned into nonsense one by one.
+#[test]
+fn nonsense_in_the_description_is_refused_or_harmless() {
+    for name in
+        ["recurrent", "convolutions", "functions", "nested", "attention", "pools_and_borders"]
+    {
+        let path = fixtures().join("keras").join(format!("{name}.keras"));
+        let (entries, config) = unpacked(&path);
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..60 {
+            let mut json = config.clone();
+            spoil(&mut json, &mut random);
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("model.keras");
+            std::fs::write(&path, packed(&entries, &json)).unwrap();
+            if let Ok(source) = open(&path, &Options::default(), &Limits::default()) {
+                let _ = source.convert(&Options::default());
+            }
+        }
+    }
+}
+
+type Entries = Vec<(String, Vec<u8>)>;
+
+fn unpacked(path: &std::path::Path) -> (Entries, serde_json::Value) {
+    use std::io::Read;
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+    let mut entries = Vec::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).unwrap();
+        let name = entry.name().unwrap().into_owned();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        entries.push((name, bytes));
+    }
+    let config = entries.iter().find(|(name, _)| name == "config.json").unwrap();
+    let config = serde_json::from_slice(&config.1).unwrap();
+    (entries, config)
+}
+
+fn packed(entries: &Entries, config: &serde_json::Value) -> Vec<u8> {
+    use std::io::Write;
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in entries {
+        writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        match name.as_str() {
+            "config.json" => writer.write_all(config.to_string().as_bytes()).unwrap(),
+            _ => writer.write_all(bytes).unwrap(),
+        }
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// Replaces one value somewhere by another one.
+fn spoil(json: &mut serde_json::Value, random: &mut fastrand::Rng) {
+    let nonsense = [
+        serde_json::json!(null),
+        serde_json::json!(-1),
+        serde_json::json!(0),
+        serde_json::json!(i64::MAX),
+        serde_json::json!(1e300),
+        serde_json::json!("nonsense"),
+        serde_json::json!([]),
+        serde_json::json!([3, -7, 1i64 << 40]),
+        serde_json::json!({"class_name": "Dense"}),
+    ];
+    let mut place = json;
+    loop {
+        let count = match &*place {
+            serde_json::Value::Array(items) => items.len(),
+            serde_json::Value::Object(map) => map.len(),
+            _ => 0,
+        };
+        if count == 0 || random.u8(..) < 12 {
+            *place = nonsense[random.usize(..nonsense.len())].clone();
+            return;
+        }
+        let at = random.usize(..count);
+        place = match place {
+            serde_json::Value::Array(items) => &mut items[at],
+            serde_json::Value::Object(map) => map.values_mut().nth(at).unwrap(),
+            _ => return,
+        };
+    }
 }

@@ -8,15 +8,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-mod pytorch_weights;
-#[allow(dead_code, unused_imports, reason = "the sources come one by one")]
-mod support;
-
-#[allow(unused_imports, reason = "the sources come one by one")]
-use support::check;
-
-mod mxnet;
 mod keras;
+mod mxnet;
+mod onnx;
+mod pt2;
+mod pytorch_weights;
+mod support;
 mod tensorflow;
 mod tflite;
 mod trees;

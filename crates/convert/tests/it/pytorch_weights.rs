@@ -4,12 +4,12 @@
 use modelyard_convert::{Limits, Options, open};
 use modelyard_tensor::Dim;
 
-use crate::check;
+use crate::support::check;
 use crate::support::{check_with, fixtures};
 
 #[test]
 fn encoders_of_hugging_face_answer_like_transformers() {
-    for name in ["bert", "bert_mlm", "roberta", "roberta_qa", "distilbert"] {
+    for name in ["bert", "bert_half", "bert_mlm", "roberta", "roberta_qa", "distilbert"] {
         check(&format!("pytorch_weights/{name}"));
     }
 }
@@ -18,6 +18,8 @@ fn encoders_of_hugging_face_answer_like_transformers() {
 fn image_classifiers_of_hugging_face_answer_like_transformers() {
     let conversion = check("pytorch_weights/vit");
     assert_eq!(conversion.labels, ["cat", "dog", "owl"]);
+    let preprocessing = &conversion.model.metadata["modelyard.preprocessing"];
+    assert_eq!(preprocessing, r#"{"do_rescale":true,"rescale_factor":0.5}"#);
     let mut options = Options::default();
     let size = || Dim::Fixed(32);
     let shape = vec![Dim::Symbol("batch".into()), Dim::Fixed(3), size(), size()];
@@ -45,6 +47,7 @@ fn a_program_takes_other_weights() {
     let conversion = check_with("pytorch_weights/small.pth", &of_architecture("small.pt2"));
     let renamed = "'module.' was taken away from the names of the weights";
     assert!(conversion.notes.iter().any(|note| note == renamed), "{:?}", conversion.notes);
+    check_with("pytorch_weights/small.pth", &of_architecture("small.onnx"));
 }
 
 fn refused(path: &str, options: &Options, part: &str) {

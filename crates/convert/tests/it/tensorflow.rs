@@ -42,7 +42,7 @@ agrees! {
     places = "places.pb";
     spectra = "spectra.pb";
     fake_quant = "fake_quant.pb";
-    control = "control.pb";
+    control = "control";
     lists = "lists.pb";
     keras_cnn = "keras_cnn";
     keras_rnn = "keras_rnn";
@@ -69,7 +69,7 @@ fn another_signature_has_other_inputs() {
     let scale = Tensor::from_vec(Shape::new(&[4]), vec![1.0f32, 2.0, 0.0, 1.0]).unwrap();
     let inputs = [ids, scale];
     let one = source.evaluate(&inputs).unwrap();
-    let two = run(&conversion, &inputs);
+    let two = run(&conversion, &inputs).unwrap();
     assert_eq!(compare(&one[0], &two[0], &conversion.tolerance, None).mismatch, None);
 }
 
@@ -86,8 +86,9 @@ fn words_are_looked_up_in_the_file_of_the_assets() {
     let source = opened("tables", &options).unwrap();
     convert(source.as_ref(), &options).unwrap();
     let words = ["cat", "dog", "the"].map(|word| Bytes::from_static(word.as_bytes()));
-    let found = source.evaluate(&[Tensor::from_strings(Shape::new(&[3]), &words).unwrap()]).unwrap();
-    assert_eq!(found[0].to_f64s().unwrap(), [1.0, -1.0, 0.0]);
+    let found =
+        source.evaluate(&[Tensor::from_strings(Shape::new(&[3]), &words).unwrap()]).unwrap();
+    assert_eq!(*found[0].values::<i64>().unwrap(), [1, -1, 0]);
 }
 
 #[test]
@@ -137,7 +138,7 @@ fn damage_is_named() {
     let cut = damaged("module", "variables/variables.index", |bytes| bytes.truncate(40));
     assert!(error_of(cut.path()).contains("the index: it is shorter than the footer"));
     let cut = damaged("module", "variables/variables.data-00000-of-00001", |bytes| bytes.clear());
-    assert!(error_of(cut.path()).contains("lie outside of a file of 0 bytes"));
+    assert!(error_of(cut.path()).contains("variables.data-00000-of-00001"));
     let cut = damaged("module", "saved_model.pb", |bytes| bytes.truncate(bytes.len() / 2));
     assert!(error_of(cut.path()).contains("is the file truncated?"));
     let missing = damaged("module", "", |_| ());

@@ -36,7 +36,7 @@ fn run_trees(conversion: &modelyard_convert::Conversion, inputs: &[Tensor]) -> V
     let is_trees = |node: &Node| node.op_type == "TreeEnsembleRegressor";
     let at = model.graph.nodes.iter().position(is_trees);
     let (None, Some(at)) = (std::env::var_os("MODELYARD_TEST_ONNXRUNTIME"), at) else {
-        return run(conversion, inputs);
+        return run(conversion, inputs).unwrap();
     };
     // What the trees say becomes the input of the rest.
     let node = model.graph.nodes.remove(at);
@@ -46,7 +46,7 @@ fn run_trees(conversion: &modelyard_convert::Conversion, inputs: &[Tensor]) -> V
     model.graph.inputs = vec![Value { name: node.outputs[0].clone(), value_type }];
     model.opsets.remove("ai.onnx.ml");
     let rest = modelyard_convert::Conversion::new(model.check().unwrap(), Vec::new());
-    run(&rest, &[scores])
+    run(&rest, &[scores]).unwrap()
 }
 
 /// `TreeEnsembleRegressor`: the leaves that a row falls into, summed up for each target.

@@ -2,7 +2,7 @@
 //!
 //! Sound only where no operator mixes examples: each value that comes from the inputs must have its
 //! examples along the first dimension, from the inputs to the outputs, and each operator on the way
-//! must work on one example at a time. [`rules`] says that of each operator; what it does not know
+//! must work on one example at a time. `rules` says that of each operator; what it does not know
 //! is in the way. A reshape to `[1, ...]` is repaired. In the end the shapes are inferred anew, and
 //! must bear it out.
 
@@ -88,6 +88,8 @@ fn repair(graph: &mut Graph, names: &mut Names, index: usize, shape: &[i64]) {
     let name = names.unique(&format!("{}/shape", node.label()));
     let bytes: Vec<u8> = shape.iter().flat_map(|size| size.to_le_bytes()).collect();
     let element_type = crate::ElementType::Int64;
+    // The zero that is put in means "as many as there are"; there is no other.
+    node.attributes.retain(|attribute| attribute.name != "allowzero");
     if let Some(input) = node.inputs.get_mut(1) {
         input.clone_from(&name);
     }

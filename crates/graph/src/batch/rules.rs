@@ -65,6 +65,7 @@ pub(super) fn effect(site: &Site<'_>) -> Answer {
         "TopK" | "LayerNormalization" | "RMSNormalization" | "OneHot" => along(site, -1),
         "Softmax" | "LogSoftmax" | "Hardmax" => along(site, if site.opset < 13 { 1 } else { -1 }),
         "DequantizeLinear" | "QuantizeLinear" => along(site, 1).and(first_alone(site)),
+        "Einsum" => einsum(site),
         "Flatten" => along(site, 1),
         "Gather" => gather(site),
         "Gemm" => gemm(site),
@@ -180,6 +181,24 @@ fn all_batched(site: &Site<'_>) -> Answer {
     if all { Ok(Effect::Batched) } else { mixes() }
 }
 
+/// The examples have one index, which comes first wherever it is.
+fn einsum(site: &Site<'_>) -> Answer {
+    let equation = site.node.string("equation").unwrap_or_default();
+    let equation: String = equation.chars().filter(|found| !found.is_whitespace()).collect();
+    let Some((operands, result)) = equation.split_once("->") else { return unknown() };
+    let Some(example) = result.chars().next().filter(char::is_ascii_alphabetic) else {
+        return unknown();
+    };
+    for (index, operand) in operands.split(',').enumerate() {
+        let places: Vec<usize> = operand.match_indices(example).map(|(place, _)| place).collect();
+        let expected: &[usize] = if site.is_batched(index) { &[0] } else { &[] };
+        if places != expected || operand.contains('.') {
+            return mixes();
+        }
+    }
+    if result.matches(example).count() == 1 { Ok(Effect::Batched) } else { mixes() }
+}
+
 fn gather(site: &Site<'_>) -> Answer {
     let first = Site::is_first(site.axis(0), site.rank(0)?);
     match (site.is_batched(0), site.is_batched(1)) {
@@ -237,7 +256,7 @@ fn reshape(site: &Site<'_>) -> Answer {
         Some((1, rest)) if !zero_is_zero || !rest.contains(&0) => {
             let mut repaired = vec![0];
             repaired.extend(rest);
-            if zero_is_zero { unknown() } else { Ok(Effect::Reshape(repaired)) }
+            Ok(Effect::Reshape(repaired))
         }
         _ => mixes(),
     }

@@ -86,3 +86,17 @@ fn a_model_with_a_free_batch_stays() {
         .model();
     assert_eq!(free(&model, "batch").unwrap(), None);
 }
+
+#[test]
+fn products_of_examples_are_followed() {
+    let dims = [Dim::Fixed(1), Dim::Fixed(3), Dim::Fixed(4)];
+    let model = |equation: &str| {
+        GraphBuilder::new("g")
+            .input("x", DataType::Fp32, &dims)
+            .integers("shape", &[3], &[1, 3, -1])
+            .node(Node::new("Reshape", &["x", "shape"], &["r"]).with("allowzero", 1))
+            .node(Node::new("Einsum", &["x", "r"], &["y"]).with("equation", equation))
+    };
+    assert_eq!(freed(model("bij,bkj->bik"), &[1, 3, 3]), batch(&[3, 3]));
+    refused(model("bij,akj->bik"), &[1, 3, 3], "mixes examples");
+}

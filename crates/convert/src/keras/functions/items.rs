@@ -156,10 +156,13 @@ enum Part {
     Ellipsis,
 }
 
+/// An axis and what is taken of it: from, to, every.
+type Slice = (usize, Option<i64>, Option<i64>, i64);
+
 /// What happens to each axis, and where new axes stand in the result.
 #[derive(Debug, Default)]
 struct Plan {
-    slices: Vec<(usize, Option<i64>, Option<i64>, i64)>,
+    slices: Vec<Slice>,
     gone: Vec<usize>,
     new: Vec<usize>,
 }
@@ -249,9 +252,8 @@ fn bounds(start: Option<i64>, stop: Option<i64>, step: i64) -> (i64, i64) {
 fn get_item(x: &Value, plan: &Plan, to: &mut Converter<'_>) -> Value {
     let mut y = x.clone();
     if !plan.slices.is_empty() {
-        let column = |pick: &dyn Fn(&(usize, Option<i64>, Option<i64>, i64)) -> i64| {
-            plan.slices.iter().map(pick).collect::<Vec<_>>()
-        };
+        let column =
+            |pick: &dyn Fn(&Slice) -> i64| plan.slices.iter().map(pick).collect::<Vec<_>>();
         let starts = column(&|slice| bounds(slice.1, slice.2, slice.3).0);
         let ends = column(&|slice| bounds(slice.1, slice.2, slice.3).1);
         let inputs = [

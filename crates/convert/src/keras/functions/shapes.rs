@@ -22,7 +22,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             let wanted = needed(bound, "newshape")?;
             let known: usize =
                 wanted.iter().filter_map(|&size| usize::try_from(size).ok()).product();
-            let rest = if known == 0 { 0 } else { x.len() / known };
+            let rest = x.len().checked_div(known).unwrap_or(0);
             let dims: Vec<usize> =
                 wanted.iter().map(|&size| usize::try_from(size).unwrap_or(rest)).collect();
             Ok(vec![x.clone().reshaped(&dims)?])

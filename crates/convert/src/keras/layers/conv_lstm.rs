@@ -177,14 +177,14 @@ impl Operation for ConvLstm {
             let image = to.squeeze(&image, &[1]);
             let mut inputs = vec![image.name.clone(), kernel.clone()];
             inputs.extend(bias.clone());
-            let conv = self.window.on(node("Conv", &inputs), &image.dims[2..], false);
+            let conv = self.window.on(node("Conv", &inputs), &image.dims[2..]);
             let name = to.add(conv);
             let mut dims = vec![image.dims[0].clone(), Dim::Fixed(4 * self.filters)];
             dims.extend(self.window.output(&image.dims[2..]));
             let mut z = to.value(name, dims, ElementType::Float32);
             if let Some((h, _)) = &state {
                 let conv = node("Conv", &[&h.name, &recurrent]);
-                let name = to.add(self.recurrent().on(conv, &h.dims[2..], false));
+                let name = to.add(self.recurrent().on(conv, &h.dims[2..]));
                 let inner = to.like(&z, name);
                 z = to.binary("Add", &z, &inner)?;
             }

@@ -104,7 +104,7 @@ impl Operation for Conv {
         if self.use_bias {
             inputs.push(to.weight(&of, "bias")?.0);
         }
-        let conv = self.window.on(node("Conv", &inputs), &x.dims[2..], false);
+        let conv = self.window.on(node("Conv", &inputs), &x.dims[2..]);
         let conv = match self.groups {
             1 => conv,
             groups => conv.with("group", groups as i64),

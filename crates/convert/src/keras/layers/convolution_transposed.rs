@@ -130,11 +130,10 @@ impl Operation for ConvTransposed {
         let cuts = self.cuts()?;
         let pads = cuts.iter().map(|cut| (cut.before, cut.after)).collect();
         let mut conv = node("ConvTranspose", &inputs)
+            .with("dilations", &list(&self.window.dilations)[..])
+            .with("kernel_shape", &list(&self.window.size)[..])
             .with("strides", &list(&self.window.strides)[..])
             .with("pads", &onnx_pads(&pads)[..]);
-        if self.window.dilations.iter().any(|&dilation| dilation != 1) {
-            conv = conv.with("dilations", &list(&self.window.dilations)[..]);
-        }
         let extra: Vec<usize> = cuts.iter().map(|cut| cut.extra).collect();
         if extra.iter().any(|&extra| extra != 0) {
             conv = conv.with("output_padding", &list(&extra)[..]);

@@ -13,7 +13,7 @@ use crate::keras::evaluator::{Evaluator, Sample};
 use crate::keras::fault::Fault;
 use crate::keras::layer::{Layer, Operation};
 use crate::keras::layers::convolution::{self, outputs_first};
-use crate::keras::layers::window::{Window, channels_first};
+use crate::keras::layers::window::{Padding, Window, channels_first};
 use crate::keras::reader::Context;
 use crate::keras::value::Value;
 use crate::keras::variables::Variables;
@@ -98,7 +98,7 @@ impl Operation for Depthwise {
         if self.use_bias && !self.pointwise {
             inputs.push(to.weight(&of, "bias")?.0);
         }
-        let conv = self.window.on(node("Conv", &inputs), &x.dims[2..], false);
+        let conv = self.window.on(node("Conv", &inputs), &x.dims[2..]);
         let name = to.add(conv.with("group", channels as i64));
         let mut out = vec![x.dims[0].clone(), Dim::Fixed(dims[0])];
         out.extend(self.window.output(&x.dims[2..]));
@@ -110,7 +110,14 @@ impl Operation for Depthwise {
             if self.use_bias {
                 inputs.push(to.weight(&of, "bias")?.0);
             }
-            let name = to.op("Conv", &inputs);
+            let ones = vec![1; rank];
+            let place = Window {
+                size: ones.clone(),
+                strides: ones.clone(),
+                dilations: ones,
+                padding: Padding::Valid,
+            };
+            let name = to.add(place.on(node("Conv", &inputs), &y.dims[2..]));
             let mut out = y.dims.clone();
             out[1] = Dim::Fixed(dims[0]);
             y = to.value(name, out, x.element_type);

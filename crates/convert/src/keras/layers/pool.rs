@@ -50,7 +50,7 @@ impl Operation for Pool {
         let x = to.float(super::of_rank(call.input()?, self.window.size.len() + 2)?);
         let x = if self.channels_first { x } else { to.channels_first(&x) };
         let op_type = if self.largest { "MaxPool" } else { "AveragePool" };
-        let pool = self.window.on(node(op_type, &[&x.name]), &x.dims[2..], true);
+        let pool = self.window.on(node(op_type, &[&x.name]), &x.dims[2..]);
         let name = to.add(pool);
         let mut dims = x.dims[..2].to_vec();
         dims.extend(self.window.output(&x.dims[2..]));

@@ -148,7 +148,7 @@ impl Operation for Reshape {
     ) -> Result<Vec<Sample>, EvaluateError> {
         let x = &call.input()?.array;
         let batch = x.dims().first().copied().unwrap_or(1);
-        let each = if batch == 0 { 0 } else { x.len() / batch };
+        let each = x.len().checked_div(batch).unwrap_or(0);
         Ok(Sample::only(match self {
             Reshape::Flatten { channels_first } => {
                 let x = match *channels_first && x.rank() > 2 {

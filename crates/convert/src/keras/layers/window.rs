@@ -108,17 +108,17 @@ impl Window {
         sizes.iter().enumerate().map(one).collect()
     }
 
-    /// The attributes that a node of ONNX has for this window. `with_kernel` where it cannot know
-    /// the size from a weight.
-    pub(crate) fn on(&self, node: Node, sizes: &[Dim], with_kernel: bool) -> Node {
+    /// The attributes that a convolution or a pool of ONNX has for this window.
+    pub(crate) fn on(&self, node: Node, sizes: &[Dim]) -> Node {
         let list = |values: &[usize]| values.iter().map(|&value| value as i64).collect::<Vec<_>>();
-        let mut node = node.with("strides", &list(&self.strides)[..]);
-        if self.dilations.iter().any(|&dilation| dilation != 1) {
-            node = node.with("dilations", &list(&self.dilations)[..]);
-        }
-        if with_kernel {
-            node = node.with("kernel_shape", &list(&self.size)[..]);
-        }
+        // Average pools have no dilations before operator set 19; the embedded engine wants to be
+        // told those of convolutions.
+        let mut node = match node.op_type.as_str() {
+            "AveragePool" | "MaxPool" => node,
+            _ => node.with("dilations", &list(&self.dilations)[..]),
+        };
+        node = node.with("kernel_shape", &list(&self.size)[..]);
+        node = node.with("strides", &list(&self.strides)[..]);
         match self.pads(sizes) {
             Some(pads) => node.with("pads", &onnx_pads(&pads)[..]),
             None => node.with("auto_pad", "SAME_UPPER"),

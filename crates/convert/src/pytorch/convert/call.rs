@@ -15,6 +15,8 @@ pub(in crate::pytorch) struct Call<'c, 'p> {
     pub(in crate::pytorch) to: &'c mut Converter<'p>,
     node: &'p Node,
     arguments: Arguments<'p>,
+    /// Which results somebody uses.
+    wanted: Vec<bool>,
     results: Vec<Option<Bound>>,
 }
 
@@ -34,9 +36,10 @@ impl<'c, 'p> Call<'c, 'p> {
         to: &'c mut Converter<'p>,
         node: &'p Node,
         parameters: &'static str,
+        wanted: Vec<bool>,
     ) -> Call<'c, 'p> {
         let results = vec![None; node.outputs.len()];
-        Call { to, node, arguments: Arguments::new(node, parameters), results }
+        Call { to, node, arguments: Arguments::new(node, parameters), wanted, results }
     }
 
     /// Binds the results.
@@ -344,9 +347,9 @@ impl<'c, 'p> Call<'c, 'p> {
         self.node.outputs.len()
     }
 
-    /// Whether result `index` has a name, so that somebody may use it.
+    /// Whether somebody uses result `index`.
     pub(in crate::pytorch) fn wants(&self, index: usize) -> bool {
-        self.node.outputs.get(index).is_some_and(|name| !name.is_empty())
+        self.wanted.get(index).copied().unwrap_or(false)
     }
 
     /// Type and sizes of result `index`, as the program says.

@@ -14,13 +14,17 @@ impl<'p> Call<'_, 'p> {
         graph: &'p Graph,
         operands: &[Argument],
     ) -> Result<OnnxGraph, Refusal> {
+        // Weights that are first used inside are written outside: others may use them too.
+        let bound = self.to.operands(graph, operands);
+        let turned = self.to.turned.clone();
         let around = self.to.emitter.begin_inner("branch");
-        let results = self.to.body(graph, operands);
+        let results = self.to.body(graph, bound);
         let mut outputs = Vec::new();
         for (bound, argument) in results.iter().zip(&graph.outputs) {
             outputs.push(self.to.branch_output(bound, argument, graph));
         }
         let mut inner = self.to.emitter.end_inner(around);
+        self.to.turned = turned;
         let complete: Option<Vec<Value>> = outputs.into_iter().collect();
         match complete {
             Some(outputs) => {
@@ -38,7 +42,8 @@ impl<'p> Call<'_, 'p> {
         graph: &'p Graph,
         operands: &[Argument],
     ) -> Result<(), Refusal> {
-        let results = self.to.body(graph, operands);
+        let bound = self.to.operands(graph, operands);
+        let results = self.to.body(graph, bound);
         for (index, bound) in results.into_iter().enumerate() {
             self.set(index, bound);
         }
@@ -47,8 +52,8 @@ impl<'p> Call<'_, 'p> {
 }
 
 impl<'p> Converter<'p> {
-    /// Converts the calls of an inner graph, and gives what its outputs are.
-    fn body(&mut self, graph: &'p Graph, operands: &[Argument]) -> Vec<Bound> {
+    /// What the inputs of an inner graph are.
+    fn operands(&mut self, graph: &Graph, operands: &[Argument]) -> HashMap<String, Bound> {
         let mut inner = HashMap::new();
         for (name, operand) in graph.inputs.iter().zip(operands) {
             let bound = match operand {
@@ -57,6 +62,11 @@ impl<'p> Converter<'p> {
             };
             inner.insert(name.clone(), bound);
         }
+        inner
+    }
+
+    /// Converts the calls of an inner graph whose inputs are these, and gives what its outputs are.
+    fn body(&mut self, graph: &'p Graph, inner: HashMap<String, Bound>) -> Vec<Bound> {
         let bound = std::mem::replace(&mut self.bound, inner);
         let waiting = std::mem::take(&mut self.waiting);
         let around = std::mem::replace(&mut self.graph, graph);

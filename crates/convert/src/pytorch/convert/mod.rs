@@ -7,12 +7,14 @@
 //! | `inner` | branches and regions |
 //! | `extent` | sizes that may be known or computed |
 //! | `scalar` | numbers |
+//! | `widened` | 16-bit floats |
 
 mod call;
 mod emit;
 mod extent;
 mod inner;
 mod scalar;
+mod widened;
 
 use std::collections::{HashMap, HashSet};
 
@@ -87,6 +89,8 @@ pub(super) struct Converter<'p> {
     /// Metas of the graph that is converted now.
     graph: &'p Graph,
     program: &'p Program,
+    /// The graph with the types that inputs and outputs have.
+    original: &'p Graph,
     bound: HashMap<String, Bound>,
     /// Names of weights that were written, by what bytes they have.
     weights: HashMap<Place, String>,
@@ -103,11 +107,13 @@ pub(super) struct Converter<'p> {
 
 /// Converts a program.
 pub(super) fn convert(program: &Program, names: &Naming) -> Result<Conversion, ConvertError> {
-    let Functional { program, problems, changed } = functional(program);
+    let Functional { program: original, problems, changed } = functional(program);
+    let program = widened::widened(&original);
     let mut converter = Converter {
         emitter: Emitter::new("main"),
         graph: &program.graph,
         program: &program,
+        original: &original.graph,
         bound: HashMap::new(),
         weights: HashMap::new(),
         waiting: HashMap::new(),
@@ -134,6 +140,11 @@ pub(super) fn convert(program: &Program, names: &Naming) -> Result<Conversion, C
     let (model, steps) = converter.emitter.finish()?;
     let mut conversion = Conversion::new(model, steps);
     conversion.notes = notes;
+    let tolerance = widened::tolerance(&original.graph);
+    if tolerance > 0.0 {
+        conversion.notes.push("16-bit floats are computed in 32 bits".into());
+        conversion.tolerance.relative = conversion.tolerance.relative.max(tolerance);
+    }
     Ok(conversion)
 }
 
@@ -191,13 +202,14 @@ impl<'p> Converter<'p> {
     }
 
     fn user_input(&mut self, name: &str, names: &Naming) -> Bound {
-        match self.graph.values.get(name) {
+        match self.original.values.get(name) {
             Some(Meta::Tensor(element_type, sizes)) => {
                 let dims: Vec<Dim> = match names.shapes.get(name) {
                     Some(dims) => dims.clone(),
                     None => sizes.iter().map(|size| names.dim(size)).collect(),
                 };
-                Bound::Tensor(self.emitter.input(name, *element_type, Some(&dims)))
+                let input = self.emitter.input(name, *element_type, Some(&dims));
+                Bound::Tensor(self.cast(&input, *element_type, widened::computed(*element_type)))
             }
             Some(Meta::Int(_)) => {
                 let scalar = self.emitter.input(name, ElementType::Int64, Some(&[]));
@@ -217,8 +229,9 @@ impl<'p> Converter<'p> {
     /// Converts one call, or notes why it cannot be.
     fn node(&mut self, node: &'p Node, used: &HashSet<&str>) {
         let operator = ops::find(&node.target);
-        let wanted = node.outputs.iter().any(|name| used.contains(name.as_str()));
-        if !wanted && operator.is_some() {
+        let wanted: Vec<bool> =
+            node.outputs.iter().map(|name| used.contains(name.as_str())).collect();
+        if !wanted.contains(&true) && operator.is_some() {
             // Assertions, and what only they use, end here.
             return;
         }
@@ -229,7 +242,7 @@ impl<'p> Converter<'p> {
             self.refuse_outputs(node);
             return;
         };
-        let mut call = Call::new(self, node, operator.parameters);
+        let mut call = Call::new(self, node, operator.parameters, wanted);
         let result = (operator.convert)(&mut call);
         match result {
             Ok(()) => call.finish(),
@@ -277,7 +290,9 @@ impl<'p> Converter<'p> {
         if let Some(written) = self.weights.get(&place) {
             return Ok(written.clone());
         }
+        let element_type = weight.element_type();
         let written = self.emitter.weight(weight.constant(name)?);
+        let written = self.cast(&written, element_type, widened::computed(element_type));
         self.weights.insert(place, written.clone());
         Ok(written)
     }
@@ -296,9 +311,10 @@ impl<'p> Converter<'p> {
     }
 
     fn output(&mut self, name: &str, value: &str, names: &Naming) {
-        let (bound, meta) = (self.bound(value), self.graph.values.get(value));
+        let (bound, meta) = (self.bound(value), self.original.values.get(value));
         match (bound, meta) {
             (Bound::Tensor(tensor), Some(Meta::Tensor(element_type, sizes))) => {
+                let tensor = self.cast(&tensor, widened::computed(*element_type), *element_type);
                 let dims: Vec<Dim> = sizes.iter().map(|size| names.dim(size)).collect();
                 self.emitter.output(name, &tensor, *element_type, Some(&dims));
             }

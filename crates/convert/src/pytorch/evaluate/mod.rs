@@ -268,13 +268,13 @@ pub(super) fn annotate(
             continue;
         };
         let pairs = dims.iter().zip(others);
-        let sizes = pairs.map(|(&one, &two)| match one == two {
+        let mut sizes = pairs.map(|(&one, &two)| match one == two {
             true => Size::from(one),
             false => symbols.get(&(one, two)).cloned().unwrap_or(Size::Unknown),
         });
         let meta = match element_type {
             Observed::Tensor(element_type) => Meta::Tensor(element_type, sizes.collect()),
-            Observed::Int => Meta::Int(sizes.last().unwrap_or(Size::Unknown)),
+            Observed::Int => Meta::Int(sizes.next_back().unwrap_or(Size::Unknown)),
             Observed::Float => Meta::Float,
             Observed::Bool => Meta::Bool,
         };

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use modelyard_graph::ElementType;
 use serde::de::DeserializeOwned;
 
+use super::pickled::Pickled;
 use super::schema::{Payload, PayloadConfig, STRIDED, SymInt, TensorMeta};
 use super::{FORMAT, damaged};
 use crate::archive::Archive;
@@ -87,7 +88,7 @@ impl Files {
 
     /// All parameters, buffers and constants by name.
     pub(super) fn weights(&self) -> Result<BTreeMap<String, Weight>, ConvertError> {
-        let mut weights = BTreeMap::new();
+        let mut weights = self.pickled_weights()?;
         for (folder, config) in [
             ("data/weights/", "data/weights/model_weights_config.json"),
             ("data/constants/", "data/constants/model_constants_config.json"),
@@ -102,6 +103,42 @@ impl Files {
             }
         }
         Ok(weights)
+    }
+
+    /// The weights of layouts that pickled them.
+    fn pickled_weights(&self) -> Result<BTreeMap<String, Weight>, ConvertError> {
+        let ends: &[&str] = match self.layout {
+            Layout::Package => &["data/weights/model.pt", "data/constants/model.pt"],
+            Layout::Flat => &["serialized_state_dict.pt", "serialized_constants.pt"],
+        };
+        let mut weights = BTreeMap::new();
+        for end in ends {
+            let name = self.name(end);
+            if self.archive.contains(&name) {
+                let pickled = Pickled::open(&self.archive.input(&name)?, &self.limits)?;
+                weights.append(&mut pickled.named()?);
+            }
+        }
+        for (name, weight) in &weights {
+            check_size(weight, &format!("weight '{name}'"), &self.limits)?;
+        }
+        Ok(weights)
+    }
+
+    /// The inputs that the program was exported with, flattened: tensors, and `None` for others.
+    /// Nothing where there are none or they cannot be read: they are only for trying.
+    pub(super) fn samples(&self) -> Vec<Option<Weight>> {
+        let end = match self.layout {
+            Layout::Package => "data/sample_inputs/model.pt",
+            Layout::Flat => "serialized_example_inputs.pt",
+        };
+        let name = self.name(end);
+        if !self.archive.contains(&name) {
+            return Vec::new();
+        }
+        let input = self.archive.input(&name);
+        let leaves = input.and_then(|input| Pickled::open(&input, &self.limits)?.leaves());
+        leaves.unwrap_or_default()
     }
 
     /// `None` for what is no tensor: custom objects.
@@ -146,11 +183,16 @@ fn view(
     let offset = meta.storage_offset.as_ref().map_or(Some(0), known_one);
     let offset = offset.ok_or_else(|| damaged(place, "its offset is not known"))?;
     let weight = Weight::strided(storage, element_type, &sizes, &strides, offset)?;
-    if weight.byte_len() > limits.tensor_bytes {
-        let (found, limit) = (weight.byte_len(), limits.tensor_bytes);
+    check_size(&weight, place, limits)?;
+    Ok(weight)
+}
+
+fn check_size(weight: &Weight, place: &str, limits: &Limits) -> Result<(), ConvertError> {
+    let (found, limit) = (weight.byte_len(), limits.tensor_bytes);
+    if found > limit {
         return Err(ConvertError::TooLarge { place: place.into(), what: "bytes", found, limit });
     }
-    Ok(weight)
+    Ok(())
 }
 
 fn known(sizes: &[SymInt]) -> Option<Vec<usize>> {

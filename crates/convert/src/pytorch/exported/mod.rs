@@ -7,15 +7,18 @@
 //! | `translate` | from that to a [`Program`] |
 //! | `expression` | symbolic sizes |
 //! | `outputs` | names of outputs |
+//! | `pickled` | files that `torch.save` wrote: samples, weights of older layouts |
 
 mod archive;
 mod expression;
 mod outputs;
+mod pickled;
 mod schema;
 mod translate;
 
 use crate::input::Source;
-use crate::pytorch::graph::Program;
+use crate::pytorch::graph::{InputKind, Meta, Program};
+use crate::pytorch::weight::Weight;
 use crate::{ConvertError, Limits};
 
 use archive::Files;
@@ -28,12 +31,42 @@ const SCHEMA: i64 = 8;
 
 /// Reads the program in a `.pt2` file.
 pub(super) fn read(source: &Source, limits: &Limits) -> Result<Program, ConvertError> {
+    read_with_samples(source, limits).map(|(program, _)| program)
+}
+
+/// Reads the program in a `.pt2` file and the inputs that it was exported with, in the order of
+/// [`Program::user_inputs`].
+pub(super) fn read_with_samples(
+    source: &Source,
+    limits: &Limits,
+) -> Result<(Program, Vec<Weight>), ConvertError> {
     let files = Files::open(source, limits)?;
     let text = files.program()?;
     check_version(&archive::parse(&text, "models/model.json")?)?;
     let exported: schema::ExportedProgram = archive::parse(&text, "models/model.json")?;
     drop(text);
-    translate::program(exported, files.weights()?, limits)
+    let program = translate::program(exported, files.weights()?, limits)?;
+    let samples = sample(&program, files.samples()).unwrap_or_default();
+    Ok((program, samples))
+}
+
+/// The tensors among the leaves of the arguments that are inputs; `None` where the two do not fit.
+fn sample(program: &Program, leaves: Vec<Option<Weight>>) -> Option<Vec<Weight>> {
+    let kinds = program.graph.inputs.iter().zip(&program.inputs);
+    let given = kinds.filter(|(_, kind)| matches!(kind, InputKind::User | InputKind::Fixed(_)));
+    let given: Vec<(&String, &InputKind)> = given.collect();
+    if given.len() != leaves.len() {
+        return None;
+    }
+    let pairs = given.into_iter().zip(leaves);
+    let user = pairs.filter(|((_, kind), _)| **kind == InputKind::User);
+    user.map(|((name, _), leaf)| match program.graph.values.get(name)? {
+        Meta::Tensor(element_type, sizes) => leaf.filter(|leaf| {
+            leaf.element_type() == *element_type && leaf.sizes().len() == sizes.len()
+        }),
+        _ => None,
+    })
+    .collect()
 }
 
 fn check_version(versioned: &schema::Versioned) -> Result<(), ConvertError> {

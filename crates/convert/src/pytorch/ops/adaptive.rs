@@ -31,7 +31,7 @@ fn is_average(operator: &str) -> bool {
 /// How many windows along each axis; `None` keeps the size.
 fn wanted(call: &mut Call<'_, '_>, rank: usize) -> Result<Vec<Option<i64>>, Refusal> {
     if let Argument::List(items) = call.argument("output_size")
-        && items.iter().any(|item| *item == Argument::None)
+        && items.contains(&Argument::None)
     {
         return Ok(items
             .iter()
@@ -172,7 +172,7 @@ fn evaluated_sizes(eval: &mut Eval<'_, '_, '_>, own: &Array) -> Result<Vec<usize
     let spatial = &own.dims()[own.rank().saturating_sub(rank)..];
     let arguments: Arguments<'_> = eval.arguments();
     if let Argument::List(items) = arguments.get("output_size")
-        && items.iter().any(|item| *item == Argument::None)
+        && items.contains(&Argument::None)
     {
         let sizes = items.iter().zip(spatial).map(|(item, &own)| match item {
             Argument::Int(size) => usize::try_from(*size).unwrap_or(0),

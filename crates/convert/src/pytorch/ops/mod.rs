@@ -7,6 +7,7 @@
 mod activation;
 mod adaptive;
 mod advanced_index;
+mod antialias;
 mod arithmetic;
 mod arrange;
 mod assertion;
@@ -77,6 +78,7 @@ const OPERATORS: &[&[Operator]] = &[
     activation::OPERATORS,
     adaptive::OPERATORS,
     advanced_index::OPERATORS,
+    antialias::OPERATORS,
     arithmetic::OPERATORS,
     arrange::OPERATORS,
     assertion::OPERATORS,

@@ -12,8 +12,8 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.log_softmax.int", "self dim dtype", convert, evaluate),
     operator("aten._softmax.default", "self dim half_to_float", convert, evaluate),
     operator("aten._log_softmax.default", "self dim half_to_float", convert, evaluate),
-    operator("aten.special_softmax.int", "self dim dtype", convert, evaluate),
-    operator("aten.special_log_softmax.int", "self dim dtype", convert, evaluate),
+    operator("aten.special_softmax.default", "self dim dtype", convert, evaluate),
+    operator("aten.special_log_softmax.default", "self dim dtype", convert, evaluate),
     operator("aten._safe_softmax.default", "self dim dtype", convert_safe, evaluate),
 ];
 
@@ -46,7 +46,7 @@ fn convert_safe(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let (element_type, _) = call.output(0)?;
     let axis = call.axis("dim", own.rank(), -1)? as i64;
     let value = call.to.cast(&own.name, own.element_type, element_type);
-    let soft = call.to.emit_node(node("Softmax", &[value.clone()]).with("axis", axis));
+    let soft = call.to.emit_node(node("Softmax", &[&value]).with("axis", axis));
     let axes = call.to.ints(&[axis]);
     let largest = call.to.emit("ReduceMax", &[&value, &axes]);
     let lowest = call.to.float(f64::NEG_INFINITY, element_type);

@@ -1,10 +1,13 @@
 //! Images in another size: `interpolate` of PyTorch.
 
+use std::rc::Rc;
+
 use super::{Operator, operator};
 use crate::EvaluateError;
 use crate::emitter::node;
 use crate::pytorch::convert::{Call, Extent, Refusal};
 use crate::pytorch::evaluate::{Eval, Outcome, one};
+use crate::reference::Array;
 use crate::reference::resize::{Coordinates, Interpolation, Resize, Rounding, Sized, resize};
 
 const NEAREST1: &str = "self output_size scales";
@@ -37,18 +40,13 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.upsample_trilinear3d.vec", LINEAR_VEC, convert, evaluate),
     operator("aten.upsample_bicubic2d.default", LINEAR2, convert, evaluate),
     operator("aten.upsample_bicubic2d.vec", LINEAR_VEC, convert, evaluate),
-    operator("aten._upsample_bilinear2d_aa.default", LINEAR2, convert, evaluate),
-    operator("aten._upsample_bilinear2d_aa.vec", LINEAR_VEC, convert, evaluate),
-    operator("aten._upsample_bicubic2d_aa.default", LINEAR2, convert, evaluate),
-    operator("aten._upsample_bicubic2d_aa.vec", LINEAR_VEC, convert, evaluate),
 ];
 
-/// The coefficient of PyTorch's cubic kernel; with antialiasing it takes that of Pillow.
+/// The coefficient of PyTorch's cubic kernel.
 const CUBIC: f32 = -0.75;
-const CUBIC_ANTIALIASED: f32 = -0.5;
 
 /// The names that the scales have in the schemas.
-const SCALES: [&str; 4] = ["scales_d", "scales_h", "scales_w", "scales"];
+pub(super) const SCALES: [&str; 4] = ["scales_d", "scales_h", "scales_w", "scales"];
 
 fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     let name = if call.overload() == "vec" { "input" } else { "self" };
@@ -82,13 +80,8 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
         let rounding = if coordinates == "asymmetric" { "floor" } else { "round_prefer_ceil" };
         resize = resize.with("nearest_mode", rounding);
     }
-    let antialias = operator.ends_with("_aa");
-    if antialias {
-        resize = resize.with("antialias", 1i64);
-    }
     if mode == "cubic" {
-        let coefficient = if antialias { CUBIC_ANTIALIASED } else { CUBIC };
-        resize = resize.with("cubic_coeff_a", coefficient);
+        resize = resize.with("cubic_coeff_a", CUBIC);
     }
     let result = call.to.emit_node(resize);
     call.give(0, result);
@@ -115,10 +108,31 @@ fn scale_factors(call: &mut Call<'_, '_>) -> Result<Vec<f64>, Refusal> {
 }
 
 fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
-    let name = if eval.overload() == "vec" { "input" } else { "self" };
-    let own = eval.tensor(name)?;
     let operator = eval.operator();
     let align = eval.bool_or("align_corners", false)?;
+    let (own, sizes) = evaluated_sizes(eval)?;
+    let smooth = if align { Coordinates::AlignCorners } else { Coordinates::HalfPixel };
+    let (interpolation, coordinates) = match operator {
+        _ if operator.contains("nearest_exact") => {
+            (Interpolation::Nearest(Rounding::Floor), Coordinates::HalfPixelForNearest)
+        }
+        _ if operator.contains("nearest") => {
+            (Interpolation::Nearest(Rounding::Floor), Coordinates::Asymmetric)
+        }
+        _ if operator.contains("cubic") => {
+            (Interpolation::Cubic { coefficient: CUBIC, inside: false }, smooth)
+        }
+        _ => (Interpolation::Linear, smooth),
+    };
+    one(resize(&own, &sizes, Resize { interpolation, coordinates, antialias: false }))
+}
+
+/// The image, and the sizes that it gets.
+pub(super) fn evaluated_sizes(
+    eval: &mut Eval<'_, '_, '_>,
+) -> Result<(Rc<Array>, Vec<Sized>), EvaluateError> {
+    let name = if eval.overload() == "vec" { "input" } else { "self" };
+    let own = eval.tensor(name)?;
     let spatial = own.dims().get(2..).unwrap_or_default();
     let mut factors = eval.floats("scale_factors")?;
     for name in SCALES {
@@ -136,32 +150,11 @@ fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     if wanted.len() != spatial.len() {
         return Err(EvaluateError::new("another number of sizes than the image has"));
     }
-    let antialias = operator.ends_with("_aa");
-    let coefficient = if antialias { CUBIC_ANTIALIASED } else { CUBIC };
-    let (interpolation, coordinates) = match operator {
-        _ if operator.contains("nearest_exact") => {
-            (Interpolation::Nearest(Rounding::Floor), Coordinates::HalfPixelForNearest)
-        }
-        _ if operator.contains("nearest") => {
-            (Interpolation::Nearest(Rounding::Floor), Coordinates::Asymmetric)
-        }
-        _ => {
-            let coordinates =
-                if align { Coordinates::AlignCorners } else { Coordinates::HalfPixel };
-            match operator.contains("cubic") {
-                true => (Interpolation::Cubic { coefficient, inside: antialias }, coordinates),
-                false => (Interpolation::Linear, coordinates),
-            }
-        }
+    let sized = |(index, &size): (usize, &usize)| Sized {
+        axis: index + 2,
+        size,
+        scale: factors.get(index).map(|&factor| factor.recip() as f32),
     };
-    let sizes: Vec<Sized> = wanted
-        .iter()
-        .enumerate()
-        .map(|(index, &size)| Sized {
-            axis: index + 2,
-            size,
-            scale: factors.get(index).map(|&factor| factor.recip() as f32),
-        })
-        .collect();
-    one(resize(&own, &sizes, Resize { interpolation, coordinates, antialias }))
+    let sizes = wanted.iter().enumerate().map(sized).collect();
+    Ok((own, sizes))
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::StateDict;
+use super::beside::Beside;
 use super::fitting::{Misfit, misfit, renamed};
-use super::sentence::pooling;
 use super::templates::{self, Builder, Built, Config};
 use super::{onnx, program};
 use crate::input::Source;
@@ -17,7 +17,7 @@ use crate::{ConvertError, Format, Limits, Options, SourceModel};
 /// Where an architecture comes from.
 enum Architecture {
     Template(&'static templates::Template),
-    Config(Config, Option<templates::Pooling>),
+    Config(Config, Beside),
 }
 
 impl Architecture {
@@ -31,10 +31,11 @@ impl Architecture {
         }
     }
 
-    fn labels(&self) -> Vec<String> {
+    /// Labels of classes, and what images go through before.
+    fn metadata(&self) -> (Vec<String>, Option<String>) {
         match self {
-            Architecture::Template(_) => Vec::new(),
-            Architecture::Config(config, _) => config.labels(),
+            Architecture::Template(_) => (Vec::new(), None),
+            Architecture::Config(config, beside) => (config.labels(), beside.preprocessing.clone()),
         }
     }
 
@@ -48,8 +49,8 @@ impl Architecture {
         to.shapes.clone_from(&options.shapes);
         match self {
             Architecture::Template(template) => (template.build)(&mut to),
-            Architecture::Config(config, pooling) => {
-                to.pooling = *pooling;
+            Architecture::Config(config, beside) => {
+                to.pooling = beside.pooling;
                 templates::from_config(&mut to, config).map_err(ConvertError::Option)?;
             }
         }
@@ -94,11 +95,11 @@ fn from_file(
         let config = Config::parse(&text).map_err(|message| {
             ConvertError::Option(format!("'{}' gives no architecture: {message}", path.display()))
         })?;
-        return with_weights(&Architecture::Config(config, pooling(&file)?), dict, options);
+        return with_weights(&Architecture::Config(config, Beside::read(&file)?), dict, options);
     }
     match recognize(&file)? {
         Format::ExportedProgram => program::from_exported(&file, dict, (options, limits)),
-        Format::Onnx => onnx::with_weights(&file, dict, (options, limits)),
+        Format::Onnx => onnx::with_weights(&file, dict, limits),
         other => Err(ConvertError::Option(format!(
             "'{}' gives no architecture: expected a .pt2, an ONNX model or a config.json, found a \
              {other}",
@@ -124,7 +125,7 @@ fn beside(source: &Source, limits: &Limits) -> Result<Option<Architecture>, Conv
     let text = input.read_all(limits.description_bytes)?;
     // A file of this name may be something else.
     let Ok(config) = Config::parse(&text) else { return Ok(None) };
-    Ok(Some(Architecture::Config(config, pooling(source)?)))
+    Ok(Some(Architecture::Config(config, Beside::read(source)?)))
 }
 
 /// The only template that has all of these names and shapes.
@@ -184,5 +185,5 @@ fn with_weights(
     }
     notes.extend(note);
     notes.push(format!("the architecture is {name}"));
-    program::model(built, (format, options), notes, architecture.labels())
+    program::model(built, (format, options), notes, architecture.metadata())
 }

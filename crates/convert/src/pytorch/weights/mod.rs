@@ -10,9 +10,12 @@
 //! | `safetensors`, `shards` | weights in safetensors, in one file or several |
 //! | `fitting` | weights for the names and shapes that an architecture has |
 //! | `architecture` | which architecture, and where it comes from |
+//! | `beside` | what other files beside a `config.json` say |
+//! | `program`, `onnx` | weights in a program, or in an ONNX model |
 //! | `templates` | architectures that are built in |
 
 mod architecture;
+mod beside;
 mod checkpoint;
 mod containers;
 mod fitting;
@@ -20,7 +23,6 @@ mod onnx;
 mod program;
 pub(crate) mod rebuild;
 mod safetensors;
-mod sentence;
 mod shards;
 mod tar;
 mod templates;

@@ -6,8 +6,9 @@ use modelyard_graph::{Constant, ElementType, Model};
 
 use super::StateDict;
 use super::fitting::{misfit, renamed};
+use super::program::WeightsModel;
 use crate::input::Source;
-use crate::{ConvertError, Format, Limits, Options, SourceModel};
+use crate::{ConvertError, Limits, SourceModel};
 
 /// The ONNX model in `file` with the weights of `dict`. Every initializer that is a parameter must be
 /// there in the same shape, and every weight must find its initializer: exporters fold and rename
@@ -15,15 +16,14 @@ use crate::{ConvertError, Format, Limits, Options, SourceModel};
 pub(super) fn with_weights(
     file: &Source,
     dict: StateDict,
-    (options, limits): (&Options, &Limits),
+    limits: &Limits,
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
-    let input = file.file()?;
-    let bytes = input.read_all(limits.file_bytes)?;
-    let mut model = Model::parse(bytes, &modelyard_graph::Limits::default())?;
-    let StateDict { tensors, .. } = dict;
+    let mut model = crate::onnx::load(file, limits)?;
+    let StateDict { format, tensors, mut notes } = dict;
     let floats = floats(&model);
     let expected: BTreeSet<&str> = floats.keys().map(String::as_str).collect();
-    let (tensors, _) = renamed(tensors, &expected);
+    let (tensors, note) = renamed(tensors, &expected);
+    notes.extend(note);
     let mut misfit = misfit(&tensors, &floats);
     // With all weights used up, what is left are constants that an exporter made.
     let used_up = misfit.extra.is_empty();
@@ -46,8 +46,8 @@ pub(super) fn with_weights(
         }
         *constant = weight.constant(&constant.name)?;
     }
-    let source = Source::memory(&file.path, model.encode());
-    (Format::Onnx.reader())(&source, options, limits)
+    notes.push(format!("the architecture is that of '{}'", file.path.display()));
+    Ok(WeightsModel::boxed(crate::onnx::model(model, limits), format, notes))
 }
 
 /// Initializers of floats, and their shapes.

@@ -14,12 +14,34 @@ use crate::pytorch::model::ProgramModel;
 use crate::{Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel};
 
 /// A program with the weights of another file.
-struct WeightsModel {
+pub(super) struct WeightsModel {
     inner: Box<dyn SourceModel>,
+    /// Of the file with the weights.
+    format: Format,
     /// What was done to make them fit.
     notes: Vec<String>,
     labels: Vec<String>,
     ranges: BTreeMap<String, (f64, f64)>,
+    /// What images go through before, as JSON.
+    preprocessing: Option<String>,
+}
+
+impl WeightsModel {
+    /// A model whose weights were put into it, and what is to be said about that.
+    pub(super) fn boxed(
+        inner: Box<dyn SourceModel>,
+        format: Format,
+        notes: Vec<String>,
+    ) -> Box<dyn SourceModel> {
+        Box::new(WeightsModel {
+            inner,
+            format,
+            notes,
+            labels: Vec::new(),
+            ranges: BTreeMap::new(),
+            preprocessing: None,
+        })
+    }
 }
 
 /// The model of a template; its weights fit.
@@ -27,10 +49,11 @@ pub(super) fn model(
     built: Built,
     (format, options): (Format, &Options),
     notes: Vec<String>,
-    labels: Vec<String>,
+    (labels, preprocessing): (Vec<String>, Option<String>),
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
     let inner = ProgramModel::open(built.program, format, options)?;
-    Ok(Box::new(WeightsModel { inner, notes, labels, ranges: built.ranges }))
+    let ranges = built.ranges;
+    Ok(Box::new(WeightsModel { inner, format, notes, labels, ranges, preprocessing }))
 }
 
 /// The program of a `.pt2` file with the weights of `dict`: all of its parameters and buffers must
@@ -60,7 +83,7 @@ pub(super) fn from_exported(
     }
     notes.push(format!("the architecture is that of '{name}'"));
     let inner = ProgramModel::open(program, format, options)?;
-    Ok(Box::new(WeightsModel { inner, notes, labels: Vec::new(), ranges: BTreeMap::new() }))
+    Ok(WeightsModel::boxed(inner, format, notes))
 }
 
 /// Parameters and buffers of a program by name, and their shapes.
@@ -80,7 +103,7 @@ fn is_buffer(program: &Program, name: &str) -> bool {
 
 impl SourceModel for WeightsModel {
     fn format(&self) -> Format {
-        self.inner.format()
+        self.format
     }
 
     fn producer(&self) -> String {
@@ -92,6 +115,10 @@ impl SourceModel for WeightsModel {
         conversion.notes.splice(0..0, self.notes.iter().cloned());
         conversion.labels.clone_from(&self.labels);
         conversion.ranges.extend(self.ranges.clone());
+        if let Some(preprocessing) = &self.preprocessing {
+            let key = "modelyard.preprocessing".into();
+            conversion.model.metadata.insert(key, preprocessing.clone());
+        }
         Ok(conversion)
     }
 

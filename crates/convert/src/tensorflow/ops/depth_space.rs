@@ -58,7 +58,7 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let moved = context.transpose(&split, &[0, 3, 5, 1, 2, 4]);
     let out = [channels.saturating_mul(area), rows, columns];
     let joined = context.reshape(&moved, &[-1, out[0] as i64, out[1] as i64, out[2] as i64]);
-    let dims = [&[batch.clone()], out.map(Dim::Fixed).as_slice()].concat();
+    let dims = [std::slice::from_ref(batch), out.map(Dim::Fixed).as_slice()].concat();
     Ok(vec![layout.back(context, joined, value.element_type, dims)])
 }
 

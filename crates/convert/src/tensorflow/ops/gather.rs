@@ -24,6 +24,9 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     // A resource is gathered from behind its batch.
     let axis = axis.max(batch);
     let [x, places] = context.names(call)?;
+    if let Some(size) = value.size(axis) {
+        context.bounded(indices, size);
+    }
     let own = value.known_dims()?;
     let dims = indices.dims.as_ref().map(|indices| {
         let inner = indices.get(batch..).unwrap_or_default();

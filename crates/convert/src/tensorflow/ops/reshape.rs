@@ -88,7 +88,7 @@ pub(super) fn evaluate(given: &Given<'_>) -> Evaluated {
         .filter(|&&size| size >= 0)
         .try_fold(1usize, |product, &size| product.checked_mul(size as usize))
         .ok_or_else(|| EvaluateError::new("the shape is too large"))?;
-    let rest = if known == 0 { 0 } else { x.len() / known };
+    let rest = x.len().checked_div(known).unwrap_or(0);
     let dims: Vec<usize> =
         sizes.iter().map(|&size| usize::try_from(size).unwrap_or(rest)).collect();
     Ok(vec![x.clone().reshaped(&dims)?])

@@ -88,6 +88,7 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
         return Err(mismatch(format!("{channels} channels do not fit {out} filters of {depth}")));
     }
     let (each, k) = (out / groups, height * width * depth);
+    cx.room(&[grid.positions(), k.max(out)])?;
     let mut parts = Vec::new();
     for group in 0..groups {
         let patches = grid.patches(&operands.x, group * depth, depth);

@@ -50,6 +50,7 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
         return Err(mismatch(format!("{channels} channels do not fit {out} filters")));
     }
     let multiplier = out / channels;
+    cx.room(&[grid.positions(), out])?;
     let mut sums = vec![0f64; grid.positions() * out];
     grid.each(|position, place, at| {
         let pixel = &operands.x[at..at + channels];

@@ -9,7 +9,7 @@ use super::super::model::Operator;
 use super::super::stop::{Stop, mismatch};
 use super::reshape::{give_moved, moved, put, taken};
 use crate::emitter::node;
-use crate::reference::layout::{broadcast, elements};
+use crate::reference::layout::broadcast;
 use crate::reference::shape::broadcast_to;
 use crate::reference::{Array, Data};
 
@@ -81,7 +81,7 @@ pub(super) fn convert_fill(cx: &mut Converter<'_>, op: &Operator) -> Result<(), 
 pub(super) fn evaluate_fill(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Stop> {
     let (value, output) = (op.input(1)?, op.output(0)?);
     let dims = shape(&cx.ints(op.input(0)?)?)?;
-    elements(&dims)?;
+    cx.room(&dims)?;
     let array = taken(cx, value, output)?;
     put(cx, (value, output), broadcast_to(&array, &dims)?)
 }
@@ -97,7 +97,7 @@ pub(super) fn convert_broadcast(cx: &mut Converter<'_>, op: &Operator) -> Result
 pub(super) fn evaluate_broadcast(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Stop> {
     let (input, output) = (op.input(0)?, op.output(0)?);
     let dims = shape(&cx.ints(op.input(1)?)?)?;
-    elements(&dims)?;
+    cx.room(&dims)?;
     let array = taken(cx, input, output)?;
     put(cx, (input, output), broadcast_to(&array, &dims)?)
 }
@@ -145,7 +145,7 @@ pub(super) fn evaluate_range(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(
         return Err(mismatch(format!("cannot count from {start} to {limit} by {step}")));
     }
     let count = count.max(0.0) as usize;
-    elements(&[count])?;
+    cx.room(&[count])?;
     let values = (0..count).map(|index| start + index as f64 * step).collect();
     cx.give_real(op.output(0)?, Array::from_f64s(element_type, &[count], values)?)
 }

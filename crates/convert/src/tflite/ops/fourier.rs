@@ -122,6 +122,8 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
     let [outer @ .., rows, columns] = x.dims() else { return Err(mismatch("expected an image")) };
     let half = width / 2 + 1;
     let images: usize = outer.iter().product();
+    cx.room(&[images, height, half, 2])?;
+    cx.room(&[height, width, height.max(width)])?;
     let mut result = Vec::with_capacity(images * height * half * 2);
     for image in x.as_floats()?.chunks((rows * columns).max(1)) {
         let at = |y: usize, x: usize| match y < *rows && x < *columns {

@@ -114,7 +114,7 @@ pub(super) fn evaluate_scatter(cx: &mut Evaluation<'_>, op: &Operator) -> Result
     let (updates, output) = (op.input(1)?, op.output(0)?);
     let array = taken(cx, updates, output)?;
     let dims = super::fill::shape(&cx.ints(op.input(2)?)?)?;
-    let count = crate::reference::layout::elements(&dims)?;
+    let count = cx.room(&dims)?;
     let zeros = Array::from_f64s(array.element_type(), &dims, vec![0.0; count])?;
     let indices = cx.raw(op.input(0)?)?;
     let result = scatter_nd(&zeros, &indices, &array, Combine::Add)?;
@@ -149,6 +149,7 @@ pub(super) fn evaluate_one_hot(cx: &mut Evaluation<'_>, op: &Operator) -> Result
     };
     let values = (number(&off)?, number(&on)?);
     let axis = op.options.i32(0)?.into();
+    cx.room(&[indices.len(), depth])?;
     let result = one_hot(&indices, depth, axis, values, on.element_type())?;
     cx.give_real(op.output(0)?, result)
 }

@@ -11,10 +11,11 @@ use crate::emitter::node;
 use crate::reference::shape::{concat, split, stack, unstack};
 use crate::reference::{Array, elementwise};
 
-/// Whether all inputs mean by their integers what the output does.
+/// Whether what is stored of all inputs can be joined: integers that stand for real numbers are
+/// joined as those, since not every engine joins integers of 8 bits.
 fn all_alike(cx: &Converter<'_>, op: &Operator, output: usize) -> bool {
-    let wanted = cx.tensor(output).quantized();
-    op.inputs.iter().flatten().all(|&input| cx.tensor(input).quantized() == wanted)
+    let mut tensors = op.inputs.iter().flatten().copied().chain([output]);
+    tensors.all(|tensor| cx.tensor(tensor).quantized().is_none())
 }
 
 /// The inputs of an operator, as they are stored or as real numbers.

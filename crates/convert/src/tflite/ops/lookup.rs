@@ -73,6 +73,7 @@ pub(super) fn evaluate_lookup(cx: &mut Evaluation<'_>, op: &Operator) -> Result<
     let (wanted, keys) = (cx.ints(op.input(0)?)?, cx.ints(op.input(1)?)?);
     let array = taken(cx, table, output)?;
     let width = array.len() / keys.len().max(1);
+    cx.room(&[wanted.len(), width])?;
     let values = array.to_f64s()?;
     let mut rows = Vec::with_capacity(wanted.len() * width);
     let mut hits = Vec::with_capacity(wanted.len());
@@ -127,6 +128,7 @@ pub(super) fn evaluate_dense(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(
     let dims = super::fill::shape(&cx.ints(op.input(1)?)?)?;
     let array = taken(cx, values, output)?;
     let filler = taken(cx, op.input(3)?, output)?;
+    cx.room(&dims)?;
     let filled = crate::reference::shape::broadcast_to(&filler, &dims)?;
     let result = scatter_nd(&filled, &places, &array, Combine::Replace)?;
     put(cx, (values, output), result)
@@ -156,7 +158,7 @@ pub(super) fn evaluate_diagonal(cx: &mut Evaluation<'_>, op: &Operator) -> Resul
     let array = taken(cx, input, output)?;
     let size = array.dims().last().copied().ok_or_else(|| mismatch("expected a diagonal"))?;
     let dims = [array.dims(), &[size]].concat();
-    let count = crate::reference::layout::elements(&dims)?;
+    let count = cx.room(&dims)?;
     let mut values = vec![0.0; count];
     for (at, value) in array.to_f64s()?.into_iter().enumerate() {
         values[at * size + at % size] = value;

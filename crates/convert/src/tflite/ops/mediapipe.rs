@@ -152,7 +152,7 @@ pub(super) fn evaluate_unpool(cx: &mut Evaluation<'_>, op: &Operator) -> Result<
         return Err(mismatch("expected an image"));
     };
     let dims = [batch, height * kernel[0], width * kernel[1], channels];
-    let mut result = vec![0.0; crate::reference::layout::elements(&dims)?];
+    let mut result = vec![0.0; cx.room(&dims)?];
     let before = [0, 1].map(|axis| window.pads(axis, dims[axis + 1], kernel).0);
     for (at, (&value, &index)) in x.as_floats()?.iter().zip(indices.as_floats()?).enumerate() {
         let (channel, pixel) = (at % channels, at / channels);

@@ -25,6 +25,8 @@ pub(super) fn evaluate_tile(cx: &mut Evaluation<'_>, op: &Operator) -> Result<()
     let (input, output) = (op.input(0)?, op.output(0)?);
     let repeats = super::fill::shape(&cx.ints(op.input(1)?)?)?;
     let array = taken(cx, input, output)?;
+    let times = repeats.iter().fold(1usize, |times, &repeat| times.saturating_mul(repeat));
+    cx.room(&[array.len(), times])?;
     put(cx, (input, output), tile(&array, &repeats)?)
 }
 

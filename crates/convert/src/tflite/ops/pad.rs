@@ -75,14 +75,16 @@ fn mode(op: &Operator) -> Result<Padding, Stop> {
 /// ONNX has no mode that repeats the border: there, strips are turned around and put beside.
 fn convert_mirror(cx: &mut Converter<'_>, op: &Operator, pairs: &[i64]) -> Result<(), Stop> {
     let (input, output) = (op.input(0)?, op.output(0)?);
-    let x = padded(cx, input, output)?;
     if mode(op)? == Padding::Reflect {
+        let x = padded(cx, input, output)?;
         let (before, after) = halves(pairs);
         let pads = cx.emitter.integers("pads", &[before, after].concat());
         let y = cx.emitter.add(node("Pad", &[x.name, pads]).with("mode", "reflect"));
         return give_moved(cx, output, y, x.is_raw);
     }
-    let mut y = x.name;
+    // Joined as real numbers, since not every engine joins integers of 8 bits.
+    let is_raw = cx.tensor(input).quantized().is_none();
+    let mut y = if is_raw { cx.raw(input)? } else { cx.real(input)? };
     for (axis, pair) in pairs.chunks_exact(2).enumerate() {
         let mut parts = vec![y.clone()];
         if pair[0] > 0 {
@@ -95,7 +97,7 @@ fn convert_mirror(cx: &mut Converter<'_>, op: &Operator, pairs: &[i64]) -> Resul
             y = cx.emitter.add(node("Concat", &parts).with("axis", axis as i64));
         }
     }
-    give_moved(cx, output, y, x.is_raw)
+    give_moved(cx, output, y, is_raw)
 }
 
 /// Elements along an axis, backwards.
@@ -125,5 +127,13 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
         }
     };
     let array = taken(cx, input, output)?;
+    let sides = array.dims().iter().zip(before.iter().zip(&after));
+    let padded: Vec<usize> = sides
+        .map(|(&size, (&before, &after))| {
+            let more = usize::try_from(before.saturating_add(after)).unwrap_or(0);
+            size.saturating_add(more)
+        })
+        .collect();
+    cx.room(&padded)?;
     put(cx, (input, output), pad(&array, &before, &after, padding)?)
 }

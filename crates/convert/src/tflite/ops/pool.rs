@@ -46,6 +46,7 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
     let raw = cx.raw(input)?;
     let grid = Grid::new(raw.dims(), kernel, window)?;
     let dims = grid.dims(grid.channels);
+    cx.room(&dims)?;
     let Some(quantization) = cx.quantized(output) else {
         let x = cx.real(input)?;
         let values: Vec<f64> = x.as_floats()?.iter().map(|&value| value.into()).collect();

@@ -82,7 +82,7 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
         return Err(mismatch("expected an image and its new height and width"));
     };
     let dims = [batch, new_height, new_width, channels];
-    let count = crate::reference::layout::elements(&dims)?;
+    let count = cx.room(&dims)?;
     let (rows, columns) = (positions.taps(height, new_height), positions.taps(width, new_width));
     let values = x.as_floats()?;
     let mut result = Vec::with_capacity(count);

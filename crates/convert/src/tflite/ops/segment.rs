@@ -47,6 +47,7 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
     };
     let width = x.len() / ids.len().max(1);
     let (start, how) = segment_start(&op.kind);
+    cx.room(&[count, width])?;
     let mut values = vec![start; count.saturating_mul(width)];
     let rows = x.to_f64s()?;
     for (row, id) in rows.chunks_exact(width.max(1)).zip(ids) {

@@ -40,7 +40,8 @@ fn convert_computed(
     let zero = cx.emitter.integer("zero", 0);
     let rest = cx.emitter.add(node("Less", &[&size, &zero]));
     let end = cx.emitter.add(node("Add", &[&begin, &size]));
-    let most = cx.emitter.integer("most", i64::MAX);
+    // Behind the end of every axis, for engines with integers of 32 bits too.
+    let most = cx.emitter.integer("most", i32::MAX.into());
     let end = cx.emitter.add(node("Where", &[rest, most, end]));
     let axes: Vec<i64> = (0..rank as i64).collect();
     let axes = cx.emitter.integers("axes", &axes);

@@ -162,7 +162,7 @@ fn run(cx: &mut Evaluation<'_>, parts: &Parts, size: Option<[usize; 2]>) -> Resu
         None => natural.map(|(_, before)| before),
     };
     let dims = [batch, sizes[0], sizes[1], out];
-    crate::reference::layout::elements(&dims)?;
+    cx.room(&dims)?;
     // What each pixel of the input gives, for each filter and place in it.
     let spread =
         operands.products(&operands.x, &operands.weights, out * kernel_h * kernel_w, depth)?;

@@ -59,8 +59,9 @@ fn per_token(
                 Family::Bert => language_model(to, x, config, &BERT)?,
                 Family::Roberta => language_model(to, x, config, &ROBERTA)?,
             };
-            to.output("logits", &logits);
-            if head(config.class()) == "ForPreTraining" {
+            let whole = head(config.class()) == "ForPreTraining";
+            to.output(if whole { "prediction_logits" } else { "logits" }, &logits);
+            if whole {
                 let pooled = pooler(to, x, base);
                 let relation = to.linear(&pooled, "cls.seq_relationship", 2);
                 to.output("seq_relationship_logits", &relation);

@@ -1,4 +1,5 @@
-//! What sentence-transformers write beside the weights: how the states of all tokens become one.
+//! What stands beside a `config.json`: what images go through before, and (of sentence-transformers)
+//! how the states of all tokens become one.
 
 use serde::Deserialize;
 
@@ -28,9 +29,46 @@ struct Modes {
     pooling_mode_mean_sqrt_len_tokens: bool,
 }
 
+/// What other files beside the weights say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Beside {
+    /// How the states of all tokens become one.
+    pub(super) pooling: Option<Pooling>,
+    /// What images go through before, as JSON.
+    pub(super) preprocessing: Option<String>,
+}
+
+impl Beside {
+    /// Reads them.
+    pub(super) fn read(source: &Source) -> Result<Beside, ConvertError> {
+        Ok(Beside { pooling: pooling(source)?, preprocessing: preprocessing(source)? })
+    }
+}
+
+/// What `preprocessor_config.json` says of images.
+fn preprocessing(source: &Source) -> Result<Option<String>, ConvertError> {
+    const KEPT: [&str; 10] = [
+        "do_resize",
+        "size",
+        "resample",
+        "do_center_crop",
+        "crop_size",
+        "do_rescale",
+        "rescale_factor",
+        "do_normalize",
+        "image_mean",
+        "image_std",
+    ];
+    let found: Option<serde_json::Map<String, serde_json::Value>> =
+        json(source.beside("preprocessor_config.json")?);
+    let Some(mut found) = found else { return Ok(None) };
+    found.retain(|name, _| KEPT.contains(&name.as_str()));
+    Ok((!found.is_empty()).then(|| serde_json::Value::Object(found).to_string()))
+}
+
 /// The pooling that `modules.json` describes; `None` where there is none, or one that is not built
 /// in (the states of all tokens are an output anyway).
-pub(super) fn pooling(source: &Source) -> Result<Option<Pooling>, ConvertError> {
+fn pooling(source: &Source) -> Result<Option<Pooling>, ConvertError> {
     let Some(modules) = json::<Vec<Module>>(source.beside("modules.json")?) else {
         return Ok(None);
     };
