@@ -7,8 +7,8 @@ Each architecture that is built in is made with random weights and saved as its 
 framework does. There are no peers: every other converter needs the code of the model.
 """
 
-import os
 import pathlib
+import shutil
 
 import numpy
 import torch
@@ -67,6 +67,9 @@ def unlike_fresh(model):
             elif isinstance(module, torch.nn.LayerNorm):
                 module.weight.uniform_(0.7, 1.3)
                 module.bias.uniform_(-0.2, 0.2)
+            elif isinstance(module, torch.nn.Linear) and not module.weight.any():
+                # torchvision's vision transformers begin with a head of zeros.
+                module.weight.normal_(0, 0.05)
     return model.eval()
 
 
@@ -144,9 +147,13 @@ def main():
 
 
 def remove(source: pathlib.Path, folder: pathlib.Path):
-    """Large files that this script wrote."""
-    if source.is_file() and source.parent == folder:
-        os.remove(source)
+    """Large files that this script wrote, not those of packages."""
+    if source.parent != folder:
+        return
+    if source.is_dir():
+        shutil.rmtree(source)
+    else:
+        source.unlink()
 
 
 if __name__ == "__main__":

@@ -172,13 +172,6 @@ impl Emitter {
         names
     }
 
-    /// Adds a node whose output gets this name, made unique: for values that the source names.
-    pub(crate) fn add_named(&mut self, node: Node, name: &str) -> String {
-        let name = self.unique(name);
-        self.push(node, vec![name.clone()]);
-        name
-    }
-
     fn push(&mut self, mut node: Node, outputs: Vec<String>) {
         node.name = self.unique(&format!("{}/node", outputs.first().map_or("", String::as_str)));
         node.outputs = outputs;
@@ -257,11 +250,8 @@ mod tests {
         let once = emitter.add(node("Mul", &["x", &two]));
         let twice = emitter.add(node("Mul", &[&once, &two]));
         emitter.begin("y", "Activation");
-        let named = emitter.add_named(node("Relu", &[&twice]), "y");
-        assert_eq!(
-            [&*two, &*once, &*twice, &*named],
-            ["dense/two", "dense/Mul", "dense/Mul_1", "y_1"]
-        );
+        let named = emitter.add(node("Relu", &[&twice]));
+        assert_eq!([&*two, &*once, &*twice], ["dense/two", "dense/Mul", "dense/Mul_1"]);
         emitter.output("y", &named, ElementType::Float32, Some(&[Dim::Free, Dim::Fixed(2)]));
         let (model, steps) = emitter.finish().unwrap();
         model.check().unwrap();

@@ -51,9 +51,14 @@ impl Weight {
             ElementType::Float32 => self.each(f32::from_le_bytes),
             ElementType::Int8 => self.each(|item: [u8; 1]| f32::from(item[0] as i8)),
             ElementType::Uint8 | ElementType::Bool => self.each(|item: [u8; 1]| f32::from(item[0])),
+            ElementType::Int16 => self.each(|item: [u8; 2]| f32::from(i16::from_le_bytes(item))),
+            ElementType::Uint16 => self.each(|item: [u8; 2]| f32::from(u16::from_le_bytes(item))),
             ElementType::Int32 => self.each(|item: [u8; 4]| i32::from_le_bytes(item) as f32),
+            ElementType::Uint32 => self.each(|item: [u8; 4]| u32::from_le_bytes(item) as f32),
             ElementType::Int64 => self.each(|item: [u8; 8]| i64::from_le_bytes(item) as f32),
-            _ => Vec::new(),
+            ElementType::Uint64 => self.each(|item: [u8; 8]| u64::from_le_bytes(item) as f32),
+            // What a file has no other types for.
+            _ => vec![0.0; self.dims.iter().product()],
         }
     }
 

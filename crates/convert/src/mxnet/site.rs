@@ -8,7 +8,6 @@ use super::ops::Op;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::emitter::{Emitter, node};
-use crate::reference::Array;
 
 /// Shape and type of a value, with `None` for sizes that are free.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,17 +104,6 @@ impl Site<'_> {
         size.ok_or_else(|| Problem::FreeSize(format!("the size of axis {axis} is free")))
     }
 
-    /// All sizes of an input, none of which may be free.
-    pub(super) fn sizes(&self, index: usize) -> Result<Vec<usize>, Problem> {
-        let fixed = self.known(index)?.fixed();
-        fixed.ok_or_else(|| Problem::FreeSize("a size is free".into()))
-    }
-
-    /// Whether an input is a parameter.
-    pub(super) fn is_parameter(&self, index: usize) -> bool {
-        self.operand(index).is_ok_and(|operand| operand.parameter.is_some())
-    }
-
     /// The elements of a parameter.
     pub(super) fn constant(&self, index: usize) -> Result<Constant, Problem> {
         let Some(name) = &self.operand(index)?.parameter else {
@@ -125,12 +113,6 @@ impl Site<'_> {
             ));
         };
         self.parameters.read(name).map_err(|error| Problem::shape(error.to_string()))
-    }
-
-    /// The elements of a parameter as an array.
-    pub(super) fn array(&self, index: usize) -> Result<Array, Problem> {
-        let constant = self.constant(index)?;
-        Array::from_constant(&constant).map_err(|error| Problem::shape(error.to_string()))
     }
 
     /// Adds a node of ONNX; its only output.

@@ -9,7 +9,7 @@ use crate::support::{check_with, fixtures};
 
 #[test]
 fn encoders_of_hugging_face_answer_like_transformers() {
-    for name in ["bert", "bert_mlm", "roberta", "roberta_qa", "distilbert"] {
+    for name in ["bert", "bert_half", "bert_mlm", "roberta", "roberta_qa", "distilbert"] {
         check(&format!("pytorch_weights/{name}"));
     }
 }

@@ -88,7 +88,7 @@ fn words_are_looked_up_in_the_file_of_the_assets() {
     let words = ["cat", "dog", "the"].map(|word| Bytes::from_static(word.as_bytes()));
     let found =
         source.evaluate(&[Tensor::from_strings(Shape::new(&[3]), &words).unwrap()]).unwrap();
-    assert_eq!(found[0].values::<i64>().unwrap()[..], [1, -1, 0]);
+    assert_eq!(*found[0].values::<i64>().unwrap(), [1, -1, 0]);
 }
 
 #[test]

@@ -149,13 +149,13 @@ fn an_unknown_signature_is_named() {
     assert!(error.to_string().contains("has: serving_default"), "{error}");
 }
 
-/// Files that are damaged on purpose.
+/// Files that are damaged on purpose. No loops: damaged ones go on until they are stopped.
 const DAMAGED: &[&str] = &[
     "stream",
     "sparse",
     "labels",
     "uint8",
-    "while",
+    "if",
     "elementwise",
     "pairs",
     "reductions",

@@ -2,7 +2,7 @@
 //!
 //! Sound only where no operator mixes examples: each value that comes from the inputs must have its
 //! examples along the first dimension, from the inputs to the outputs, and each operator on the way
-//! must work on one example at a time. [`rules`] says that of each operator; what it does not know
+//! must work on one example at a time. `rules` says that of each operator; what it does not know
 //! is in the way. A reshape to `[1, ...]` is repaired. In the end the shapes are inferred anew, and
 //! must bear it out.
 

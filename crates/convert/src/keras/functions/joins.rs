@@ -102,7 +102,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         convert: |bound, to| {
             let x = bound.value("x")?;
             let axis = axis(bound, x.rank())?;
-            let count = x.size(axis).ok_or_else(unknown)?;
+            let count = x.size(axis).filter(|&count| count <= PARTS_MAX).ok_or_else(unknown)?;
             let parts = split(x, axis, &vec![1; count], to)?;
             Ok(parts.iter().map(|part| to.squeeze(part, &[axis])).collect())
         },
@@ -110,8 +110,14 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// More parts make a graph that nobody wants.
+const PARTS_MAX: usize = 4096;
+
 fn unknown() -> Fault {
-    Fault::unsupported("parts of an axis whose size is not known", "give the axis a fixed size")
+    Fault::unsupported(
+        format!("parts of an axis whose size is not known, or more than {PARTS_MAX},"),
+        "give the axis a fixed size",
+    )
 }
 
 fn all(bound: &Bound<Value>, name: &str) -> Result<Vec<Value>, Fault> {
@@ -154,7 +160,10 @@ fn sizes<V>(bound: &Bound<V>, size: Option<usize>) -> Result<Vec<usize>, Fault> 
 
 fn equal(count: Option<i64>, size: usize) -> Result<Vec<usize>, Fault> {
     let count = count.and_then(|count| usize::try_from(count).ok());
-    let count = count.filter(|&count| count > 0 && count <= size && size.is_multiple_of(count));
+    let fits = |count: &usize| {
+        (1..=PARTS_MAX).contains(count) && *count <= size && size.is_multiple_of(*count)
+    };
+    let count = count.filter(fits);
     let count = count.ok_or_else(|| {
         Fault::malformed(format!("expected a divisor of {size} as number of parts"))
     })?;

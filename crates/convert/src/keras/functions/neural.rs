@@ -14,6 +14,7 @@ use crate::keras::layers::input::element_type;
 use crate::keras::layers::resize::{evaluated, method, resized};
 use crate::keras::value::{Value, axis_of};
 use crate::reference::elementwise::{cast, map, mul};
+use crate::reference::layout::elements;
 use crate::reference::reduce::{Over, sum_of_squares};
 use crate::reference::{Array, normalize};
 
@@ -57,14 +58,14 @@ pub(super) const ENTRIES: &[Entry] = &[
             let (depth, _) = depth(bound)?;
             let wanted = element_type(bound.text("dtype")?.as_deref());
             // What is outside of the classes is none of them.
-            let mut hot = vec![0.0; indices.len() * depth];
+            let mut dims = indices.dims().to_vec();
+            dims.push(depth);
+            let mut hot = vec![0.0; elements(&dims)?];
             for (row, &index) in indices.as_ints()?.iter().enumerate() {
                 if let Some(place) = usize::try_from(index).ok().filter(|&index| index < depth) {
                     hot[row * depth + place] = 1.0;
                 }
             }
-            let mut dims = indices.dims().to_vec();
-            dims.push(depth);
             Ok(vec![Array::from_f64s(wanted, &dims, hot)?])
         },
     },

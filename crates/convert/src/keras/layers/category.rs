@@ -15,6 +15,7 @@ use crate::keras::layer::{Layer, Operation};
 use crate::keras::reader::Context;
 use crate::keras::value::Value;
 use crate::reference::elementwise::cast;
+use crate::reference::layout::elements;
 use crate::reference::reduce::{self, Over};
 use crate::reference::{Array, shape};
 
@@ -247,14 +248,14 @@ impl Operation for Category {
         }
         // What is outside of the categories is none of them.
         let indices: Vec<i64> = found.as_ints()?.to_vec();
-        let mut hot = vec![0.0; indices.len() * self.depth];
+        let mut dims = found.dims().to_vec();
+        dims.push(self.depth);
+        let mut hot = vec![0.0; elements(&dims)?];
         for (row, &index) in indices.iter().enumerate() {
             if let Some(place) = usize::try_from(index).ok().filter(|&index| index < self.depth) {
                 hot[row * self.depth + place] = 1.0;
             }
         }
-        let mut dims = found.dims().to_vec();
-        dims.push(self.depth);
         let hot = Array::floats(&dims, hot)?;
         let y = match self.encode {
             Encode::OneHot | Encode::Integer => hot,

@@ -27,6 +27,9 @@ struct GroupNorm {
     center: bool,
 }
 
+/// More groups than any layer has: a constant of that size is written.
+const GROUPS_MAX: usize = 1 << 20;
+
 /// Reads one.
 pub(crate) fn read(
     _: &str,
@@ -46,7 +49,9 @@ impl GroupNorm {
     fn groups(&self, channels: usize) -> Result<usize, Fault> {
         let groups =
             if self.groups == -1 { Some(channels) } else { usize::try_from(self.groups).ok() };
-        groups.filter(|&groups| groups > 0 && channels.is_multiple_of(groups)).ok_or_else(|| {
+        let fits =
+            |groups: &usize| (1..=GROUPS_MAX).contains(groups) && channels.is_multiple_of(*groups);
+        groups.filter(fits).ok_or_else(|| {
             let groups = self.groups;
             Fault::malformed(format!("{channels} channels cannot be in {groups} groups"))
         })

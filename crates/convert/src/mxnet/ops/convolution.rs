@@ -48,7 +48,7 @@ impl Window {
             || zero(&window.strides)
             || zero(&window.dilations)
             || window.groups == 0
-            || window.filters % window.groups != 0
+            || !window.filters.is_multiple_of(window.groups)
         {
             return Err(Problem::shape("a window without a size, or groups that do not divide"));
         }

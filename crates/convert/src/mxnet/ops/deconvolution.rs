@@ -52,10 +52,10 @@ fn infer(op: &Op<'_>, inputs: &[Info]) -> Result<Vec<Info>, Problem> {
         return Err(Problem::shape(format!("weights {weight:?} and {found} channels")));
     }
     let mut dims = vec![input.dims[0], window.filters];
-    for axis in 0..rank {
+    for (axis, extra) in extra.iter().enumerate() {
         let full = input.dims[axis + 2].saturating_sub(1).saturating_mul(window.strides[axis])
             + window.reach(axis)
-            + extra[axis];
+            + extra;
         let cut = full.checked_sub(2 * window.pads[axis]).filter(|&size| size > 0);
         dims.push(cut.ok_or_else(|| Problem::shape("pads larger than the output"))?);
     }

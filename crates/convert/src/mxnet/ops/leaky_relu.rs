@@ -93,7 +93,7 @@ fn evaluate(op: &Op<'_>, inputs: &[&Array]) -> Result<Vec<Array>, EvaluateError>
                 *channels = slopes.len();
             }
             let slopes = slopes.clone().reshaped(&dims)?;
-            elementwise::zip_floats(x, &slopes, |x, slope| activations::leaky_relu(x, slope))?
+            elementwise::zip_floats(x, &slopes, activations::leaky_relu)?
         }
         _ => elementwise::map(x, activations::gelu)?,
     };

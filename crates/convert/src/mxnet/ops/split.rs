@@ -29,7 +29,7 @@ fn split(op: &Op<'_>, dims: &[usize]) -> Result<Split, Problem> {
     let wrong = || Problem::shape(format!("{size} elements in parts"));
     let sections = attributes.count_or(if second { "sections" } else { "num_outputs" }, 0)?;
     let sizes = if sections > 0 {
-        if sections > MOST || size % sections != 0 {
+        if sections > MOST || !size.is_multiple_of(sections) {
             return Err(wrong());
         }
         vec![size / sections; sections]

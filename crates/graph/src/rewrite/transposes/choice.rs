@@ -11,7 +11,7 @@ use super::super::net::{NodeId, ValueId};
 use super::super::perm::Perm;
 use super::cut::{Cut, NEVER};
 use super::frames::State;
-use super::layout::{Layout, Layouts, States, User, join, layout, undo};
+use super::layout::{Layout, Layouts, NODE, States, User, join, layout, undo};
 
 /// What each node and each value around a transpose could be.
 pub(super) struct Choice {
@@ -195,7 +195,7 @@ impl Choice {
 /// What a state costs in itself. The one that a node has costs nothing, so that nothing changes
 /// without a gain.
 fn own_cost(layouts: &Layouts<'_>, node: NodeId, state: &State) -> u64 {
-    const EXTRA: u64 = 256;
+    const EXTRA: u64 = NODE >> 4;
     if state.is_original() {
         return 0;
     }
@@ -250,5 +250,5 @@ pub(super) fn cost_around(layouts: &Layouts<'_>, nodes: &[NodeId], states: &Stat
     }
     values.sort_unstable();
     values.dedup();
-    own + values.iter().map(|&value| layouts.cost(value, states)).sum::<u64>()
+    values.iter().fold(own, |sum, &value| sum.saturating_add(layouts.cost(value, states)))
 }

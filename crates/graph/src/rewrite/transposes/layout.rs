@@ -52,6 +52,9 @@ pub(super) enum User {
 /// States of nodes that are not as they were.
 pub(super) type States = HashMap<NodeId, Rc<State>>;
 
+/// What it costs that there is a transpose: more than the elements of any.
+pub(super) const NODE: u64 = 1 << 40;
+
 /// A graph in which transposes are no nodes but ways from a value to those who take it.
 pub(super) struct Layouts<'a> {
     pub(super) net: &'a Net,
@@ -193,15 +196,10 @@ impl<'a> Layouts<'a> {
         missing.iter().map(|wanted| self.price(value, &given, wanted)).sum()
     }
 
-    /// What one transpose of a value costs.
+    /// What one transpose of a value costs: first of all that it is there, then its elements.
     pub(super) fn price(&self, value: ValueId, from: &Layout, to: &Layout) -> u64 {
-        /// Of any node; elements count one each.
-        const NODE: u64 = 4096;
-        /// Where only axes of one element move, no element does. Up to twice this, so that it is
-        /// done where there are fewer.
-        const VIEW: u64 = 512;
         const UNKNOWN: u64 = 1 << 16;
-        const MOST: u64 = 1 << 40;
+        const MOST: u64 = NODE >> 4;
         let Some(dims) = self.net.dims(value) else { return NODE + UNKNOWN };
         let real = |order: &Layout| -> Vec<usize> {
             let order = order.clone().unwrap_or_else(|| Perm::identity(dims.len()));
@@ -210,7 +208,9 @@ impl<'a> Layouts<'a> {
         };
         let sizes = dims.iter().map(|dim| dim.usual() as u64);
         let elements = sizes.fold(1, u64::saturating_mul).min(MOST);
-        if real(from) == real(to) { VIEW + (elements >> 10).min(VIEW) } else { NODE + elements }
+        // Where only axes of one element move, no element does; but the fewer the better.
+        let node = if real(from) == real(to) { NODE >> 2 } else { NODE };
+        node + elements
     }
 }
 

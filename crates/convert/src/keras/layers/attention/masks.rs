@@ -97,10 +97,13 @@ impl Limits<Value> {
     }
 }
 
+/// As many steps are listed in a constant; more are counted when the model runs.
+const LISTED_MAX: usize = 4096;
+
 /// `0, 1, 2 ...`: one number for each step of a sequence.
 fn places(sequence: &Value, to: &mut Converter<'_>) -> Value {
     let dim = sequence.dims[1].clone();
-    if let Some(size) = sequence.size(1) {
+    if let Some(size) = sequence.size(1).filter(|&size| size <= LISTED_MAX) {
         let list: Vec<i64> = (0..size as i64).collect();
         let name = to.emitter.integers("places", &list);
         return to.value(name, vec![Dim::Fixed(size)], ElementType::Int64);
