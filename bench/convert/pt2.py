@@ -23,6 +23,9 @@ PEER = """
 import json, sys, time, warnings
 warnings.filterwarnings("ignore")
 import torch
+if sys.argv[3] == "huggingface":
+    # The classes of what its models return: without them the file cannot be read.
+    import transformers.modeling_outputs
 program = torch.export.load(sys.argv[1])
 start = time.perf_counter()
 torch.onnx.export(program, f=sys.argv[2], dynamo=True, verbose=False, external_data=False)
@@ -48,7 +51,8 @@ def compared(path, inputs, expected):
 
 
 def peer(path, target, inputs, expected):
-    command = [sys.executable, "-c", PEER, path, target]
+    origin = "torchvision" if path.name.startswith("torchvision") else "huggingface"
+    command = [sys.executable, "-c", PEER, path, target, origin]
     seconds, memory, code, errors = common.measured(command)
     if code:
         return [seconds, memory, errors.splitlines()[-1][:120] if errors else f"exit code {code}"]

@@ -1,6 +1,8 @@
 """The models of the PyTorch table: 27 torchvision families, 27 Hugging Face architectures, and more
 beyond the table. All have random weights; those of Hugging Face a small configuration."""
 
+import sys
+
 import torch
 from torch.export import Dim
 
@@ -78,7 +80,7 @@ class Model:
         try:
             return self._export({0: BATCH}), True
         except Exception as error:  # the batch is baked in: say so and go on
-            print(f"  not with a free batch: {str(error).splitlines()[0][:160]}")
+            print(f"  not with a free batch: {str(error).splitlines()[0][:160]}", file=sys.stderr)
             return self._export(None), False
 
     def _export(self, dims):
@@ -286,7 +288,10 @@ BEYOND = {
     "gemma": _causal("Gemma", head_dim=8, **_LLAMA),
     "gemma2": _causal("Gemma2", head_dim=8, **_LLAMA),
     "qwen3": _causal("Qwen3", head_dim=8, **_LLAMA),
-    "modernbert": _text("ModernBert", **TEXT),
+    "modernbert": _text(
+        "ModernBert", pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
+        **TEXT,
+    ),
     "mobilevit": _picture("MobileViT", hidden_sizes=[16, 24, 32], neck_hidden_sizes=[8, 8, 16, 16, 24, 32, 64], num_attention_heads=2, image_size=64),
     "hubert": _sound("Hubert"),
     "funnel": _text("Funnel", block_sizes=[1, 1], d_model=32, n_head=4, d_head=8, d_inner=64, vocab_size=120),

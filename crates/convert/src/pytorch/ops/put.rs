@@ -2,7 +2,6 @@
 
 use super::slice::{bounds, no_axis, selected, strided};
 use super::{Operator, operator};
-use crate::emitter::node;
 use crate::pytorch::convert::{Call, Extent, Refusal, TO_THE_END, Tensor};
 use crate::pytorch::evaluate::{Eval, Outcome, Strided, Value};
 use crate::pytorch::graph::Size;

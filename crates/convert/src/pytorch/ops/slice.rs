@@ -3,10 +3,9 @@
 use super::{Operator, operator};
 use crate::EvaluateError;
 use crate::emitter::node;
-use crate::pytorch::convert::{Call, Extent, Refusal, TO_THE_END, Tensor};
+use crate::pytorch::convert::{Call, Extent, Refusal, TO_THE_END};
 use crate::pytorch::evaluate::{Eval, Outcome, Strided, Value};
 use crate::pytorch::graph::Size;
-use crate::reference::elementwise;
 
 pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.slice.Tensor", "self dim start end step", convert_slice, evaluate_slice),
