@@ -4,19 +4,21 @@
 //! views of memory ([`Strided`]), types are promoted by PyTorch's rules, shapes come from the
 //! arguments, not from what the file says of them.
 
+mod annotate;
 mod call;
 mod strided;
 
 use std::collections::{BTreeMap, HashMap};
 
-use modelyard_graph::ElementType;
 use modelyard_tensor::Tensor;
 
-use super::graph::{Argument, Graph, InputKind, Meta, Node, OutputKind, Program, Size};
+use super::graph::{Argument, Graph, InputKind, Meta, Node, OutputKind, Program};
 use super::{inplace, ops};
 use crate::EvaluateError;
 use crate::reference::{Array, elementwise, shape};
 
+#[allow(unused_imports, reason = "for producers that do not know the types of their values")]
+pub(super) use annotate::annotate;
 pub(super) use call::{Eval, Operand};
 pub(super) use strided::Strided;
 
@@ -243,88 +245,4 @@ impl<'p, 'w> Machine<'p, 'w> {
     fn new(program: &'p Program, watch: &'w mut Watch<'w>) -> Machine<'p, 'w> {
         Machine { program, values: HashMap::new(), weights: BTreeMap::new(), watch }
     }
-}
-
-/// Finds type and shape of every value by running the program on two sets of inputs: sizes that
-/// differ between the two are free. `first` and `second` are in the order of the user inputs; the
-/// metas of those inputs stay as they are.
-///
-/// For producers that do not know the types of their values. Sizes that are the same number in both
-/// runs as a symbol's are taken for that symbol: give each symbol two numbers of its own.
-pub(super) fn annotate(
-    program: &mut Program,
-    first: &[Tensor],
-    second: &[Tensor],
-) -> Result<(), EvaluateError> {
-    let one = observed(program, first)?;
-    let two = observed(program, second)?;
-    let symbols = symbols(program, first, second);
-    for (name, (element_type, dims)) in one {
-        if program.graph.values.contains_key(&name) {
-            continue;
-        }
-        let Some((_, others)) = two.get(&name).filter(|(_, other)| other.len() == dims.len())
-        else {
-            continue;
-        };
-        let pairs = dims.iter().zip(others);
-        let mut sizes = pairs.map(|(&one, &two)| match one == two {
-            true => Size::from(one),
-            false => symbols.get(&(one, two)).cloned().unwrap_or(Size::Unknown),
-        });
-        let meta = match element_type {
-            Observed::Tensor(element_type) => Meta::Tensor(element_type, sizes.collect()),
-            Observed::Int => Meta::Int(sizes.next_back().unwrap_or(Size::Unknown)),
-            Observed::Float => Meta::Float,
-            Observed::Bool => Meta::Bool,
-        };
-        program.graph.values.insert(name, meta);
-    }
-    Ok(())
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Observed {
-    Tensor(ElementType),
-    Int,
-    Float,
-    Bool,
-}
-
-fn observed(
-    program: &Program,
-    inputs: &[Tensor],
-) -> Result<HashMap<String, (Observed, Vec<usize>)>, EvaluateError> {
-    let arrays: Result<Vec<Array>, EvaluateError> = inputs.iter().map(Array::from_tensor).collect();
-    let mut seen = HashMap::new();
-    run(program, arrays?, &mut |name, value| {
-        let found = match value {
-            Value::Tensor(view) => (Observed::Tensor(view.element_type()), view.dims().to_vec()),
-            Value::Int(value) => (Observed::Int, vec![usize::try_from(*value).unwrap_or(0)]),
-            Value::Float(_) => (Observed::Float, Vec::new()),
-            Value::Bool(_) => (Observed::Bool, Vec::new()),
-            Value::None => return,
-        };
-        seen.insert(name.to_owned(), found);
-    })?;
-    Ok(seen)
-}
-
-/// The symbols of the inputs by the numbers that they had in the two runs.
-fn symbols(
-    program: &Program,
-    first: &[Tensor],
-    second: &[Tensor],
-) -> HashMap<(usize, usize), Size> {
-    let mut symbols = HashMap::new();
-    for (((_, meta), one), two) in program.user_inputs().zip(first).zip(second) {
-        let Some(Meta::Tensor(_, sizes)) = meta else { continue };
-        let dims = one.shape().dims().iter().zip(two.shape().dims());
-        for (size, (&one, &two)) in sizes.iter().zip(dims) {
-            if size.known().is_none() && one != two {
-                symbols.insert((one, two), size.clone());
-            }
-        }
-    }
-    symbols
 }
