@@ -32,7 +32,7 @@ pub(crate) fn tolerance(graph: &Subgraph, notes: &mut Vec<String>) -> Tolerance 
              compute and quantize, which may round the other way"
         ));
         // Each rounding may fall to the other side, and the error goes on to the next operator.
-        tolerance.steps = (2.0 + quantized as f64 / 16.0).min(8.0).floor();
+        tolerance.steps = (2.0 + quantized as f64 / 16.0).min(16.0).floor();
         tolerance.relative = tolerance.relative.max(tolerance.steps / 127.0);
     }
     tolerance

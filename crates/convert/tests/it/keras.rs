@@ -92,9 +92,14 @@ fn try_damaged(name: &str, at: usize, byte: u8, cut: usize) {
     }
 }
 
+/// How many cases to try: `PROPTEST_CASES` lengthens the search.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96),
+        cases: cases(96),
         ..proptest::prelude::ProptestConfig::default()
     })]
 
@@ -112,13 +117,23 @@ proptest::proptest! {
 /// The options of every layer of a model turned into nonsense one by one.
 #[test]
 fn nonsense_in_the_description_is_refused_or_harmless() {
-    for name in
-        ["recurrent", "convolutions", "functions", "nested", "attention", "pools_and_borders"]
-    {
+    const NAMES: [&str; 10] = [
+        "recurrent",
+        "convolutions",
+        "functions",
+        "nested",
+        "attention",
+        "pools_and_borders",
+        "preprocessing",
+        "masks",
+        "conv_lstm",
+        "normalizations",
+    ];
+    for name in NAMES {
         let path = fixtures().join("keras").join(format!("{name}.keras"));
         let (entries, config) = unpacked(&path);
-        let mut random = fastrand::Rng::with_seed(7);
-        for _ in 0..60 {
+        let mut random = fastrand::Rng::with_seed(cases(7).into());
+        for _ in 0..cases(40) {
             let mut json = config.clone();
             spoil(&mut json, &mut random);
             let folder = tempfile::tempdir().unwrap();

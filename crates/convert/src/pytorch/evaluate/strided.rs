@@ -97,43 +97,67 @@ impl Strided {
             *memory = Rc::new(array.clone().reshaped(&dims)?);
             return Ok(());
         }
-        let places = self.places(memory.len())?;
-        let (element_type, dims) = (memory.element_type(), memory.dims().to_vec());
-        let mut data = memory.data().clone();
+        self.check_within(memory.len())?;
+        let dims = memory.dims().to_vec();
+        let taken = std::mem::replace(&mut *memory, Rc::new(Array::scalar(0.0)));
+        let mut data = match Rc::try_unwrap(taken) {
+            Ok(array) => array.into_data(),
+            Err(shared) => shared.data().clone(),
+        };
         let matched = match (&mut data, array.data()) {
-            (Data::Floats(to), Data::Floats(from)) => put(to, from, &places),
-            (Data::Doubles(to), Data::Doubles(from)) => put(to, from, &places),
-            (Data::Ints(to), Data::Ints(from)) => put(to, from, &places),
-            (Data::Bools(to), Data::Bools(from)) => put(to, from, &places),
+            (Data::Floats(to), Data::Floats(from)) => self.put(to, from),
+            (Data::Doubles(to), Data::Doubles(from)) => self.put(to, from),
+            (Data::Ints(to), Data::Ints(from)) => self.put(to, from),
+            (Data::Bools(to), Data::Bools(from)) => self.put(to, from),
             _ => false,
         };
-        if !matched {
-            return Err(EvaluateError::new("elements of another kind came to be written"));
+        *memory = Rc::new(Array::new(self.element_type, &dims, data)?);
+        match matched {
+            true => Ok(()),
+            false => Err(EvaluateError::new("elements of another kind came to be written")),
         }
-        *memory = Rc::new(Array::new(element_type, &dims, data)?);
-        Ok(())
     }
 
-    /// Where each element lies, row-major; an error where one is outside of the memory.
-    fn places(&self, len: usize) -> Result<Vec<usize>, EvaluateError> {
-        let count = layout::elements(&self.dims)?;
-        let mut places = Vec::with_capacity(count);
-        let mut index = vec![0usize; self.dims.len()];
-        let mut at = self.offset as isize;
-        for _ in 0..count {
-            let place = usize::try_from(at).ok().filter(|&place| place < len);
-            places.push(place.ok_or_else(|| EvaluateError::new("a view leads out of its memory"))?);
-            for axis in (0..index.len()).rev() {
+    /// An error where an element lies outside of a memory of `len` elements.
+    fn check_within(&self, len: usize) -> Result<(), EvaluateError> {
+        let outside = || EvaluateError::new("a view leads out of its memory");
+        if self.dims.contains(&0) {
+            return Ok(());
+        }
+        let (mut low, mut high) = (self.offset as i128, self.offset as i128);
+        for (&dim, &stride) in self.dims.iter().zip(&self.strides) {
+            let reach = (dim as i128 - 1) * stride as i128;
+            if reach < 0 { low += reach } else { high += reach }
+        }
+        (low >= 0 && high < len as i128).then_some(()).ok_or_else(outside)
+    }
+
+    /// Puts elements, row-major, to where this view has them. All of them lie within.
+    fn put<T: Copy>(&self, to: &mut [T], from: &[T]) -> bool {
+        let (width, stride) = match (self.dims.last(), self.strides.last()) {
+            (Some(&width), Some(&stride)) => (width, stride),
+            _ => (1, 1),
+        };
+        let outer = self.dims.len().saturating_sub(1);
+        let mut index = vec![0usize; outer];
+        let mut start = self.offset as isize;
+        for row in from.chunks_exact(width.max(1)) {
+            let mut at = start;
+            for &value in row {
+                to[at as usize] = value;
+                at += stride;
+            }
+            for axis in (0..outer).rev() {
                 index[axis] += 1;
-                at += self.strides[axis];
+                start += self.strides[axis];
                 if index[axis] < self.dims[axis] {
                     break;
                 }
-                at -= self.strides[axis] * index[axis] as isize;
+                start -= self.strides[axis] * index[axis] as isize;
                 index[axis] = 0;
             }
         }
-        Ok(places)
+        true
     }
 
     /// The same elements in another shape, as a view of the same memory where strides can say it
@@ -146,13 +170,6 @@ impl Strided {
         };
         Some(self.seen(dims.to_vec(), strides, self.offset))
     }
-}
-
-fn put<T: Clone>(to: &mut [T], from: &[T], places: &[usize]) -> bool {
-    for (&place, value) in places.iter().zip(from) {
-        to[place] = value.clone();
-    }
-    true
 }
 
 /// Strides of a new shape over the same elements: groups of old axes that follow each other in

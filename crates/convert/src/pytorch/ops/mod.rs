@@ -10,6 +10,7 @@ mod advanced_index;
 mod antialias;
 mod arithmetic;
 mod arrange;
+mod as_strided;
 mod assertion;
 mod attention;
 mod cast;
@@ -33,6 +34,7 @@ mod pool;
 mod recurrent;
 mod reduce;
 mod select;
+mod similarity;
 mod slice;
 mod softmax;
 mod unary;
@@ -81,6 +83,7 @@ const OPERATORS: &[&[Operator]] = &[
     antialias::OPERATORS,
     arithmetic::OPERATORS,
     arrange::OPERATORS,
+    as_strided::OPERATORS,
     assertion::OPERATORS,
     attention::OPERATORS,
     cast::OPERATORS,
@@ -103,6 +106,7 @@ const OPERATORS: &[&[Operator]] = &[
     recurrent::OPERATORS,
     reduce::OPERATORS,
     select::OPERATORS,
+    similarity::OPERATORS,
     slice::OPERATORS,
     softmax::OPERATORS,
     unary::OPERATORS,
@@ -158,6 +162,10 @@ pub(super) fn unknown(target: &str) -> Refusal {
     });
     let way_out = if is_random {
         "it is random: call `model.eval()` before the export, or give the numbers as an input"
+    } else if target.starts_with("higher_order") {
+        "write the loop or branch out: a fixed number of steps, or `torch.where`"
+    } else if target.starts_with("aten.lstm.data") || target.starts_with("aten.gru.data") {
+        "do not pack sequences: give the layer padded sequences instead"
     } else if target.starts_with("quantized") {
         "export the model before it is quantized, and quantize the ONNX model instead"
     } else if target.starts_with("aten.") || target.starts_with("operator.") {
