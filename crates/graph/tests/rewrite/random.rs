@@ -210,7 +210,7 @@ impl Maker {
     }
 }
 
-fn model(seed: u64) -> Model {
+pub(crate) fn model(seed: u64) -> Model {
     let mut maker =
         Maker { writer: Writer::new(), random: Rng::with_seed(seed), values: Vec::new() };
     let x = maker.writer.input("x", &[4, 3, 2]);

@@ -127,6 +127,24 @@ fn flatten_before_dense_moves_the_rows_of_the_weights() {
 }
 
 #[test]
+fn what_is_between_flatten_and_dense_follows() {
+    let mut w = Writer::new();
+    let x = w.input("x", &[4, 6, 3]);
+    let x = w.conv(&x, [3, 4], 3);
+    let x = w.reshape(&x, &[-1, 96]);
+    let (zeros, ones) = (w.these_floats(&[96], &[0.0; 96]), w.floats(&[96]));
+    let variance: Vec<f32> = (0..96).map(|index| 1.0 + index as f32).collect();
+    let variance = w.these_floats(&[96], &variance);
+    let x = w.add("BatchNormalization", &[&x, &ones, &zeros, &zeros, &variance]);
+    let (row, half) = (w.floats(&[1, 96]), w.floats(&[1]));
+    let x = w.add("Sub", &[&row, &x]);
+    let x = w.add("Mul", &[&x, &half]);
+    let x = w.dense(&x, [96, 5]);
+    w.output(&x, 2);
+    leaves(&w.model(), 1);
+}
+
+#[test]
 fn constants_of_any_rank_follow() {
     let mut w = Writer::new();
     let x = w.input("x", &[4, 6, 3]);

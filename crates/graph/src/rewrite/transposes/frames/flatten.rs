@@ -1,4 +1,5 @@
-//! Flatten before a matrix of constants: its rows are put in another order instead of the image.
+//! Flatten before a matrix of constants: its rows are put in another order instead of the image,
+//! with the constants of elementwise operators between the two.
 
 use super::super::super::list::axis;
 use super::super::super::net::{Net, NodeId, Op, ValueId};
@@ -7,20 +8,23 @@ use super::super::super::shapes::{Size, fixed};
 use super::super::super::tensor::{reshaped, transposed};
 use super::elementwise::is_unary;
 use super::reshape::Group;
+use crate::Constant;
 
 /// Nodes looked at behind a Flatten.
 const MOST_NODES: usize = 64;
 
+/// Constants that others use too are copied up to this many bytes.
+const MOST_BYTES: usize = 16 << 10;
+
 /// The constants that follow, and the axes of the image that become their rows.
 pub(super) struct Rows {
-    /// Input 1 of these nodes, or of the DequantizeLinear that gives it.
-    constants: Vec<Matrix>,
+    constants: Vec<Listed>,
     /// Axes that are flattened into one, in their order.
     axes: Vec<usize>,
 }
 
-/// A constant whose axis `axis` is the rows.
-struct Matrix {
+/// A constant, by the input of a node: its axis `axis` is the rows.
+struct Listed {
     node: NodeId,
     slot: usize,
     axis: usize,
@@ -37,58 +41,101 @@ pub(super) fn rows(
     let last = after.len().checked_sub(1)?;
     let group = groups.iter().find(|group| group.after == [last] && group.before.len() > 1)?;
     let sizes: Vec<Size> = group.before.iter().map(|&axis| before[axis]).collect();
-    fixed(&sizes)?;
-    let constants = matrices(net, op.output(0)?)?;
+    let rows = fixed(&sizes)?.iter().try_fold(1usize, |rows, &size| rows.checked_mul(size))?;
+    let constants = Search { net, rows, found: Vec::new() }.behind(op.output(0)?)?;
     Some(Rows { constants, axes: group.before.clone() })
 }
 
-/// The matrices that a value is multiplied with; `None` if it goes anywhere else too.
-fn matrices(net: &Net, value: ValueId) -> Option<Vec<Matrix>> {
-    let mut found = Vec::new();
-    let mut values = vec![value];
-    let mut looked = 0;
-    while let Some(value) = values.pop() {
-        (!net.values[value].is_pinned).then_some(())?;
-        for node in net.users(value) {
-            looked += 1;
-            let op = net.op(node).filter(|_| looked <= MOST_NODES)?;
-            op.captured.is_empty().then_some(())?;
-            let operator = op.standard()?;
-            (op.inputs.iter().filter(|input| **input == Some(value)).count() == 1).then_some(())?;
-            (op.input(0) == Some(value)).then_some(())?;
-            match operator {
-                "MatMul" | "Gemm" => found.push(matrix(net, node, op)?),
-                "QuantizeLinear" | "DequantizeLinear" if net.rank(op.input(1)?)? == 0 => {
-                    values.push(op.single_output()?);
-                }
-                _ if is_unary(operator) => values.push(op.single_output()?),
-                _ => return None,
-            }
-        }
-    }
-    (!found.is_empty()).then_some(found)
+/// A search for all constants that have to do with the last axis of a value.
+struct Search<'a> {
+    net: &'a Net,
+    rows: usize,
+    found: Vec<Listed>,
 }
 
-fn matrix(net: &Net, node: NodeId, op: &Op) -> Option<Matrix> {
-    let is_set = |name: &str| op.node.int(name).unwrap_or(0) != 0;
-    let axis = usize::from(op.is("Gemm") && is_set("transB"));
-    (!is_set("transA") && net.rank(op.input(1)?)? == 2).then_some(())?;
-    let value = op.input(1)?;
-    let matrix = match net.producer_op(value) {
-        None => Matrix { node, slot: 1, axis },
-        Some((dequantize, op)) => {
-            let is_apart = net.rank(op.input(1)?)? == 0
-                || super::super::super::list::axis(op.node.int("axis").unwrap_or(1), 2)? != axis;
-            let is_used_once = net.only_user(value) == Some(node);
-            (op.is("DequantizeLinear") && is_apart && is_used_once).then_some(())?;
-            Matrix { node: dequantize, slot: 0, axis }
+impl Search<'_> {
+    /// The constants; `None` if the value goes anywhere else too.
+    fn behind(mut self, value: ValueId) -> Option<Vec<Listed>> {
+        let net = self.net;
+        let mut values = vec![value];
+        let mut looked = 0;
+        while let Some(value) = values.pop() {
+            (!net.values[value].is_pinned).then_some(())?;
+            for node in net.users(value) {
+                looked += 1;
+                let op = net.op(node).filter(|_| looked <= MOST_NODES)?;
+                op.captured.is_empty().then_some(())?;
+                let slot = op.inputs.iter().position(|input| *input == Some(value))?;
+                let once = !op.inputs[slot + 1..].contains(&Some(value));
+                once.then_some(())?;
+                let goes_on = self.at(node, op, slot)?;
+                if goes_on {
+                    values.push(op.single_output()?);
+                }
+            }
         }
-    };
-    let constant = net.constant_input(net.op(matrix.node)?, matrix.slot)?;
-    let held = net.op(matrix.node)?.input(matrix.slot)?;
-    let is_alone = net.only_user(held) == Some(matrix.node);
-    (is_alone && constant.element_type.bits() >= 8 && constant.external().is_none())
-        .then_some(matrix)
+        (!self.found.is_empty()).then_some(self.found)
+    }
+
+    /// What a node makes of the value at `slot`: whether its output is in the same order.
+    fn at(&mut self, node: NodeId, op: &Op, slot: usize) -> Option<bool> {
+        let operator = op.standard()?;
+        match (operator, slot) {
+            ("MatMul" | "Gemm", 0) => {
+                self.matrix(node, op)?;
+                return Some(false);
+            }
+            ("QuantizeLinear" | "DequantizeLinear", 0) => {
+                (self.net.rank(op.input(1)?)? == 0).then_some(())?;
+            }
+            ("BatchNormalization", 0) => {
+                (self.net.rank(op.input(0)?)? == 2 && op.outputs.len() == 1).then_some(())?;
+                for slot in 1..5 {
+                    self.add(Listed { node, slot, axis: 0 })?;
+                }
+            }
+            ("Add" | "Sub" | "Mul" | "Div" | "Max" | "Min" | "PRelu", 0 | 1) => {
+                let other = 1 - slot;
+                let dims = &self.net.constant_input(op, other)?.dims;
+                (dims.len() <= self.net.rank(op.input(slot)?)?).then_some(())?;
+                match dims.last() {
+                    None | Some(1) => {}
+                    Some(_) => self.add(Listed { node, slot: other, axis: dims.len() - 1 })?,
+                }
+            }
+            (_, 0) if is_unary(operator) => {}
+            _ => return None,
+        }
+        Some(true)
+    }
+
+    fn matrix(&mut self, node: NodeId, op: &Op) -> Option<()> {
+        let is_set = |name: &str| op.node.int(name).unwrap_or(0) != 0;
+        let rows = usize::from(op.is("Gemm") && is_set("transB"));
+        let value = op.input(1)?;
+        (!is_set("transA") && self.net.rank(value)? == 2).then_some(())?;
+        let Some((dequantize, op)) = self.net.producer_op(value) else {
+            return self.add(Listed { node, slot: 1, axis: rows });
+        };
+        let is_apart = match self.net.rank(op.input(1)?)? {
+            0 => true,
+            1 => axis(op.node.int("axis").unwrap_or(1), 2)? != rows,
+            _ => false,
+        };
+        let is_used_once = self.net.only_user(value) == Some(node);
+        (op.is("DequantizeLinear") && is_apart && is_used_once).then_some(())?;
+        self.add(Listed { node: dequantize, slot: 0, axis: rows })
+    }
+
+    fn add(&mut self, listed: Listed) -> Option<()> {
+        let value = self.net.op(listed.node)?.input(listed.slot)?;
+        let constant = self.net.constant(value)?;
+        let is_alone =
+            self.net.only_user(value) == Some(listed.node) || constant.byte_len()? <= MOST_BYTES;
+        let is_at_hand = constant.element_type.bits() >= 8 && constant.external().is_none();
+        let fits = constant.dims.get(listed.axis) == Some(&self.rows);
+        (is_alone && is_at_hand && fits).then(|| self.found.push(listed))
+    }
 }
 
 impl Rows {
@@ -110,39 +157,29 @@ impl Rows {
         let moved = Perm::ranked(&listed.collect::<Vec<_>>());
         let sizes: Vec<Size> = self.axes.iter().map(|&axis| before[axis]).collect();
         let Some(sizes) = fixed(&sizes) else { return };
-        for matrix in &self.constants {
-            let Some(value) = net.op(matrix.node).and_then(|op| op.input(matrix.slot)) else {
+        for listed in &self.constants {
+            let Some(value) = net.op(listed.node).and_then(|op| op.input(listed.slot)) else {
                 continue;
             };
             if let Some(mut constant) = net
                 .constant(value)
-                .and_then(|constant| reordered(constant, matrix.axis, &sizes, &moved))
+                .and_then(|constant| reordered(constant, listed.axis, &sizes, &moved))
             {
                 constant.name.clone_from(&net.values[value].name);
                 let new = net.add_constant(constant);
-                net.set_input(matrix.node, matrix.slot, Some(new));
+                net.set_input(listed.node, listed.slot, Some(new));
                 net.let_go(value);
             }
         }
     }
 }
 
-/// A matrix whose axis `at` is made of axes of these sizes, which come in another order.
-fn reordered(
-    constant: &crate::Constant,
-    at: usize,
-    sizes: &[usize],
-    order: &Perm,
-) -> Option<crate::Constant> {
-    let &[rows, columns] = constant.dims.as_slice() else { return None };
-    axis(at as i64, 2)?;
-    let (split, order) = if at == 0 {
-        let all = order.axes().iter().copied().chain([sizes.len()]).collect();
-        ([sizes, &[columns]].concat(), Perm::new(all)?)
-    } else {
-        let all = [0].into_iter().chain(order.axes().iter().map(|axis| axis + 1)).collect();
-        ([&[rows], sizes].concat(), Perm::new(all)?)
-    };
-    let moved = transposed(&reshaped(constant, &split), &order)?;
+/// A constant whose axis `at` is made of axes of these sizes, which come in another order.
+fn reordered(constant: &Constant, at: usize, sizes: &[usize], order: &Perm) -> Option<Constant> {
+    let (before, after) = (constant.dims.get(..at)?, constant.dims.get(at + 1..)?);
+    let split = [before, sizes, after].concat();
+    let moved = order.axes().iter().map(|axis| at + axis);
+    let order = (0..at).chain(moved).chain(at + sizes.len()..split.len()).collect();
+    let moved = transposed(&reshaped(constant, &split), &Perm::new(order)?)?;
     Some(reshaped(&moved, &constant.dims))
 }

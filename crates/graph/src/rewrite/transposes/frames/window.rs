@@ -164,12 +164,16 @@ fn resize(net: &Net, op: &Op) -> Option<Box<dyn Frame>> {
 
 /// A constant of one item an axis, in another order.
 fn reordered(net: &mut Net, constant: &Constant, order: &Perm) -> Option<ValueId> {
+    fn chunks<const N: usize>(bytes: &[u8], order: &Perm) -> Option<Vec<u8>> {
+        let items = bytes.as_chunks::<N>().0;
+        (items.len() == order.rank()).then(|| order.apply(items).concat())
+    }
     let bytes = constant.bytes()?;
     let items = match constant.element_type {
-        ElementType::Float32 => order.apply(bytes.as_chunks::<4>().0).concat(),
-        ElementType::Int64 => order.apply(bytes.as_chunks::<8>().0).concat(),
-        _ => return None,
-    };
+        ElementType::Float32 => chunks::<4>(&bytes, order),
+        ElementType::Int64 => chunks::<8>(&bytes, order),
+        _ => None,
+    }?;
     Some(net.add_constant(Constant::raw(
         &constant.name,
         constant.element_type,
