@@ -99,6 +99,7 @@ pub(super) fn layout(
     for &node in &model.variables {
         slots.insert(node, slots_of(model, node, options)?);
     }
+    same_batch(model, &mut slots);
     let mut search = Search { model, slots: &slots, keeps_rows: true };
     let base = match search.base() {
         Ok(base) => base,
@@ -239,7 +240,8 @@ impl Search<'_> {
         let small = (1..if plane { 128 } else { 1 }).map(|size| (size, size));
         let planes: Vec<(usize, usize)> = planes.iter().copied().chain(small).collect();
         let mut first = None;
-        for batch in [START.batch, 1] {
+        let said = self.model.batches().map(|(_, batch)| batch);
+        for batch in said.chain([START.batch, 1]) {
             for &(height, width) in &planes {
                 for &time in times {
                     let sizes = Sizes { batch, time, height, width, ..START };
@@ -251,6 +253,21 @@ impl Search<'_> {
             }
         }
         Err(self.model.missing(self.infer(&first.unwrap_or(START)).problems))
+    }
+}
+
+/// Where inputs are said to have different first sizes, those are no batch.
+fn same_batch(model: &MxNet, slots: &mut BTreeMap<usize, Vec<Slot>>) {
+    let batches: BTreeSet<usize> = model.batches().map(|(_, batch)| batch).collect();
+    if batches.len() < 2 {
+        return;
+    }
+    for (node, batch) in model.batches() {
+        if let Some(first) = slots.get_mut(&node).and_then(|slots| slots.first_mut())
+            && *first == Slot::Batch
+        {
+            *first = Slot::Fixed(batch);
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use modelyard_graph::ElementType;
 use modelyard_tensor::Dim;
 
 use super::candidates::{Layout, layout};

@@ -166,6 +166,15 @@ impl MxNet {
         users.iter().filter_map(|&index| Some((index, self.symbol.nodes.get(index)?)))
     }
 
+    /// First sizes of inputs, as far as the symbol says them.
+    fn batches(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.variables.iter().filter_map(|&index| {
+            let shape = self.symbol.nodes.get(index)?.attributes.ints("__shape__").ok()??;
+            let size = usize::try_from(*shape.first()?).ok();
+            size.filter(|size| (1..1 << 20).contains(size)).map(|size| (index, size))
+        })
+    }
+
     fn output_of(&self, node: &Node) -> Option<Place> {
         let index = self.symbol.nodes.iter().position(|other| std::ptr::eq(other, node))?;
         Some(Place { node: index, output: 0 })

@@ -105,12 +105,6 @@ impl Site<'_> {
         size.ok_or_else(|| Problem::FreeSize(format!("the size of axis {axis} is free")))
     }
 
-    /// All sizes of an input, none of which may be free.
-    pub(super) fn sizes(&self, index: usize) -> Result<Vec<usize>, Problem> {
-        let fixed = self.known(index)?.fixed();
-        fixed.ok_or_else(|| Problem::FreeSize("a size is free".into()))
-    }
-
     /// Whether an input is a parameter.
     pub(super) fn is_parameter(&self, index: usize) -> bool {
         self.operand(index).is_ok_and(|operand| operand.parameter.is_some())

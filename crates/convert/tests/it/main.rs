@@ -14,7 +14,7 @@ mod support;
 #[allow(unused_imports, reason = "the sources come one by one")]
 use support::check;
 
-mod mxnet;
 mod keras;
+mod mxnet;
 mod tensorflow;
 mod trees;

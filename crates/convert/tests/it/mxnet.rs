@@ -1,6 +1,9 @@
 //! Symbols of MXNet that hold every operator. `fixtures/mxnet.py` made them.
 
+use modelyard_convert::{Conversion, ConvertError, Limits, Options, convert, open};
+
 use crate::check;
+use crate::support::fixtures;
 
 macro_rules! symbols {
     ($($name:ident)*) => {
@@ -12,7 +15,136 @@ macro_rules! symbols {
 }
 
 symbols! {
-    activation arithmetic boxes comparison convolution create deformable dense gluon_lstm gru images
+    activation arithmetic attention boxes channels_last comparison convolution create deformable dense gluon_lstm gru images
     index lrn lstm many_boxes normalization parts pooling reduce rnn_relu rnn_tanh sequence shapes
     softmax unary
+}
+
+/// A fixture with its files changed, opened and converted.
+fn changed(
+    name: &str,
+    symbol: impl Fn(Vec<u8>) -> Vec<u8>,
+    parameters: impl Fn(Vec<u8>) -> Vec<u8>,
+) -> Result<Conversion, ConvertError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |ending: &str| format!("{name}-{ending}");
+    let read = |ending| std::fs::read(fixtures().join("mxnet").join(path(ending))).unwrap();
+    let place = |ending| folder.path().join(path(ending));
+    std::fs::write(place("symbol.json"), symbol(read("symbol.json"))).unwrap();
+    std::fs::write(place("0000.params"), parameters(read("0000.params"))).unwrap();
+    let options = Options::default();
+    let source = open(&place("symbol.json"), &options, &Limits::default())?;
+    convert(source.as_ref(), &options)
+}
+
+fn says(result: Result<Conversion, ConvertError>, part: &str) {
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains(part), "{error}");
+}
+
+fn replaced(from: &'static str, to: &'static str) -> impl Fn(Vec<u8>) -> Vec<u8> {
+    move |bytes| {
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains(from), "nothing to change");
+        text.replace(from, to).into_bytes()
+    }
+}
+
+fn same(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
+}
+
+#[test]
+fn either_file_leads_to_the_other() {
+    let folder = fixtures().join("mxnet");
+    let options = Options::default();
+    let source = open(&folder.join("dense-0000.params"), &options, &Limits::default()).unwrap();
+    assert_eq!(source.producer(), "MXNet 1.9.1");
+    assert!(convert(source.as_ref(), &options).is_ok());
+    let alone = tempfile::tempdir().unwrap();
+    let path = alone.path().join("dense-0000.params");
+    std::fs::copy(folder.join("dense-0000.params"), &path).unwrap();
+    let error = open(&path, &options, &Limits::default()).err().unwrap().to_string();
+    assert!(error.contains("put 'name-symbol.json' beside it"), "{error}");
+}
+
+#[test]
+fn what_is_not_covered_is_named_once_each() {
+    let quantized = replaced("\"InstanceNorm\"", "\"_contrib_quantized_act\"");
+    says(changed("normalization", quantized, same), "quantize the result");
+    let custom = replaced("\"softmin\"", "\"Custom\"");
+    says(changed("softmax", custom, same), "its code is not in the model");
+    let layout = replaced("\"num_group\": \"2\"", "\"layout\": \"CHWN\", \"num_group\": \"2\"");
+    says(changed("convolution", layout, same), "layout 'CHWN'");
+}
+
+#[test]
+fn damage_is_named() {
+    says(changed("dense", |_| b"{\"nodes\": 1, \"op\"".to_vec(), same), "JSON");
+    says(
+        changed(
+            "dense",
+            replaced("\"num_hidden\": \"5\"", "\"num_hidden\": \"5\", \"flatten\": \"x\""),
+            same,
+        ),
+        "True or False",
+    );
+    says(
+        changed("dense", replaced("flat_weight", "other_weight"), same),
+        "there is no 'other_weight'",
+    );
+    says(
+        changed("dense", same, |mut bytes| {
+            bytes.truncate(40);
+            bytes
+        }),
+        "read",
+    );
+    says(
+        changed("dense", same, |mut bytes| {
+            bytes[24] = 1;
+            bytes
+        }),
+        "array 0",
+    );
+    // An array that is said to be sparse.
+    says(
+        changed("dense", same, |mut bytes| {
+            bytes[28] = 1;
+            bytes
+        }),
+        "tostype('default')",
+    );
+    says(
+        changed("dense", replaced("\"inputs\": [[0, 0, 0]", "\"inputs\": [[99, 0, 0]"), same),
+        "no nodes before it",
+    );
+}
+
+mod nonsense {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+        #[test]
+        fn changed_and_cut_files_are_survived(
+            name in prop_oneof![Just("convolution"), Just("shapes"), Just("boxes"), Just("lstm")],
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+            cut in any::<bool>(),
+            in_symbol in any::<bool>(),
+        ) {
+            let damage = |mut bytes: Vec<u8>| {
+                let at = at.index(bytes.len());
+                if cut { bytes.truncate(at) } else { bytes[at] = byte }
+                bytes
+            };
+            let _ = match in_symbol {
+                true => changed(name, damage, same),
+                false => changed(name, same, damage),
+            };
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! `_contrib_DeformableConvolution` and `_contrib_ModulatedDeformableConvolution`: convolutions
 //! whose kernels look where offsets tell them to, at values between elements.
 //!
+//! The first of the two takes a place outside of the image for 0 and repeats the border within; the
+//! modulated one lets the image fade out over one element.
+//!
 //! In ONNX: the image sampled at all these places (`GridSample`), as an image with a channel for
 //! each place of the kernel, through a convolution of one element.
 
@@ -98,13 +101,20 @@ fn convert(site: &mut Site<'_>) -> Result<Vec<String>, Problem> {
     let x = site.reshape(&x, &[-1, inner, height as i64, width as i64]);
     // [batch * groups, places, (y, x), rows, columns]
     let offset = site.reshape(&offset, &[-1, places, 2, rows, columns]);
-    let mut sides = Vec::new();
+    let (mut sides, mut insides) = (Vec::new(), Vec::new());
     for (axis, full) in [(1, width), (0, height)] {
         let part = site.slice(&offset, 2, axis as i64, axis as i64 + 1);
         let part = site.squeeze(&part, &[2]);
         let base = bases(&kind, axis, size);
         let base = site.numbers("base", number, &[places as usize, size[0], size[1]], &base);
         let at = site.op("Add", &[&part, &base]);
+        if !kind.modulated {
+            let (zero, full) =
+                (site.number("zero", number, 0.0), site.number("full", number, full as f64));
+            let (behind, before) =
+                (site.op("GreaterOrEqual", &[&at, &zero]), site.op("Less", &[&at, &full]));
+            insides.push(site.op("And", &[&behind, &before]));
+        }
         // GridSample counts from -1 to 1, from edge to edge: (2 x + 1) / size - 1.
         let scale = site.number("scale", number, 2.0 / full as f64);
         let shift = site.number("shift", number, 1.0 / full as f64 - 1.0);
@@ -116,11 +126,18 @@ fn convert(site: &mut Site<'_>) -> Result<Vec<String>, Problem> {
     let grid = site.reshape(&grid, &[-1, places * rows, columns, 2]);
     let sampled = node("GridSample", &[x, grid])
         .with("mode", "bilinear")
-        .with("padding_mode", "zeros")
+        .with("padding_mode", if kind.modulated { "zeros" } else { "border" })
         .with("align_corners", 0);
     let mut sampled = site.add(sampled);
-    if kind.modulated {
-        let mask = site.input(2)?;
+    let mask = match insides.as_slice() {
+        [one, two] => {
+            let inside = site.op("And", &[one, two]);
+            Some(site.cast(&inside, number))
+        }
+        _ if kind.modulated => Some(site.input(2)?),
+        _ => None,
+    };
+    if let Some(mask) = mask {
         let mask = site.reshape(&mask, &[-1, 1, places * rows, columns]);
         sampled = site.op("Mul", &[&sampled, &mask]);
     }
@@ -178,7 +195,7 @@ fn evaluate(op: &Op<'_>, inputs: &[&Array]) -> Result<Vec<Array>, EvaluateError>
                 kind.base(axis, at[axis], kernel[axis]) as f32
                     + offsets[(first * 2 + axis) * cells + cell]
             });
-            *value = between(source, [height, width], point);
+            *value = between(source, [height, width], point, kind.modulated);
             if let Some(mask) = mask {
                 *value *= mask[first * cells + cell];
             }
@@ -196,14 +213,22 @@ fn evaluate(op: &Op<'_>, inputs: &[&Array]) -> Result<Vec<Array>, EvaluateError>
     Ok(vec![convolution::convolve(&looked, &weight, bias, &how)?])
 }
 
-/// The value between four elements; those outside of the image are 0.
-fn between(source: &[f32], [height, width]: [usize; 2], [y, x]: [f32; 2]) -> f32 {
+/// The value between four elements. Those outside of the image are 0, or (not `fades`) those at its
+/// border, and 0 for all places outside.
+fn between(source: &[f32], [height, width]: [usize; 2], [y, x]: [f32; 2], fades: bool) -> f32 {
+    let inside = |row: f32, column: f32| {
+        row >= 0.0 && column >= 0.0 && row < height as f32 && column < width as f32
+    };
+    if !fades && !inside(y, x) {
+        return 0.0;
+    }
     let element = |row: f32, column: f32| {
-        let inside = row >= 0.0 && column >= 0.0 && row < height as f32 && column < width as f32;
-        match inside {
-            true => source[row as usize * width + column as usize],
-            false => 0.0,
-        }
+        let (row, column) = match fades {
+            true if !inside(row, column) => return 0.0,
+            true => (row, column),
+            false => (row.min(height as f32 - 1.0), column.min(width as f32 - 1.0)),
+        };
+        source[row as usize * width + column as usize]
     };
     let (top, left) = (y.floor(), x.floor());
     let (down, along) = (y - top, x - left);

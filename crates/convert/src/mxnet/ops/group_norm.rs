@@ -51,11 +51,10 @@ fn infer_group(op: &Op<'_>, inputs: &[Info]) -> Result<Vec<Info>, Problem> {
         return Err(Problem::shape(format!("{channels} channels in {groups} groups")));
     }
     for index in [1, 2] {
-        if info(inputs, index)?.dims != [channels] {
-            return Err(Problem::refused(
-                "parameters of groups instead of channels",
-                "export with MXNet 1.7 or later",
-            ));
+        let found = &info(inputs, index)?.dims;
+        // One number a group until version 1.9, one a channel since.
+        if *found != [channels] && *found != [groups] {
+            return Err(Problem::shape(format!("parameters {found:?} for {groups} groups")));
         }
     }
     Ok(vec![input.clone()])
@@ -70,12 +69,21 @@ fn convert_group(site: &mut Site<'_>) -> Result<Vec<String>, Problem> {
     let (x, gamma, beta) = (site.input(0)?, site.input(1)?, site.input(2)?);
     let sizes = site.sizes_of(0)?;
     let grouped = site.reshape(&x, &[0, groups as i64, -1]);
-    let ones = site.numbers("ones", kind, &[groups], &vec![1.0; groups]);
-    let zeros = site.numbers("zeros", kind, &[groups], &vec![0.0; groups]);
-    let inputs = [grouped, ones, zeros];
+    let by_group = site.size(1, 0)? == groups;
+    let (scale, shift) = match by_group {
+        true => (gamma.clone(), beta.clone()),
+        false => (
+            site.numbers("ones", kind, &[groups], &vec![1.0; groups]),
+            site.numbers("zeros", kind, &[groups], &vec![0.0; groups]),
+        ),
+    };
+    let inputs = [grouped, scale, shift];
     let norm = site.add(node("InstanceNormalization", &inputs).with("epsilon", epsilon));
     let back = site.list(&sizes);
     let norm = site.op("Reshape", &[&norm, &back]);
+    if by_group {
+        return Ok(vec![norm]);
+    }
     let mut dims = vec![channels];
     dims.resize(rank - 1, 1);
     let (gamma, beta) = (site.reshape(&gamma, &dims), site.reshape(&beta, &dims));
@@ -85,6 +93,16 @@ fn convert_group(site: &mut Site<'_>) -> Result<Vec<String>, Problem> {
 
 /// Each group by itself, then each channel scaled and moved.
 fn evaluate(inputs: &[&Array], groups: usize, epsilon: f64) -> Result<Vec<Array>, EvaluateError> {
-    let affine = normalize::Affine { scale: Some(at(inputs, 1)?), bias: Some(at(inputs, 2)?) };
-    Ok(vec![normalize::group_norm(at(inputs, 0)?, groups, epsilon, affine)?])
+    let x = at(inputs, 0)?;
+    let channels = x.dims().get(1).copied().unwrap_or(1);
+    // Numbers of groups are those of all their channels.
+    let spread = |index: usize| -> Result<Array, EvaluateError> {
+        let list = at(inputs, index)?;
+        let times = channels / list.len().max(1);
+        let places = (0..channels).map(|channel| (channel / times.max(1)) as i64).collect();
+        crate::reference::index::gather(list, &Array::ints(&[channels], places)?, 0)
+    };
+    let (scale, bias) = (spread(1)?, spread(2)?);
+    let affine = normalize::Affine { scale: Some(&scale), bias: Some(&bias) };
+    Ok(vec![normalize::group_norm(x, groups, epsilon, affine)?])
 }

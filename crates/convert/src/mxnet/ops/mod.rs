@@ -5,6 +5,7 @@
 
 mod activation;
 mod arithmetic;
+mod attention;
 mod batch_norm;
 mod box_nms;
 mod boxes;
@@ -82,51 +83,30 @@ pub(super) struct Operator {
 }
 
 const OPERATORS: &[Operator] = &[
-    deformable::OPERATOR,
-    depth::OPERATOR,
-    rnn::OPERATOR,
-    sequence::OPERATOR,
+    activation::OPERATOR,
+    arithmetic::OPERATOR,
+    attention::SCALE,
+    attention::SCORES,
+    attention::VALUES,
+    batch_norm::OPERATOR,
     box_nms::OPERATOR,
     boxes::DECODE,
     boxes::PRIOR,
-    roi_align::OPERATOR,
     broadcast::OPERATOR,
-    clip::OPERATOR,
-    create::FILL,
-    create::LIKE,
-    create::RANGE,
-    create::SHAPE,
-    index::EMBEDDING,
-    index::GATHER,
-    index::ONE_HOT,
-    index::PICK,
-    index::TAKE,
-    order::OPERATOR,
-    pad::OPERATOR,
-    reduce::ARG,
-    reduce::OPERATOR,
-    resize::ADAPTIVE,
-    resize::BILINEAR,
-    resize::UP,
-    select::OPERATOR,
-    slice::AXIS,
-    slice::CROP,
-    slice::LIKE,
-    slice::SLICE,
-    split::OPERATOR,
-    tile::REPEAT,
-    tile::REVERSE,
-    tile::TILE,
-    activation::OPERATOR,
-    arithmetic::OPERATOR,
-    batch_norm::OPERATOR,
     cast::OPERATOR,
+    clip::OPERATOR,
     comparison::OPERATOR,
     concat::ADD_N,
     concat::CONCAT,
     concat::STACK,
     convolution::OPERATOR,
+    create::FILL,
+    create::LIKE,
+    create::RANGE,
+    create::SHAPE,
     deconvolution::OPERATOR,
+    deformable::OPERATOR,
+    depth::OPERATOR,
     dims::EXPAND,
     dims::SQUEEZE,
     dot::BATCH_DOT,
@@ -135,17 +115,41 @@ const OPERATORS: &[Operator] = &[
     group_norm::GROUP,
     group_norm::INSTANCE,
     identity::OPERATOR,
+    index::EMBEDDING,
+    index::GATHER,
+    index::ONE_HOT,
+    index::PICK,
+    index::TAKE,
     l2_normalization::L2,
     l2_normalization::LRN,
     layer_norm::OPERATOR,
     leaky_relu::OPERATOR,
+    order::OPERATOR,
+    pad::OPERATOR,
     pooling::OPERATOR,
+    reduce::ARG,
+    reduce::OPERATOR,
     reshape::FLATTEN,
     reshape::LIKE,
     reshape::RESHAPE,
+    resize::ADAPTIVE,
+    resize::BILINEAR,
+    resize::UP,
+    rnn::OPERATOR,
+    roi_align::OPERATOR,
     scalar::OPERATOR,
+    select::OPERATOR,
+    sequence::OPERATOR,
+    slice::AXIS,
+    slice::CROP,
+    slice::LIKE,
+    slice::SLICE,
     softmax::LOSS,
     softmax::OPERATOR,
+    split::OPERATOR,
+    tile::REPEAT,
+    tile::REVERSE,
+    tile::TILE,
     transpose::SWAP,
     transpose::TRANSPOSE,
     unary::OPERATOR,
@@ -168,6 +172,9 @@ pub(super) fn unknown(name: &str) -> Problem {
             "convert the model before it was quantized, and quantize the result"
         }
         "_foreach" | "_while_loop" | "_cond" => "unroll the loop before exporting",
+        "_contrib_MultiBoxDetection" => {
+            "take the outputs before it: class probabilities and box offsets"
+        }
         "Custom" => "its code is not in the model; replace it before exporting",
         _ => "replace it before exporting",
     };
@@ -187,11 +194,12 @@ pub(super) fn output_name(node: &Node, output: usize) -> String {
         "BatchNorm" | "BatchNorm_v1" => {
             format!("{name}_{}", ["output", "mean", "var"].get(output).copied().unwrap_or("output"))
         }
-        "topk" if node.attributes.text("ret_typ") == Some("both") => {
+        // These have more outputs than anybody sees.
+        "sort" | "_contrib_box_nms" | "_contrib_box_non_maximum_suppression" => {
             format!("{name}_output{output}")
         }
-        "_contrib_box_nms" | "_contrib_MultiBoxDetection" | "_contrib_MultiBoxPrior" => {
-            format!("{name}_output")
+        "topk" if !matches!(node.attributes.text("ret_typ"), None | Some("indices")) => {
+            format!("{name}_output{output}")
         }
         "RNN" => {
             let names = ["output", "state_output", "statecell_output"];

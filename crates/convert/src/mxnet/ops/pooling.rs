@@ -3,7 +3,7 @@
 //! With `pooling_convention=full` sizes are rounded up, and a last window may reach behind the
 //! pads; what lies there counts for nothing. ONNX says that with `ceil_mode`, but leaves out
 //! windows that begin behind the input; where there could be one, the pads are computed from the
-//! size of the input.
+//! size of the input. So they are where pads count as elements of a mean.
 
 use modelyard_graph::ElementType;
 
@@ -180,15 +180,11 @@ fn windows(
     let (mut begin, mut end) = (pooling.pads.clone(), pooling.pads.clone());
     // Sums are means times the number of elements, so that all pads count.
     let count_pads = !is_max && pooling.kind != (Kind::Average { count_pads: false });
-    if count_pads && pooling.rounds_up && begin.iter().any(|&pad| pad > 0) {
-        // Pads that count are made elements, so that they differ from what lies behind them.
-        x = padded(site, &x, pooling, number);
-        begin = vec![0; axes];
-        end = vec![0; axes];
-    }
     let is_sum = matches!(pooling.kind, Kind::Sum | Kind::Norm(_));
     let mut ceil = pooling.rounds_up;
-    if ceil && (!pooling.ceil_mode_fits() || is_sum) {
+    // Pads count and what lies behind them does not: ONNX has no words for that.
+    let shares = count_pads && !is_sum && ceil && begin.iter().any(|&pad| pad > 0);
+    if ceil && (!pooling.ceil_mode_fits() || is_sum || shares) {
         ceil = false;
         let first = if pooling.channels_last { 1 } else { 2 };
         for axis in 0..axes {
@@ -196,7 +192,7 @@ fn windows(
         }
     }
     let pads = Window::ints(&[begin, end].concat());
-    let include = is_sum || (count_pads && !pooling.rounds_up);
+    let include = is_sum || shares || (count_pads && !pooling.rounds_up);
     let mut window = node(if is_max { "MaxPool" } else { "AveragePool" }, &[x])
         .with("kernel_shape", Window::ints(&pooling.kernel).as_slice())
         .with("strides", Window::ints(&pooling.strides).as_slice())
@@ -208,6 +204,9 @@ fn windows(
         window = window.with("ceil_mode", 1);
     }
     let found = site.add(window);
+    if shares {
+        return shared(site, pooling, &found, number);
+    }
     if !is_sum {
         return Ok(found);
     }
@@ -215,12 +214,29 @@ fn windows(
     Ok(site.op("Mul", &[&found, &count]))
 }
 
-fn padded(site: &mut Site<'_>, x: &str, pooling: &Pooling, number: ElementType) -> String {
-    let side: Vec<i64> =
-        [0, 0].into_iter().chain(pooling.pads.iter().map(|&pad| pad as i64)).collect();
-    let pads = site.ints("pads", &[side.as_slice(), &side].concat());
-    let zero = site.number("zero", number, 0.0);
-    site.op("Pad", &[x, &pads, &zero])
+/// Means over all of a window, as means over the part that is in the image or its pads.
+fn shared(
+    site: &mut Site<'_>,
+    pooling: &Pooling,
+    means: &str,
+    number: ElementType,
+) -> Result<String, Problem> {
+    let first = if pooling.channels_last { 1 } else { 2 };
+    let mut found = means.to_owned();
+    for axis in 0..pooling.kernel.len() {
+        let size = site.size(0, first + axis)?;
+        let (kernel, end) = (pooling.kernel[axis], size + 2 * pooling.pads[axis]);
+        let factor = |place: usize| {
+            let start = place * pooling.strides[axis];
+            kernel as f64 / end.saturating_sub(start).clamp(1, kernel) as f64
+        };
+        let factors: Vec<f64> = (0..pooling.output(axis, size)?).map(factor).collect();
+        let mut dims = vec![1; pooling.kernel.len() - axis];
+        dims[0] = factors.len();
+        let factors = site.numbers("share", number, &dims, &factors);
+        found = site.op("Mul", &[&found, &factors]);
+    }
+    Ok(found)
 }
 
 fn evaluate(op: &Op<'_>, inputs: &[&Array]) -> Result<Vec<Array>, EvaluateError> {

@@ -10,8 +10,6 @@
 
 use super::super::site::{Site, Size};
 use super::{Info, Op, Operator, Problem, at, info};
-use crate::EvaluateError;
-use crate::reference::Array;
 
 pub(super) const RESHAPE: Operator = Operator {
     names: &["Reshape", "reshape", "_np_reshape"],

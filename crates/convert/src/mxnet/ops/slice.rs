@@ -175,9 +175,10 @@ pub(super) const CROP: Operator = Operator {
         Ok(vec![found])
     },
     convert: |site| {
-        let dims = site.sizes(0)?;
-        let like = if site.inputs.len() > 1 { Some(site.sizes(1)?) } else { None };
-        let crop = crop(&site.op, &dims, like.as_deref())?;
+        let plane = |index: usize| Ok([1, 1, site.size(index, 2)?, site.size(index, 3)?]);
+        let dims = plane(0)?;
+        let like = if site.inputs.len() > 1 { Some(plane(1)?) } else { None };
+        let crop = crop(&site.op, &dims, like.as_ref().map(|like| like.as_slice()))?;
         convert(site, &crop.ranges())
     },
     evaluate: |op, inputs| {

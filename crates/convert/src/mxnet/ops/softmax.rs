@@ -30,7 +30,9 @@ pub(super) const LABELLED: [&str; 6] = [
 fn axis(op: &Op<'_>) -> Result<Option<i64>, Problem> {
     let attributes = op.attributes;
     Ok(match op.operator {
-        "SoftmaxActivation" => (attributes.text("mode") == Some("channel")).then_some(1),
+        "SoftmaxActivation" if attributes.text("mode") == Some("channel") => Some(1),
+        // What an instance is the documentation leaves open; MXNet 1.9 takes the last axis.
+        "SoftmaxActivation" => Some(-1),
         "SoftmaxOutput" | "Softmax" => {
             if attributes.flag_or("multi_output", false)? {
                 Some(1)
