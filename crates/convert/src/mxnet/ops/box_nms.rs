@@ -90,7 +90,7 @@ impl Nms {
 const FAR: f64 = (1 << 23) as f64;
 
 /// More boxes than this, and a matrix of all pairs is too large.
-const PAIRS: usize = 2048;
+const PAIRS: usize = 1024;
 
 fn convert(site: &mut Site<'_>) -> Result<Vec<String>, Problem> {
     let nms = Nms::of(&site.op)?;

@@ -172,6 +172,9 @@ pub(super) fn unknown(name: &str) -> Problem {
             "convert the model before it was quantized, and quantize the result"
         }
         "_foreach" | "_while_loop" | "_cond" => "unroll the loop before exporting",
+        "_contrib_MultiBoxDetection" => {
+            "take the outputs before it: class probabilities and box offsets"
+        }
         "Custom" => "its code is not in the model; replace it before exporting",
         _ => "replace it before exporting",
     };
