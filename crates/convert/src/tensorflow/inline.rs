@@ -8,6 +8,7 @@ use super::arguments;
 use super::attrs::Attrs;
 use super::graph::{Graph, Node, Payload, Port};
 use super::proto::{AttrValue, FunctionDef, GraphDef, NameAttrList, NodeDef};
+use super::scope::{Found, Scope};
 use crate::{ConvertError, Limits, Missing};
 
 /// The functions that a graph may call.
@@ -65,84 +66,6 @@ pub(super) fn inline(
 fn input(name: &str, index: usize, attrs: Attrs) -> Node {
     let (op, inputs) = ("Placeholder".to_owned(), Vec::new());
     Node { name: name.into(), op, inputs, attrs, payload: Payload::Input(index) }
-}
-
-/// Definitions that see each other: of the graph or of one call of a function.
-struct Scope<'a> {
-    nodes: &'a [NodeDef],
-    index: HashMap<&'a str, usize>,
-    /// Values that the caller gives, by the names of the function's arguments.
-    arguments: HashMap<&'a str, Port>,
-    /// Attributes that the caller gives.
-    attrs: BTreeMap<String, AttrValue>,
-    /// Values that stand for outputs of nodes.
-    fed: HashMap<(String, usize), Port>,
-    done: HashMap<usize, Vec<Port>>,
-    prefix: String,
-    is_function: bool,
-}
-
-impl<'a> Scope<'a> {
-    fn new(nodes: &'a [NodeDef], prefix: String) -> Scope<'a> {
-        let index = nodes.iter().enumerate().map(|(at, node)| (node.name.as_str(), at)).collect();
-        Scope {
-            nodes,
-            index,
-            arguments: HashMap::new(),
-            attrs: BTreeMap::new(),
-            fed: HashMap::new(),
-            done: HashMap::new(),
-            prefix,
-            is_function: false,
-        }
-    }
-
-    /// The name of a node and the number of its output.
-    fn split(value: &str) -> (&str, Option<usize>) {
-        match value.split_once(':') {
-            Some((name, output)) => (name, output.parse().ok()),
-            None => (value, Some(0)),
-        }
-    }
-
-    /// The value that a text names, if its node was written.
-    fn find(&self, text: &str) -> Option<Found> {
-        if let Some(&port) = self.arguments.get(text) {
-            return Some(Found::Value(port));
-        }
-        let (name, output) = match self.is_function {
-            false => {
-                let (name, output) = Scope::split(text);
-                (name, output?)
-            }
-            true => {
-                let mut parts = text.split(':');
-                let name = parts.next()?;
-                let node = &self.nodes[*self.index.get(name)?];
-                let argument = parts.next().unwrap_or_default();
-                let within: usize = parts.next().map_or(Some(0), |part| part.parse().ok())?;
-                (name, arguments::first_output(node, argument).checked_add(within)?)
-            }
-        };
-        if let Some(&port) = self.fed.get(&(name.to_owned(), output)) {
-            return Some(Found::Value(port));
-        }
-        let at = *self.index.get(name)?;
-        match self.done.get(&at) {
-            // One value: the node itself, whose outputs are numbered as in the file.
-            Some(ports) => Some(match ports.as_slice() {
-                [Port { node, output: usize::MAX }] => Found::Value(Port { node: *node, output }),
-                ports => Found::Value(*ports.get(output)?),
-            }),
-            None => Some(Found::Node(at)),
-        }
-    }
-}
-
-enum Found {
-    Value(Port),
-    /// A node that is still to be written.
-    Node(usize),
 }
 
 struct Writer<'l, 'a> {

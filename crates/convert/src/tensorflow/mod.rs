@@ -6,12 +6,12 @@
 //! | `table`, `bundle` | checkpoints |
 //! | `attrs`, `dtype`, `weight` | attributes, types, constants |
 //! | `graph` | the graph to work with |
-//! | `inline`, `arguments` | from definitions to that graph: functions written out |
+//! | `inline`, `scope`, `arguments` | from definitions to that graph: functions written out |
 //! | `sides` | sides of old control flow that are never taken |
 //! | `variables`, `tables` | what variables and lookup tables hold |
 //! | `saved_model`, `frozen` | the two kinds of files |
 //! | `model` | the model that was read |
-//! | `value`, `context`, `fold` | conversion: what is known of values, what is written |
+//! | `value`, `context`, `fold`, `writing`, `unknown` | conversion: what is known of values, what is written, what is not |
 //! | `control`, `lists` | `If`, `While`, `Case` and the lists that loops fill |
 //! | `evaluate` | the reference evaluator |
 //! | `ops` | the operators, each with its conversion and its definition |
@@ -33,12 +33,15 @@ mod model;
 mod ops;
 mod proto;
 mod saved_model;
+mod scope;
 mod sides;
 mod table;
 mod tables;
+mod unknown;
 mod value;
 mod variables;
 mod weight;
+mod writing;
 
 use crate::input::Source;
 use crate::{ConvertError, Limits, Options, SourceModel};

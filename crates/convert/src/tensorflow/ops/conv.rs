@@ -12,7 +12,8 @@ use crate::EvaluateError;
 use crate::emitter::node;
 use crate::reference::convolution::{Convolution, convolve};
 use crate::reference::{Array, shape};
-use crate::tensorflow::context::{Call, Context, Converted, constant_of};
+use crate::tensorflow::context::{Call, Context, Converted};
+use crate::tensorflow::writing::constant_of;
 use crate::tensorflow::value::{Refusal, Val, fixed};
 
 const NO_FILTER: &str = "give the filter a fixed shape";

@@ -13,7 +13,8 @@ use crate::EvaluateError;
 use crate::emitter::node;
 use crate::reference::convolution::{Convolution, convolve_transposed};
 use crate::reference::{Array, shape};
-use crate::tensorflow::context::{Call, Context, Converted, constant_of};
+use crate::tensorflow::context::{Call, Context, Converted};
+use crate::tensorflow::writing::constant_of;
 use crate::tensorflow::value::{Refusal, Val, fixed};
 
 const WAY_OUT: &str = "give the input a fixed size when it is exported";

@@ -3,7 +3,8 @@
 use super::{Evaluated, Given, sizes, tile};
 use crate::emitter::node;
 use crate::reference::{Array, layout, shape};
-use crate::tensorflow::context::{Call, Context, Converted, constant_of};
+use crate::tensorflow::context::{Call, Context, Converted};
+use crate::tensorflow::writing::constant_of;
 
 pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     if call.node.op == "Fill" {

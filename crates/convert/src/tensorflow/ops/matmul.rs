@@ -6,7 +6,8 @@ use super::{Evaluated, Given, dims};
 use crate::EvaluateError;
 use crate::reference::{Array, matmul, shape};
 use crate::tensorflow::attrs::Attrs;
-use crate::tensorflow::context::{Call, Context, Converted, constant_of};
+use crate::tensorflow::context::{Call, Context, Converted};
+use crate::tensorflow::writing::constant_of;
 use crate::tensorflow::value::{Refusal, Val};
 
 pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {

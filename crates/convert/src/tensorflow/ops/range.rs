@@ -21,7 +21,7 @@ pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let size = size.ok_or_else(|| Refusal::new(format!("{count} steps"), ""))?;
     let [start, stop] = context.names(call)?;
     let steps = Array::from_f64s(element_type, &[size], fractions(size))?;
-    let steps = context.emitter.constant(super::super::context::constant_of("steps", &steps)?);
+    let steps = context.emitter.constant(super::super::writing::constant_of("steps", &steps)?);
     let span = context.add("Sub", &[stop, start.clone()]);
     let scaled = context.add("Mul", &[steps, span]);
     let found = context.add("Add", &[scaled, start]);
@@ -58,6 +58,6 @@ pub(super) fn up_to(
 ) -> Result<String, Refusal> {
     let values = (0..bound).map(|value| value as f64).collect();
     let array = Array::from_f64s(element_type, &[bound], values)?;
-    let constant = super::super::context::constant_of("range", &array)?;
+    let constant = super::super::writing::constant_of("range", &array)?;
     Ok(context.emitter.constant(constant))
 }

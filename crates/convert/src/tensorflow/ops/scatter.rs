@@ -8,7 +8,8 @@ use crate::EvaluateError;
 use crate::emitter::node;
 use crate::reference::index::{self, Combine};
 use crate::reference::{Array, elementwise, layout};
-use crate::tensorflow::context::{Call, Context, Converted, constant_of};
+use crate::tensorflow::context::{Call, Context, Converted};
+use crate::tensorflow::writing::constant_of;
 use crate::tensorflow::value::{Refusal, Val};
 
 pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
