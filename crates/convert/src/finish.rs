@@ -1,7 +1,7 @@
 //! What is done alike with every converted model: cleaned, written in the version of the operators
 //! that was asked for, its weights stored as wanted, its types stated.
 
-use modelyard_graph::{inline, opset, rewrite, weights};
+use modelyard_graph::{Model, batch, inline, opset, rewrite, take_branches, weights};
 
 use crate::kernel_shapes;
 use crate::{Conversion, ConvertError, Options, WeightType};
@@ -16,11 +16,11 @@ pub(crate) fn finish(
         model = inline(model)?;
     }
     let passes = rewrite::Options { fold_batch_norm: options.fold_batch_norm };
-    model = rewrite::clean(model, &passes);
+    model = clean(model, &passes);
     if let Some(version) = options.opset {
         model = opset::convert(model, version)?;
         // What was written anew may be folded.
-        model = rewrite::clean(model, &passes);
+        model = clean(model, &passes);
     }
     if options.free_batch {
         model = free_batch(model, &mut conversion.notes);
@@ -43,13 +43,23 @@ pub(crate) fn finish(
     Ok(conversion)
 }
 
+/// Cleans until no branch of the graph turns out to be always taken.
+fn clean(mut model: Model, passes: &rewrite::Options) -> Model {
+    loop {
+        model = rewrite::clean(model, passes);
+        if !take_branches(&mut model) {
+            return model;
+        }
+    }
+}
+
 /// How far answers may be off when weights lose bits: rounding errors of a deep network add up.
 const FP16: f64 = 3e-2;
 const BF16: f64 = 0.25;
 
 /// A model whose batch is of any size, if that is sound; else as it was, with a note why.
-fn free_batch(model: modelyard_graph::Model, notes: &mut Vec<String>) -> modelyard_graph::Model {
-    match modelyard_graph::batch::free(&model, "batch") {
+fn free_batch(model: Model, notes: &mut Vec<String>) -> Model {
+    match batch::free(&model, "batch") {
         Ok(Some(freed)) => {
             notes.push("the batch, which was of 1 example, may have any size".into());
             freed

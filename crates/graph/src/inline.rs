@@ -2,8 +2,13 @@
 //!
 //! Values and nodes of a function get names of their own for each call, below the name of the node
 //! that calls. Attributes that the function refers to are those of the call, or its defaults.
+//! `branch` does the same with branches of `If` that are always taken.
+
+mod branch;
 
 use std::collections::{BTreeSet, HashMap};
+
+pub use branch::take_branches;
 
 use crate::names::Names;
 use crate::opset::schema;
