@@ -2,22 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
-use std::sync::Arc;
 
-use modelyard_graph::{Constant, ConstantData, ElementType, Node as OnnxNode};
-use modelyard_tensor::{Dim, strings};
+use modelyard_graph::ElementType;
+use modelyard_tensor::Dim;
 
 use super::control;
 use super::fold;
 use super::graph::{Graph, Node, Payload, passes_on};
 use super::model::TensorFlowModel;
-use super::ops::{self, Size};
-use super::value::{Kind, Known, Refusal, Val, Value, fixed};
+use super::ops;
+use super::unknown::unknown;
+use super::value::{Kind, Refusal, Val, Value, fixed};
 use super::weight::Weight;
 use super::{lists, saved_model};
 use crate::ConvertError;
-use crate::emitter::{Emitter, node};
-use crate::reference::{Array, Data};
+use crate::emitter::Emitter;
 
 /// What a node is converted with.
 pub(super) struct Call<'a> {

@@ -13,8 +13,8 @@ use crate::emitter::node;
 use crate::reference::convolution::{Convolution, convolve};
 use crate::reference::{Array, shape};
 use crate::tensorflow::context::{Call, Context, Converted};
-use crate::tensorflow::writing::constant_of;
 use crate::tensorflow::value::{Refusal, Val, fixed};
+use crate::tensorflow::writing::constant_of;
 
 const NO_FILTER: &str = "give the filter a fixed shape";
 

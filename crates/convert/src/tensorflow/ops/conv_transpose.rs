@@ -14,8 +14,8 @@ use crate::emitter::node;
 use crate::reference::convolution::{Convolution, convolve_transposed};
 use crate::reference::{Array, shape};
 use crate::tensorflow::context::{Call, Context, Converted};
-use crate::tensorflow::writing::constant_of;
 use crate::tensorflow::value::{Refusal, Val, fixed};
+use crate::tensorflow::writing::constant_of;
 
 const WAY_OUT: &str = "give the input a fixed size when it is exported";
 

@@ -7,8 +7,8 @@ use crate::EvaluateError;
 use crate::reference::{Array, matmul, shape};
 use crate::tensorflow::attrs::Attrs;
 use crate::tensorflow::context::{Call, Context, Converted};
-use crate::tensorflow::writing::constant_of;
 use crate::tensorflow::value::{Refusal, Val};
+use crate::tensorflow::writing::constant_of;
 
 pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     let (one, two) = (call.input(0)?, call.input(1)?);

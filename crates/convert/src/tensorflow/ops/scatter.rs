@@ -9,8 +9,8 @@ use crate::emitter::node;
 use crate::reference::index::{self, Combine};
 use crate::reference::{Array, elementwise, layout};
 use crate::tensorflow::context::{Call, Context, Converted};
-use crate::tensorflow::writing::constant_of;
 use crate::tensorflow::value::{Refusal, Val};
+use crate::tensorflow::writing::constant_of;
 
 pub(super) fn convert(context: &mut Context<'_>, call: &Call<'_>) -> Converted {
     match call.node.op.as_str() {
