@@ -18,6 +18,7 @@ mod interface;
 mod layout;
 mod lower;
 mod prepare;
+mod tflite;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -118,18 +119,17 @@ pub fn export(
 }
 
 /// Writes the prepared model. An error names all operators that the target lacks.
-fn write(prepared: &Prepared, target: Target, limits: &Limits) -> Result<Written, ConvertError> {
-    let _ = (prepared, limits);
+fn write(prepared: &Prepared, target: Target, _: &Limits) -> Result<Written, ConvertError> {
     match target {
-        Target::Tflite => Err(ConvertError::Option("not yet".into())),
+        Target::Tflite => tflite::write(prepared),
         Target::SavedModel => Err(ConvertError::Option("not yet".into())),
     }
 }
 
-/// Operators that are written for a target, sorted.
+/// Operators of ONNX that are written for a target, sorted.
 pub fn operators(target: Target) -> Vec<String> {
     match target {
-        Target::Tflite => Vec::new(),
+        Target::Tflite => tflite::operators(),
         Target::SavedModel => Vec::new(),
     }
 }
