@@ -76,7 +76,7 @@ mod tests {
     }
 
     fn moves(subtracted: f32) -> f64 {
-        let x = Tensor::from_vec(Shape::new(&[2]), vec![1000.5, 999.75]).unwrap();
+        let x = Tensor::from_vec(Shape::new(&[2]), vec![1000.5f32, 999.75]).unwrap();
         let model = Difference(subtracted);
         let answers = model.evaluate(std::slice::from_ref(&x)).unwrap();
         sensitivity(&model, &[x], &answers).unwrap()[0]

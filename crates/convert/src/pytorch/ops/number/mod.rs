@@ -1,15 +1,20 @@
 //! Numbers of Python that a program computes with: sizes of tensors, and what is made of them.
 
-use modelyard_graph::ElementType;
+mod sizes;
+#[cfg(test)]
+mod tests;
+mod unary;
 
-use super::operands::typed;
 use super::{Operator, operator};
 use crate::EvaluateError;
-use crate::emitter::node;
 use crate::pytorch::convert::{Call, Extent, Operand, Refusal, Scalar};
 use crate::pytorch::evaluate::{Eval, Outcome, Value};
 use crate::pytorch::graph::{Meta, Size};
-use crate::pytorch::types::{Kind, is_float, kind};
+
+use sizes::{
+    convert_item, convert_numel, convert_size, evaluate_item, evaluate_numel, evaluate_size,
+};
+use unary::{convert_floats, convert_unary, evaluate_unary, value};
 
 pub(super) const OPERATORS: &[Operator] = &[
     operator("aten.sym_size.int", "self dim", convert_size, evaluate_size),
@@ -46,63 +51,6 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("operator.and_", "a b", convert_binary, evaluate_binary),
     operator("operator.or_", "a b", convert_binary, evaluate_binary),
 ];
-
-fn convert_size(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
-    let own = call.tensor("self")?;
-    let axis = call.axis("dim", own.rank(), 0)?;
-    let extent = call.to.size(&own, axis);
-    call.give_extent(0, extent);
-    Ok(())
-}
-
-fn evaluate_size(eval: &mut Eval<'_, '_, '_>) -> Outcome {
-    let own = eval.view("self")?;
-    let axis = eval.axis("dim", own.dims().len(), 0)?;
-    let size = own.dims().get(axis).copied().unwrap_or(1);
-    Ok(vec![Value::Int(size as i64)])
-}
-
-fn convert_numel(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
-    let own = call.tensor("self")?;
-    let extents = call.to.sizes(&own);
-    let product = call.to.product(&extents);
-    call.give_extent(0, product);
-    Ok(())
-}
-
-fn evaluate_numel(eval: &mut Eval<'_, '_, '_>) -> Outcome {
-    Ok(vec![Value::Int(eval.tensor("self")?.len() as i64)])
-}
-
-/// The one element of a tensor as a number.
-fn convert_item(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
-    let own = call.tensor("self")?;
-    if kind(own.element_type) == Kind::Int {
-        let long = call.to.cast(&own.name, own.element_type, ElementType::Int64);
-        let one = call.to.ints(&[1]);
-        let vector = call.to.emit("Reshape", &[&long, &one]);
-        call.give_extent(0, Extent::Value(vector));
-        return Ok(());
-    }
-    let wide = if is_float(own.element_type) { ElementType::Float32 } else { ElementType::Bool };
-    let value = call.to.cast(&own.name, own.element_type, wide);
-    let none = call.to.ints(&[]);
-    let value = call.to.emit("Reshape", &[&value, &none]);
-    call.give_number(0, value);
-    Ok(())
-}
-
-fn evaluate_item(eval: &mut Eval<'_, '_, '_>) -> Outcome {
-    let own = eval.tensor("self")?;
-    let value = own.to_f64s()?.first().copied();
-    let value =
-        value.ok_or_else(|| EvaluateError::new("a tensor without elements is no number"))?;
-    Ok(vec![match kind(own.element_type()) {
-        Kind::Bool => Value::Bool(value != 0.0),
-        Kind::Int => Value::Int(own.as_ints()?.first().copied().unwrap_or(0)),
-        Kind::Float => Value::Float(value),
-    }])
-}
 
 /// What two known numbers give.
 fn calculate(operator: &str, a: Scalar, b: Scalar) -> Option<Scalar> {
@@ -229,43 +177,6 @@ fn convert_whole(
     Ok(())
 }
 
-/// Operations that give floats or truth values: on tensors without dimensions.
-fn convert_floats(
-    call: &mut Call<'_, '_>,
-    operation: &str,
-    a: &Operand,
-    b: &Operand,
-) -> Result<(), Refusal> {
-    let is_bool = matches!(operation, "and_" | "or_");
-    let kind = if is_bool { ElementType::Bool } else { ElementType::Float32 };
-    let (a, b) = (typed(call, a, kind), typed(call, b, kind));
-    let op_type = match operation {
-        "add" => "Add",
-        "sub" => "Sub",
-        "mul" => "Mul",
-        "truediv" | "floordiv" => "Div",
-        "pow" => "Pow",
-        "sym_max" => "Max",
-        "sym_min" => "Min",
-        "and_" => "And",
-        "or_" => "Or",
-        "eq" | "ne" => "Equal",
-        "lt" => "Less",
-        "le" => "LessOrEqual",
-        "gt" => "Greater",
-        "ge" => "GreaterOrEqual",
-        _ => return Err(Refusal::new("this operation on floats", "compute it on tensors")),
-    };
-    let result = call.to.emit_node(node(op_type, &[a, b]));
-    let result = match operation {
-        "floordiv" => call.to.emit("Floor", &[&result]),
-        "ne" => call.to.emit("Not", &[&result]),
-        _ => result,
-    };
-    call.give_number(0, result);
-    Ok(())
-}
-
 fn evaluate_binary(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     let values = eval.positional()?;
     let numbers: Option<Vec<Scalar>> = values.iter().map(as_scalar).collect();
@@ -284,104 +195,5 @@ fn as_scalar(value: &Value) -> Option<Scalar> {
         Value::Float(value) => Some(Scalar::Float(*value)),
         Value::Bool(value) => Some(Scalar::Bool(*value)),
         Value::Tensor(_) | Value::None => None,
-    }
-}
-
-fn value(scalar: Scalar) -> Value {
-    match scalar {
-        Scalar::Int(value) => Value::Int(value),
-        Scalar::Float(value) => Value::Float(value),
-        Scalar::Bool(value) => Value::Bool(value),
-    }
-}
-
-fn calculate_one(operator: &str, a: Scalar) -> Option<Scalar> {
-    Some(match (operator, a) {
-        ("neg", Scalar::Int(a)) => Scalar::Int(a.checked_neg()?),
-        ("neg", a) => Scalar::Float(-a.as_f64()),
-        ("abs", Scalar::Int(a)) => Scalar::Int(a.checked_abs()?),
-        ("abs", a) => Scalar::Float(a.as_f64().abs()),
-        ("sym_not", a) => Scalar::Bool(a.as_f64() == 0.0),
-        ("sym_float", a) => Scalar::Float(a.as_f64()),
-        ("_sym_sqrt", a) => Scalar::Float(a.as_f64().sqrt()),
-        (_, Scalar::Int(a)) => Scalar::Int(a),
-        ("ceil", a) => Scalar::Int(a.as_f64().ceil() as i64),
-        ("floor", a) => Scalar::Int(a.as_f64().floor() as i64),
-        ("trunc" | "sym_int", a) => Scalar::Int(a.as_i64()),
-        (_, a) => a,
-    })
-}
-
-fn convert_unary(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
-    if let Some(Meta::Int(Size::Known(value))) = call.output_meta(0) {
-        call.give_extent(0, Extent::Known(*value));
-        return Ok(());
-    }
-    let Some(argument) = call.positional().first().copied() else {
-        return Err(Refusal::new("no operand", ""));
-    };
-    let operand = call.as_operand(argument)?;
-    let operator = call.operator();
-    match operand {
-        Operand::Number(scalar) => {
-            let value = calculate_one(operator, scalar);
-            call.give_scalar(0, value.unwrap_or(scalar));
-        }
-        Operand::Extent(extent) => match operator {
-            "neg" => {
-                let negated = call.to.combine("Sub", &Extent::Known(0), &extent, |_, _| None);
-                call.give_extent(0, negated);
-            }
-            "sym_float" => {
-                let float = call.to.extent_number(&extent, ElementType::Float32);
-                call.give_number(0, float);
-            }
-            "_sym_sqrt" => {
-                let float = call.to.extent_number(&extent, ElementType::Float32);
-                let root = call.to.emit("Sqrt", &[&float]);
-                call.give_number(0, root);
-            }
-            _ => call.give_extent(0, extent),
-        },
-        Operand::Computed(tensor) | Operand::Tensor(tensor) => {
-            let op_type = match operator {
-                "neg" => "Neg",
-                "abs" => "Abs",
-                "sym_not" => "Not",
-                "ceil" => "Ceil",
-                "floor" => "Floor",
-                _ => "Identity",
-            };
-            let result = call.to.emit(op_type, &[&tensor.name]);
-            if matches!(operator, "ceil" | "floor" | "trunc" | "sym_int") {
-                let long = call.to.cast(&result, tensor.element_type, ElementType::Int64);
-                let one = call.to.ints(&[1]);
-                let vector = call.to.emit("Reshape", &[&long, &one]);
-                call.give_extent(0, Extent::Value(vector));
-            } else {
-                call.give_number(0, result);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn evaluate_unary(eval: &mut Eval<'_, '_, '_>) -> Outcome {
-    let values = eval.positional()?;
-    let found = values.first().and_then(as_scalar).and_then(|a| calculate_one(eval.operator(), a));
-    found.map(|scalar| vec![value(scalar)]).ok_or_else(|| EvaluateError::new("expected a number"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whole_numbers_divide_as_in_python() {
-        assert_eq!(of_ints("floordiv", -7, 2), Some(Scalar::Int(-4)));
-        assert_eq!(of_ints("mod", -7, 2), Some(Scalar::Int(1)));
-        assert_eq!(of_ints("floordiv", 7, 0), None);
-        assert_eq!(of_ints("truediv", 1, 2), Some(Scalar::Float(0.5)));
-        assert_eq!(of_ints("lt", 1, 2), Some(Scalar::Bool(true)));
     }
 }
