@@ -88,9 +88,10 @@ def main():
     agree, tried, seconds_all = 0, 0, 0.0
     agree_peers = dict.fromkeys(peers, 0)
     script = pathlib.Path(__file__).resolve()
-    for name in MODELS:
-        if options.only and options.only not in name:
-            continue
+    names = [name for name in MODELS if not options.only or options.only in name]
+    if options.only in MODELS:
+        names = [options.only]
+    for name in names:
         tried += 1
         source, target = options.out / f"{name}.keras", options.out / f"{name}.onnx"
         *_, code, text = common.measured([sys.executable, script, "make", name, options.out])
