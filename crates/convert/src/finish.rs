@@ -3,7 +3,6 @@
 
 use modelyard_graph::{Model, batch, inline, opset, rewrite, take_branches, weights};
 
-use crate::kernel_shapes;
 use crate::{Conversion, ConvertError, Options, WeightType};
 
 /// Finishes a conversion. The model that comes out is verified.
@@ -35,7 +34,6 @@ pub(crate) fn finish(
         conversion.tolerance.relative = conversion.tolerance.relative.max(error);
         conversion.notes.push(format!("{changed} weights are stored in another type"));
     }
-    kernel_shapes::state(&mut model.graph);
     if options.infer_shapes {
         model.state_types();
     }
