@@ -93,8 +93,10 @@ fn a_coarse_map_of_a_free_image_is_free_too() {
     let options = Options { shapes, ..Options::default() };
     let source = open(&path, &options, &Limits::default()).unwrap();
     let conversion = convert(source.as_ref(), &options).unwrap();
-    let image = Tensor::from_vec(Shape::new(&[2, 3, 70, 200]), vec![1f32; 2 * 3 * 70 * 200]).unwrap();
-    for answers in [source.evaluate(&[image.clone()]).unwrap(), run(&conversion, &[image]).unwrap()] {
+    let image =
+        Tensor::from_vec(Shape::new(&[2, 3, 70, 200]), vec![1f32; 2 * 3 * 70 * 200]).unwrap();
+    for answers in [source.evaluate(&[image.clone()]).unwrap(), run(&conversion, &[image]).unwrap()]
+    {
         assert_eq!(answers[0].shape().dims(), [2, 3, 2, 4]);
     }
 }
