@@ -200,19 +200,20 @@ def models(arguments):
 def peer(path, target, steps):
     """tf2onnx in a process of its own: seconds and the difference, or why not."""
     command = [sys.executable, "-m", "tf2onnx.convert", "--tflite", path, "--output", target, "--opset", "17"]
-    seconds, _, code, errors = common.measured(command)
+    seconds, cpu, memory, code, errors = common.measured(command)
     if code != 0 or not target.exists():
         return f"fails: {errors.splitlines()[-1][:60] if errors else code}"
+    cost = f"{seconds:.1f} s, {cpu:.1f} CPU s, {memory:.0f} MB"
     try:
         relative, integers, _ = compared(target, steps)
     except Exception as error:
-        return f"{seconds:.1f} s, does not run: {str(error).splitlines()[0][:60]}"
-    return f"{seconds:.1f} s, {integers} steps" if integers else f"{seconds:.1f} s, {relative:.1e}"
+        return f"{cost}, does not run: {str(error).splitlines()[0][:60]}"
+    return f"{cost}, {integers} steps" if integers else f"{cost}, {relative:.1e}"
 
 
 def main():
     arguments = common.arguments(__doc__)
-    columns = ["model", "MB", "s", "MB peak", "relative", "steps", "share", "verdict"]
+    columns = ["model", "MB", "s", "CPU s", "MB peak", "relative", "steps", "share", "verdict"]
     table = common.Table(*columns, *(["tf2onnx"] if arguments.peers else []))
     agreed = total = 0
     for name, path in models(arguments):
@@ -220,7 +221,7 @@ def main():
             continue
         total += 1
         target = arguments.out / f"{name.replace('/', '-')}.onnx"
-        seconds, memory, code, errors = common.convert(arguments.modelyard, path, target)
+        seconds, cpu, memory, code, errors = common.convert(arguments.modelyard, path, target)
         steps = expected(path, name)
         relative = integers = share = None
         verdict = errors.splitlines()[-1] if code and errors else None
@@ -231,7 +232,7 @@ def main():
             deep = DEEP if name.endswith("_int8") else 2
             good = relative <= common.TOLERANCE and integers <= deep
             verdict, agreed = ("agrees", agreed + 1) if good else ("differs", agreed)
-        row = [name, path.stat().st_size / 1e6, seconds, memory, relative, integers, share, verdict]
+        row = [name, path.stat().st_size / 1e6, seconds, cpu, memory, relative, integers, share, verdict]
         if arguments.peers:
             row.append(peer(path, arguments.out / f"peer-{name.replace('/', '-')}.onnx", steps))
         table.add(*row)

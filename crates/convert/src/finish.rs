@@ -20,7 +20,7 @@ pub(crate) fn finish(
     check_shapes(&model, &options.shapes)?;
     let passes = rewrite::Options { fold_batch_norm: options.fold_batch_norm };
     model = clean(model, &passes);
-    if let Some(version) = options.opset {
+    if let Some(version) = version(&model, options)? {
         model = opset::convert(model, version)?;
         // What was written anew may be folded.
         model = clean(model, &passes);
@@ -43,6 +43,26 @@ pub(crate) fn finish(
     }
     conversion.model = model.check()?;
     Ok(conversion)
+}
+
+/// The first version of the operators in which `Cast` knows bf16.
+const BF16_SINCE: i64 = 13;
+
+/// The version of the operators to write, where it is another one: that which is asked for, or
+/// that which weights need.
+fn version(model: &Model, options: &Options) -> Result<Option<i64>, ConvertError> {
+    let found = options.opset.or_else(|| model.opset(""));
+    let is_old = found.is_some_and(|version| version < BF16_SINCE);
+    if options.weights != WeightType::Bf16 || !is_old {
+        return Ok(options.opset);
+    }
+    match options.opset {
+        None => Ok(Some(BF16_SINCE)),
+        Some(asked) => Err(ConvertError::Option(format!(
+            "expected opset {BF16_SINCE} or later for weights in bf16, found {asked}; store them in \
+             fp16, or write a later opset"
+        ))),
+    }
 }
 
 /// Whether inputs have the shapes that were asked for: not every source can give them any.
