@@ -100,15 +100,7 @@ fn run_graph(
     if depth > model.limits.depth {
         return Err(EvaluateError(format!("graphs nest deeper than {}", model.limits.depth)));
     }
-    let mut evaluation = Evaluation {
-        model,
-        graph,
-        values: vec![None; graph.tensors.len()],
-        handles: HashMap::new(),
-        variables,
-        held: 0,
-        depth,
-    };
+    let mut evaluation = Evaluation { depth, ..Evaluation::new(model, graph, variables) };
     for (&tensor, input) in graph.inputs.iter().zip(inputs) {
         evaluation.values[tensor] = Some(input);
     }
@@ -140,6 +132,18 @@ fn last_uses(graph: &Subgraph) -> Vec<usize> {
         last[output] = usize::MAX;
     }
     last
+}
+
+impl<'a> Evaluation<'a> {
+    /// Of a graph of which nothing is computed yet.
+    pub(crate) fn new(
+        model: &'a Model,
+        graph: &'a Subgraph,
+        variables: &'a mut HashMap<String, Arc<Array>>,
+    ) -> Evaluation<'a> {
+        let values = vec![None; graph.tensors.len()];
+        Evaluation { model, graph, values, handles: HashMap::new(), variables, held: 0, depth: 0 }
+    }
 }
 
 impl Evaluation<'_> {

@@ -27,6 +27,8 @@ mod evaluate;
 mod flatbuffer;
 mod flexbuffer;
 mod interface;
+#[cfg(test)]
+mod kernels;
 mod layout;
 mod metadata;
 mod model;

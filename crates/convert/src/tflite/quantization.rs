@@ -150,6 +150,15 @@ impl Multiplier {
         Multiplier { fraction: fraction as i32, shift }
     }
 
+    /// The factor divided by a number of elements, which keeps as many bits as there are
+    /// (`QuantizedMeanOrSum`).
+    pub(crate) fn divided_by(self, count: usize) -> Multiplier {
+        let count = i64::try_from(count).unwrap_or(i64::MAX).max(1);
+        let bits = (count.ilog2() as i32).min(32).min(31 + self.shift).max(0);
+        let fraction = ((i128::from(self.fraction) << bits) / i128::from(count)) as i32;
+        Multiplier { fraction, shift: self.shift - bits }
+    }
+
     /// `value` times the factor, rounded twice as the kernels do
     /// (`MultiplyByQuantizedMultiplier`): to the fraction, halves away from zero, then to the
     /// shift, halves away from zero.
