@@ -9,6 +9,7 @@ use safetensors::SafeTensors;
 use super::evaluate::Evaluation;
 use super::model::Tensor;
 use super::ops;
+use super::quantization::Halves;
 use crate::Limits;
 use crate::input::Input;
 use crate::reference::Array;
@@ -32,7 +33,7 @@ impl fmt::Display for Compared {
 }
 
 /// Runs each operator of the first graph on the tensors that `recorded` holds, by their numbers.
-pub(crate) fn compared(model: &Path, recorded: &Path) -> Vec<Compared> {
+pub(crate) fn compared(model: &Path, recorded: &Path, halves: Halves) -> Vec<Compared> {
     let input = Input::memory("model", std::fs::read(model).unwrap());
     let model = super::parse::parse(&input, &Limits::default()).unwrap();
     let recorded = std::fs::read(recorded).unwrap();
@@ -46,6 +47,7 @@ pub(crate) fn compared(model: &Path, recorded: &Path) -> Vec<Compared> {
     for op in &graph.operators {
         let mut variables = HashMap::new();
         let mut evaluation = Evaluation::new(&model, graph, &mut variables);
+        evaluation.halves = halves;
         for tensor in op.inputs.iter().flatten().copied() {
             if !model.is_constant(&graph.tensors[tensor]) {
                 evaluation.give(tensor, read(tensor).unwrap()).unwrap();
@@ -80,15 +82,42 @@ fn array(tensor: &Tensor, dims: &[usize], bytes: &[u8]) -> Array {
     Array::from_constant(&constant).unwrap()
 }
 
+/// Which operators the network of the fixture has.
+const KINDS: &[&str] = &[
+    "ADD",
+    "AVERAGE_POOL_2D",
+    "CONCATENATION",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "HARD_SWISH",
+    "LEAKY_RELU",
+    "LOGISTIC",
+    "MAX_POOL_2D",
+    "MEAN",
+    "MUL",
+    "PAD",
+    "QUANTIZE",
+    "RELU",
+    "RESIZE_BILINEAR",
+    "SOFTMAX",
+    "SUB",
+    "TANH",
+];
+
 #[test]
-fn debug_kernels() {
-    let Ok(name) = std::env::var("KERNELS") else { return };
-    let Ok(which) = std::env::var("KERNELS_OF") else { return };
-    let mut kinds: std::collections::BTreeMap<String, (usize, usize, usize, f64)> = Default::default();
-    for found in compared(Path::new(&format!("{name}.tflite")), Path::new(&format!("{name}.{which}.safetensors"))) {
-        if found.differing > 0 { println!("{found}"); }
-        let all = kinds.entry(found.kind.clone()).or_default();
-        all.0 += 1; all.1 += found.elements; all.2 += found.differing; all.3 = all.3.max(found.largest);
+fn quantized_operators_answer_to_the_step_as_the_kernels_do() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tflite");
+    for (kernels, halves) in
+        [("reference", Halves::AwayFromZero), ("optimized", Halves::Up)]
+    {
+        let recorded = folder.join(format!("kernels.{kernels}.safetensors"));
+        let found = compared(&folder.join("kernels.tflite"), &recorded, halves);
+        for kind in KINDS {
+            assert!(found.iter().any(|one| one.kind == *kind), "{kind} is missing");
+        }
+        let differing: Vec<&Compared> = found.iter().filter(|one| one.differing > 0).collect();
+        let text: Vec<String> = differing.iter().map(|one| one.to_string()).collect();
+        assert!(text.is_empty(), "{kernels} kernels: {text:#?}");
     }
-    println!("{kinds:#?}");
 }

@@ -117,6 +117,16 @@ impl Quantization {
     }
 }
 
+/// How kernels round the halves of a sum of products that they scale. It is all that the answers of
+/// TensorFlow Lite's reference kernels and of its optimized ones differ by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halves {
+    /// As the reference kernels.
+    AwayFromZero,
+    /// As the optimized kernels of convolutions and products.
+    Up,
+}
+
 /// A factor as TensorFlow Lite multiplies by it: a 31-bit fraction and a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Multiplier {
@@ -170,6 +180,19 @@ impl Multiplier {
         shifted_right(product, right)
     }
 
+    /// `value` times the factor, halves rounded one way or the other.
+    pub(crate) fn apply_with(self, halves: Halves, value: i32) -> i32 {
+        if halves == Halves::AwayFromZero {
+            return self.apply(value);
+        }
+        let shifted = value.wrapping_shl(self.shift.max(0) as u32);
+        let product = i64::from(shifted) * i64::from(self.fraction);
+        let product = (product + (1 << 30)) >> 31;
+        let right = (-self.shift).clamp(0, 31);
+        let half = if right > 0 { 1i64 << (right - 1) } else { 0 };
+        ((product + half) >> right) as i32
+    }
+
     /// As [`Multiplier::apply`] for sums of 64 bits, with a fraction of 16 bits, rounded once.
     pub(crate) fn apply_wide(self, value: i64) -> i32 {
         let reduced =
@@ -214,6 +237,13 @@ mod tests {
         assert_eq!(Multiplier::new(0.001).apply(1500), 2);
         assert_eq!(Multiplier::new(0.001).apply(-1500), -2);
         assert_eq!(Multiplier::new(3.0).apply(7), 21);
+        for (value, away, up) in [(-3, -2, -1), (3, 2, 2), (-4, -2, -2), (-100, -50, -50)] {
+            let half = Multiplier::new(0.5);
+            assert_eq!(half.apply_with(Halves::AwayFromZero, value), away);
+            assert_eq!(half.apply_with(Halves::Up, value), up);
+        }
+        assert_eq!(Multiplier::new(0.125).apply_with(Halves::Up, -12), -1);
+        assert_eq!(Multiplier::new(0.125).apply_with(Halves::AwayFromZero, -12), -2);
         assert_eq!(Multiplier::new(0.25).apply_wide(1 << 20), 1 << 18);
     }
 

@@ -58,7 +58,7 @@ pub(super) fn answers(
             let (_, tensor) = found.context("the framework gave another number of outputs")?;
             answers.push(tensor.clone());
         }
-        questions.push(Question { inputs, answers });
+        questions.push(Question { inputs, answers, otherwise: None });
     }
     Ok(questions)
 }
