@@ -170,8 +170,8 @@ impl Multiplier {
     }
 
     /// `value` times the factor, rounded twice as the kernels do
-    /// (`MultiplyByQuantizedMultiplier`): to the fraction, halves away from zero, then to the
-    /// shift, halves away from zero.
+    /// (`MultiplyByQuantizedMultiplier`): to the fraction, halves up, then to the shift, halves
+    /// away from zero.
     pub(crate) fn apply(self, value: i32) -> i32 {
         let left = self.shift.max(0);
         let right = (-self.shift).max(0);
@@ -203,7 +203,7 @@ impl Multiplier {
     }
 }
 
-/// The upper half of twice a product, rounded (`SaturatingRoundingDoublingHighMul`).
+/// The upper half of twice a product, halves rounded up (`SaturatingRoundingDoublingHighMul`).
 fn high_product(one: i32, two: i32) -> i32 {
     if one == i32::MIN && two == i32::MIN {
         return i32::MAX;
@@ -237,13 +237,12 @@ mod tests {
         assert_eq!(Multiplier::new(0.001).apply(1500), 2);
         assert_eq!(Multiplier::new(0.001).apply(-1500), -2);
         assert_eq!(Multiplier::new(3.0).apply(7), 21);
-        for (value, away, up) in [(-3, -2, -1), (3, 2, 2), (-4, -2, -2), (-100, -50, -50)] {
-            let half = Multiplier::new(0.5);
-            assert_eq!(half.apply_with(Halves::AwayFromZero, value), away);
-            assert_eq!(half.apply_with(Halves::Up, value), up);
+        // An eighth of -12 is -1.5.
+        for (value, away, up) in [(-12, -2, -1), (12, 2, 2), (-16, -2, -2), (-100, -13, -12)] {
+            let eighth = Multiplier::new(0.125);
+            assert_eq!(eighth.apply_with(Halves::AwayFromZero, value), away);
+            assert_eq!(eighth.apply_with(Halves::Up, value), up);
         }
-        assert_eq!(Multiplier::new(0.125).apply_with(Halves::Up, -12), -1);
-        assert_eq!(Multiplier::new(0.125).apply_with(Halves::AwayFromZero, -12), -2);
         assert_eq!(Multiplier::new(0.25).apply_wide(1 << 20), 1 << 18);
     }
 
