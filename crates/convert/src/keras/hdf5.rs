@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
-use hdf5_reader::{Attribute, Dataset, Datatype, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem, Storage, StorageBuffer};
+use hdf5_reader::{
+    Attribute, Dataset, Datatype, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem, Storage,
+    StorageBuffer,
+};
 use modelyard_graph::ElementType;
 
 use crate::input::Input;

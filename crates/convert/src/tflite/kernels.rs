@@ -108,9 +108,7 @@ const KINDS: &[&str] = &[
 #[test]
 fn quantized_operators_answer_to_the_step_as_the_kernels_do() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tflite");
-    for (kernels, halves) in
-        [("reference", Halves::AwayFromZero), ("optimized", Halves::Up)]
-    {
+    for (kernels, halves) in [("reference", Halves::AwayFromZero), ("optimized", Halves::Up)] {
         let recorded = folder.join(format!("kernels.{kernels}.safetensors"));
         let found = compared(&folder.join("kernels.tflite"), &recorded, halves);
         for kind in KINDS {

@@ -34,9 +34,8 @@ mod tests {
     #[test]
     fn what_the_framework_itself_is_apart_is_allowed() {
         let tolerance = Tolerance { steps: 2.0, ..Tolerance::default() };
-        let integers = |values: &[i8]| {
-            Tensor::from_vec(Shape::new(&[values.len()]), values.to_vec()).unwrap()
-        };
+        let integers =
+            |values: &[i8]| Tensor::from_vec(Shape::new(&[values.len()]), values.to_vec()).unwrap();
         let floats = |values: &[f32]| {
             Tensor::from_vec(Shape::new(&[values.len()]), values.to_vec()).unwrap()
         };

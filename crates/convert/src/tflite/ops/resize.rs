@@ -188,7 +188,8 @@ fn integers(
     };
     let dims = [batch, new_height, new_width, channels];
     let mut result = Vec::with_capacity(cx.room(&dims)?);
-    let (rows, columns) = (positions.places(height, new_height), positions.places(width, new_width));
+    let (rows, columns) =
+        (positions.places(height, new_height), positions.places(width, new_width));
     let values = x.as_ints()?;
     for image in 0..batch {
         let at = |y: usize, x: usize, c: usize| {
