@@ -9,6 +9,7 @@
 //! | [`report`] | what is said about it |
 //! | [`vocabulary`] | which operators are covered |
 
+mod judge;
 mod options;
 mod prove;
 mod python;

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use modelyard_convert::verify::{Trial, compare, inputs, quantization_step, widened};
+use modelyard_convert::verify::{Trial, inputs, quantization_step};
 use modelyard_convert::{Conversion, SourceModel, Tolerance};
-use modelyard_engine::{ModelFile, Session};
+use modelyard_engine::ModelFile;
 use modelyard_graph::summary::describe;
 use modelyard_tensor::{Signature, Tensor};
 use serde::Serialize;
 
+use super::judge::{Judge, Leg, Question};
 use super::python;
-use crate::commands::local_model;
 use crate::config::Config;
 use crate::exit::{self, Exit, ExitWith};
 use crate::observe::progress::Progress;
@@ -84,19 +84,6 @@ pub(super) struct Proof {
     pub(super) legs: Vec<Leg>,
 }
 
-/// One thing that it was compared with.
-#[derive(Serialize)]
-pub(super) struct Leg {
-    /// With what.
-    pub(super) against: String,
-    /// How many sets of inputs.
-    pub(super) trials: usize,
-    /// The largest difference of all outputs, relative to the largest magnitude in the output.
-    pub(super) worst: f64,
-    /// What was allowed, in words.
-    pub(super) tolerance: String,
-}
-
 /// Where a proof takes place.
 pub(super) struct Context<'a> {
     pub(super) config: &'a Config,
@@ -150,7 +137,7 @@ pub(super) fn prove(
         "no engine runs the result, so it cannot be verified; `modelyard engine install \
          onnxruntime` gets one that runs more, --no-verify goes without",
     )?;
-    let judge = Judge { signature, tolerance, steps };
+    let judge = Judge { source, signature, tolerance, steps };
     let run = || {
         let legs = asked
             .iter()
@@ -159,14 +146,6 @@ pub(super) fn prove(
     };
     let legs = context.progress.spin("comparing the answers", run).exit_with(Exit::Model)?;
     Ok(Proof { engine: loaded.engine, legs })
-}
-
-/// Inputs and what the outputs should be.
-pub(super) struct Question {
-    pub(super) inputs: Vec<Tensor>,
-    pub(super) answers: Vec<Tensor>,
-    /// What else the framework's own kernels may answer.
-    pub(super) otherwise: Option<Vec<Tensor>>,
 }
 
 /// What the source says by its own definitions, for inputs of every kind.
@@ -185,8 +164,7 @@ fn evaluate(
             "failed to evaluate the source by its own definitions, so the result cannot be \
              verified; --no-verify goes without",
         )?;
-        let otherwise = source.evaluate_otherwise(&inputs).unwrap_or_default();
-        Ok(Question { inputs, answers, otherwise })
+        Ok(Question { inputs, answers })
     };
     sets.into_iter().map(question).collect()
 }
@@ -217,7 +195,7 @@ fn given(signature: &Signature, inputs: &Path, outputs: &Path) -> anyhow::Result
     };
     let inputs = by_name(read(inputs)?, &names(&signature.inputs), "input")?;
     let answers = by_name(read(outputs)?, &names(&signature.outputs), "output")?;
-    Ok(Question { inputs, answers, otherwise: None })
+    Ok(Question { inputs, answers })
 }
 
 /// Arrays in the order of these names; a lone array needs no name.
@@ -238,77 +216,6 @@ fn by_name(
         found.push(arrays.swap_remove(index).1);
     }
     Ok(found)
-}
-
-/// Decides whether answers agree.
-struct Judge<'a> {
-    signature: &'a Signature,
-    tolerance: Tolerance,
-    /// By output: the step of its quantization.
-    steps: Vec<Option<f64>>,
-}
-
-impl Judge<'_> {
-    fn leg(
-        &self,
-        session: &dyn Session,
-        against: &str,
-        questions: &[Question],
-    ) -> anyhow::Result<Leg> {
-        let all: Vec<usize> = (0..self.signature.outputs.len()).collect();
-        let mut worst = 0.0f64;
-        let mut widest = self.tolerance;
-        for question in questions {
-            let found = local_model::run(session, &question.inputs, &all)
-                .context("the result does not run, so it was not written")?;
-            for (index, found) in found.iter().enumerate().take(question.answers.len()) {
-                let tolerance = self.tolerance(question, index);
-                let answer = &question.answers[index];
-                let step = self.steps.get(index).copied().flatten();
-                let agreement = compare(answer, found, &tolerance, step);
-                widest.relative = widest.relative.max(tolerance.relative);
-                widest.steps = widest.steps.max(tolerance.steps);
-                if let Some(mismatch) = agreement.mismatch {
-                    let output = &self.signature.outputs[index].name;
-                    bail!(
-                        "the result disagrees with {against} on output '{output}', so it was not \
-                         written: {mismatch}"
-                    );
-                }
-                worst = worst.max(agreement.worst);
-            }
-        }
-        let trials = questions.len();
-        let mut allowed = in_words(&widest);
-        if widest != self.tolerance {
-            allowed.push_str(
-                "; so much because this network carries roundings far: the framework's own kernels \
-                 are half as far from each other",
-            );
-        }
-        Ok(Leg { against: against.to_owned(), trials, worst, tolerance: allowed })
-    }
-
-    /// For one output of a question.
-    fn tolerance(&self, question: &Question, output: usize) -> Tolerance {
-        let otherwise = question.otherwise.as_ref().and_then(|all| all.get(output));
-        match otherwise {
-            Some(otherwise) => widened(&self.tolerance, &question.answers[output], otherwise),
-            None => self.tolerance,
-        }
-    }
-}
-
-fn in_words(tolerance: &Tolerance) -> String {
-    let mut text = format!("{:e} relative allowed", tolerance.relative);
-    if tolerance.steps > 0.0 {
-        text.push_str(&format!(", {} quantization steps", tolerance.steps));
-    }
-    if tolerance.outliers > 0.0 {
-        let percent = tolerance.outliers * 100.0;
-        text.push_str(&format!(", beyond it {percent} % of elements"));
-    }
-    text
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use modelyard_convert::SourceModel;
 use modelyard_tensor::{Signature, Tensor};
 use serde_json::json;
 
-use super::prove::Question;
+use super::judge::Question;
 use crate::exit::{Exit, ExitWith};
 use crate::tensors::{self, npz};
 
@@ -58,7 +58,7 @@ pub(super) fn answers(
             let (_, tensor) = found.context("the framework gave another number of outputs")?;
             answers.push(tensor.clone());
         }
-        questions.push(Question { inputs, answers, otherwise: None });
+        questions.push(Question { inputs, answers });
     }
     Ok(questions)
 }
