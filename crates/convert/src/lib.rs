@@ -18,7 +18,6 @@
 //! | `tensorflow` | SavedModel folders and frozen graphs |
 //! | `reference` | arrays and plain kernels that evaluators share |
 //! | `onnx` | ONNX itself |
-//! | `kernel_shapes` | what not every engine looks up |
 //! | `finish` | what is done alike with every converted model |
 //! | `tflite` | TensorFlow Lite |
 //! | `mxnet` | MXNet's symbols and parameters |
@@ -31,7 +30,6 @@ mod error;
 mod finish;
 mod input;
 mod keras;
-mod kernel_shapes;
 mod limits;
 mod mxnet;
 mod onnx;
