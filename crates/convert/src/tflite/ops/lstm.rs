@@ -126,7 +126,7 @@ fn convert_clipped(
     let peepholes = match op.optional(PEEPHOLES) {
         None => None,
         Some(_) => {
-            let mut each = |gate: usize| Ok::<_, Stop>(cx.real(op.input(PEEPHOLES + gate)?)?);
+            let mut each = |gate: usize| cx.real(op.input(PEEPHOLES + gate)?);
             Some([each(0)?, each(1)?, each(2)?])
         }
     };
