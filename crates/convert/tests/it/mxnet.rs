@@ -1,6 +1,7 @@
 //! Symbols of MXNet that hold every operator. `fixtures/mxnet.py` made them.
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use modelyard_convert::{Conversion, ConvertError, Limits, Options, convert, open};
 use modelyard_tensor::{Dim, Shape, Tensor};
@@ -95,8 +96,10 @@ fn a_coarse_map_of_a_free_image_is_free_too() {
     let conversion = convert(source.as_ref(), &options).unwrap();
     let image =
         Tensor::from_vec(Shape::new(&[2, 3, 70, 200]), vec![1f32; 2 * 3 * 70 * 200]).unwrap();
-    for answers in [source.evaluate(&[image.clone()]).unwrap(), run(&conversion, &[image]).unwrap()]
-    {
+    for answers in [
+        source.evaluate(slice::from_ref(&image)).unwrap(),
+        run(&conversion, slice::from_ref(&image)).unwrap(),
+    ] {
         assert_eq!(answers[0].shape().dims(), [2, 3, 2, 4]);
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Question {
 
 /// One thing that the result was compared with.
 #[derive(Serialize)]
-pub(super) struct Leg {
+pub(in crate::commands) struct Leg {
     /// With what.
     pub(super) against: String,
     /// How many sets of inputs.
@@ -33,7 +33,7 @@ pub(super) struct Leg {
 
 /// The largest difference of all outputs of a kind.
 #[derive(Clone, Copy, Serialize)]
-pub(super) struct Worst {
+pub(in crate::commands) struct Worst {
     /// Whether it is of integers; else it is relative to the largest magnitude in the output.
     pub(super) integers: bool,
     pub(super) difference: f64,
