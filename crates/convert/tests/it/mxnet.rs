@@ -95,8 +95,8 @@ fn a_coarse_map_of_a_free_image_is_free_too() {
     let conversion = convert(source.as_ref(), &options).unwrap();
     let image =
         Tensor::from_vec(Shape::new(&[2, 3, 70, 200]), vec![1f32; 2 * 3 * 70 * 200]).unwrap();
-    for answers in [source.evaluate(&[image.clone()]).unwrap(), run(&conversion, &[image]).unwrap()]
-    {
+    let inputs = [image];
+    for answers in [source.evaluate(&inputs).unwrap(), run(&conversion, &inputs).unwrap()] {
         assert_eq!(answers[0].shape().dims(), [2, 3, 2, 4]);
     }
 }
