@@ -42,6 +42,10 @@ pub(crate) struct Program {
     pub(crate) symbols: BTreeMap<String, Range>,
     /// Conditions on the inputs that the exporter relied on, as it wrote them.
     pub(crate) guards: Vec<String>,
+    /// Sizes to try symbols with, where not any will do.
+    pub(crate) tried: BTreeMap<String, usize>,
+    /// What the reader should know.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Calls in order, with the values that flow between them. Also the body of a branch or loop.

@@ -60,6 +60,15 @@ pub(super) fn evaluate(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tenso
     values.iter().map(to_tensor).collect()
 }
 
+/// What one call gives, with these values by name.
+pub(super) fn call(node: &Node, values: HashMap<String, Value>) -> Outcome {
+    let program = Program::default();
+    let mut watch = |_: &str, _: &Value| {};
+    let mut machine = Machine::new(&program, &mut watch);
+    machine.values = values;
+    machine.call(node, DEPTH)
+}
+
 /// Sees each value as it is computed, by name.
 type Watch<'w> = dyn FnMut(&str, &Value) + 'w;
 
