@@ -1,11 +1,12 @@
 //! Converts one model: `convert SOURCE OUT.onnx [--opset N] [--inline] [--infer-shapes] [--free-batch]
-//! [--weights fp16|bf16|fp32]`. For trying a source by hand.
+//! [--weights fp16|bf16|fp32] [--shape NAME=SIZES] [--value NAME=VALUE]`. For trying a source by hand.
 
 use std::path::Path;
 use std::time::Instant;
 
 use modelyard_convert::{Limits, Options, WeightType, convert, open, operators};
 use modelyard_graph::file::{WriteOptions, write};
+use modelyard_tensor::Dim;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,6 +38,19 @@ fn options(flags: &[String]) -> Result<Options, Box<dyn std::error::Error>> {
             "--inline" => options.inline = true,
             "--infer-shapes" => options.infer_shapes = true,
             "--free-batch" => options.free_batch = true,
+            "--shape" => {
+                let (name, dims) = flags.next().and_then(|text| text.rsplit_once('=')).ok_or("NAME=SIZES")?;
+                let dim = |text: &str| match text.parse() {
+                    Ok(size) => Dim::Fixed(size),
+                    Err(_) => Dim::Symbol(text.to_owned()),
+                };
+                let dims = dims.split(',').filter(|text| !text.is_empty()).map(dim).collect();
+                options.shapes.insert(name.to_owned(), dims);
+            }
+            "--value" => {
+                let (name, value) = flags.next().and_then(|text| text.split_once('=')).ok_or("NAME=VALUE")?;
+                options.values.insert(name.to_owned(), value.to_owned());
+            }
             "--weights" => {
                 options.weights = match flags.next() {
                     Some("fp16") => WeightType::Fp16,

@@ -30,6 +30,10 @@ impl Interpreter<'_> {
         if !matches!(namespace, "aten" | "prim" | "python") {
             return self.foreign(&format!("{namespace}.{short}"));
         }
+        if let ("getattr", [of, Value::Text(attribute)]) = (short, positional.as_slice()) {
+            let attribute = Rc::clone(attribute);
+            return self.attribute_of(&of.clone(), &attribute);
+        }
         if let Some(value) = self.without_effect(short, &positional)? {
             return Ok(value);
         }
