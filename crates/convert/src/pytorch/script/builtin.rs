@@ -3,6 +3,8 @@
 
 use std::rc::Rc;
 
+use modelyard_graph::ElementType;
+
 use super::interpret::{Interpreter, Result, Stop};
 use super::value::{NumberKind, Value};
 use super::{containers, numbers, texts};
@@ -225,10 +227,7 @@ impl Interpreter<'_> {
         }
         let results = self.emit(target, arguments)?;
         let value = results.into_iter().next().unwrap_or(Value::Lost);
-        Ok(Some(match (name, value) {
-            // Python's `ne` of a negation and the like give truth values.
-            (_, value) => value,
-        }))
+        Ok(Some(value))
     }
 
     /// What is asked about a tensor and known of it.
@@ -247,7 +246,8 @@ impl Interpreter<'_> {
             "is_floating_point" => Value::Bool(crate::pytorch::types::is_float(element_type)),
             "is_cuda" | "is_mkldnn" | "is_quantized" | "is_sparse" | "is_complex" | "is_meta"
             | "is_xla" | "is_xpu" | "is_mps" | "is_ort" | "is_vulkan" | "is_nested"
-            | "requires_grad" | "is_sparse_csr" | "is_inference" => Value::Bool(false),
+            | "is_sparse_csr" | "is_inference" => Value::Bool(false),
+            "requires_grad" => Value::Bool(self.weights.contains_key(&tensor.name)),
             "is_cpu" | "is_contiguous" | "is_leaf" => Value::Bool(true),
             "get_device" => Value::Int(-1),
             "grad" => Value::None,
@@ -288,22 +288,12 @@ impl Interpreter<'_> {
             | "FloatImplicit" | "ScalarImplicit" | "item"
                 if positional.len() == 1 =>
             {
-                match name {
-                    "int" | "float" | "bool" | "item" => {}
-                    _ => return self.as_number(tensor, name).map(Some),
-                }
-                return self.converted(tensor, name).map(Some);
+                return self.as_number(tensor, name).map(Some);
             }
             "to_mkldnn" | "to_dense" | "data" | "cpu" | "cuda" | "requires_grad_"
             | "pin_memory" | "retain_grad" => positional[0].clone(),
             _ => return Ok(None),
         }))
-    }
-
-    /// `int(x)`, `float(x)`, `bool(x)` of a tensor; `torch.int(x)` is a cast instead, which code
-    /// that is printed never calls.
-    fn converted(&mut self, tensor: &Rc<super::value::Tensor>, name: &str) -> Result<Value> {
-        self.as_number(tensor, name)
     }
 
     /// The one element of a tensor as a number.
@@ -345,8 +335,17 @@ impl Interpreter<'_> {
     fn prim(&mut self, name: &str, positional: Vec<Value>) -> Result<Value> {
         match (name, positional.as_slice()) {
             ("NumToTensor", [value]) => {
+                // Whole numbers of Python make tensors of 64 bits.
+                let element_type = match value {
+                    Value::Int(_) => ElementType::Int64,
+                    Value::Bool(_) => ElementType::Bool,
+                    Value::Number(number) if number.kind == NumberKind::Int => ElementType::Int64,
+                    Value::Number(number) if number.kind == NumberKind::Bool => ElementType::Bool,
+                    _ => ElementType::Float32,
+                };
                 let value = Named { name: String::new(), value: self.argument(value)? };
-                let results = self.emit("aten.scalar_tensor.default", vec![value])?;
+                let dtype = Named { name: "dtype".into(), value: Argument::Type(element_type) };
+                let results = self.emit("aten.scalar_tensor.default", vec![value, dtype])?;
                 Ok(results.into_iter().next().unwrap_or(Value::Lost))
             }
             ("unchecked_unwrap_optional" | "unchecked_cast", [value]) => Ok(value.clone()),

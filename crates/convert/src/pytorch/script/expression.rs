@@ -238,7 +238,20 @@ impl Interpreter<'_> {
     /// Calls that take types.
     fn special(&mut self, name: &str, arguments: &[Expression]) -> Result<Option<Value>> {
         Ok(Some(match (name, arguments) {
-            ("annotate" | "unchecked_cast", [_, value]) => self.evaluate(value)?,
+            ("annotate" | "unchecked_cast", [kind, value]) => {
+                let value = self.evaluate(value)?;
+                // Where tracing put a tensor in the place of a number.
+                match (kind.dotted().as_deref(), &value) {
+                    (Some("number" | "Scalar"), Value::Tensor(_)) => {
+                        self.builtin("torch.ScalarImplicit", vec![value], Vec::new())?
+                    }
+                    (Some("int" | "float"), Value::Tensor(_)) => {
+                        let name = kind.dotted().unwrap_or_default();
+                        self.builtin(&name, vec![value], Vec::new())?
+                    }
+                    _ => value,
+                }
+            }
             ("uninitialized", _) => Value::Lost,
             ("isinstance", [value, kind]) => {
                 let value = self.evaluate(value)?;

@@ -58,6 +58,11 @@ const SIZES: [&str; 17] = [
 impl World<'_> {
     /// The results of a call.
     pub(super) fn outcomes(&self, node: &Node) -> Result<Vec<Outcome>, Fault> {
+        if node.target == "aten.sym_size.int"
+            && let Some(size) = self.size(node)
+        {
+            return Ok(vec![Outcome::Number(NumberKind::Int, Some(Scalar::Int(size)))]);
+        }
         let values = node.arguments.iter().flat_map(|named| named.value.values());
         let values: Vec<&Value> = values.filter_map(|name| self.values.get(name)).collect();
         let is_known = values.iter().all(|value| match value {
@@ -81,6 +86,14 @@ impl World<'_> {
         })?;
         // A number is known only where it was computed from what is.
         Ok(results.into_iter().map(|result| outcome(result, is_known)).collect())
+    }
+
+    /// A size of a tensor, which is known whatever its elements are.
+    fn size(&self, node: &Node) -> Option<i64> {
+        let [own, axis] = node.arguments.as_slice() else { return None };
+        let (_, dims) = self.shape(&own.value)?;
+        let Argument::Int(axis) = axis.value else { return None };
+        i64::try_from(*dims.get(usize::try_from(axis).ok()?)?).ok()
     }
 
     /// An error for sizes that depend on data.
@@ -286,6 +299,12 @@ impl World<'_> {
         let rank = weight.len().checked_sub(2)?;
         // Without a batch is rare: that is tried out.
         (input.len() == weight.len()).then_some(())?;
+        let groups = match arguments.get("groups") {
+            Argument::None => 1,
+            Argument::Int(groups) => usize::try_from(*groups).ok()?,
+            _ => return None,
+        };
+        (*input.get(1)? == weight.get(1)?.checked_mul(groups)?).then_some(())?;
         let stride = spatial(arguments.get("stride"), rank, 1)?;
         let padding = spatial(arguments.get("padding"), rank, 0)?;
         let dilation = spatial(arguments.get("dilation"), rank, 1)?;

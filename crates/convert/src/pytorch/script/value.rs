@@ -225,11 +225,28 @@ impl Value {
                 }
             }
             (Value::Number(one), Value::Number(two)) if one.name == two.name => Some(true),
-            (Value::Tensor(_) | Value::Number(_) | Value::Lost, _)
-            | (_, Value::Tensor(_) | Value::Number(_) | Value::Lost) => None,
+            (Value::Number(one), Value::Number(two)) => {
+                let pairs = one.worlds.as_ref()?.iter().zip(two.worlds.as_ref()?);
+                agreed(pairs.map(|(one, two)| one.as_f64() == two.as_f64()))
+            }
+            (Value::Number(number), other) | (other, Value::Number(number)) => {
+                let other = match other {
+                    Value::Tensor(_) | Value::Lost => return None,
+                    other => other.as_scalar().map(Scalar::as_f64),
+                };
+                let worlds = number.worlds.as_ref()?;
+                agreed(worlds.iter().map(|one| Some(one.as_f64()) == other))
+            }
+            (Value::Tensor(_) | Value::Lost, _) | (_, Value::Tensor(_) | Value::Lost) => None,
             _ => Some(false),
         }
     }
+}
+
+/// The answer that all worlds give.
+fn agreed(mut answers: impl Iterator<Item = bool>) -> Option<bool> {
+    let first = answers.next()?;
+    answers.all(|answer| answer == first).then_some(first)
 }
 
 impl Tensor {
