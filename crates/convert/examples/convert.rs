@@ -39,7 +39,8 @@ fn options(flags: &[String]) -> Result<Options, Box<dyn std::error::Error>> {
             "--infer-shapes" => options.infer_shapes = true,
             "--free-batch" => options.free_batch = true,
             "--shape" => {
-                let (name, dims) = flags.next().and_then(|text| text.rsplit_once('=')).ok_or("NAME=SIZES")?;
+                let (name, dims) =
+                    flags.next().and_then(|text| text.rsplit_once('=')).ok_or("NAME=SIZES")?;
                 let dim = |text: &str| match text.parse() {
                     Ok(size) => Dim::Fixed(size),
                     Err(_) => Dim::Symbol(text.to_owned()),
@@ -48,7 +49,8 @@ fn options(flags: &[String]) -> Result<Options, Box<dyn std::error::Error>> {
                 options.shapes.insert(name.to_owned(), dims);
             }
             "--value" => {
-                let (name, value) = flags.next().and_then(|text| text.split_once('=')).ok_or("NAME=VALUE")?;
+                let (name, value) =
+                    flags.next().and_then(|text| text.split_once('=')).ok_or("NAME=VALUE")?;
                 options.values.insert(name.to_owned(), value.to_owned());
             }
             "--weights" => {

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read, Write};
 
-use modelyard_convert::{ConvertError, Conversion, Limits, Options, convert, open};
+use modelyard_convert::{Conversion, ConvertError, Limits, Options, convert, open};
 use modelyard_tensor::Dim;
 use proptest::prelude::*;
 use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
@@ -227,7 +227,8 @@ fn code_that_calls_itself_or_never_ends_is_stopped() {
                 let Some(start) = text.find("class Loops(") else { continue };
                 let head = text[start..].find("  def forward(").unwrap() + start;
                 let mut changed = text[..head].to_owned();
-                changed.push_str("  def forward(self: __torch__.Loops,\n    x: Tensor) -> Tensor:\n");
+                changed
+                    .push_str("  def forward(self: __torch__.Loops,\n    x: Tensor) -> Tensor:\n");
                 changed.push_str(code);
                 if let Some(next) = text[head..].find("\nclass ") {
                     changed.push_str(&text[head + next + 1..]);

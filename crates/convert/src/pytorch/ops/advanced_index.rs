@@ -160,7 +160,7 @@ fn convert_index(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 
 /// Indices of an evaluation by axis, booleans replaced by where they are true.
 fn evaluated_indices(
-    eval: &mut Eval<'_, '_, '_>,
+    eval: &mut Eval<'_, '_>,
     rank: usize,
 ) -> Result<Vec<Option<Array>>, EvaluateError> {
     let mut all = Vec::new();
@@ -193,7 +193,7 @@ fn evaluated_stacked(indices: &[Array]) -> Result<Array, EvaluateError> {
     shape::stack(&wide?.iter().collect::<Vec<_>>(), -1)
 }
 
-fn evaluate_index(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_index(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let given = evaluated_indices(eval, own.rank())?;
     let indexed: Vec<bool> = given.iter().map(Option::is_some).collect();
@@ -282,7 +282,7 @@ fn put_where(
     Ok(())
 }
 
-fn evaluate_put(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_put(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, values) = (eval.tensor("self")?, eval.tensor("values")?);
     let given = evaluated_indices(eval, own.rank())?;
     let indexed: Vec<bool> = given.iter().map(Option::is_some).collect();
@@ -318,7 +318,7 @@ fn convert_select(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 }
 
 /// Array and mask broadcast and flattened.
-fn masked(eval: &mut Eval<'_, '_, '_>) -> Result<(Array, Vec<i64>), EvaluateError> {
+fn masked(eval: &mut Eval<'_, '_>) -> Result<(Array, Vec<i64>), EvaluateError> {
     let (own, mask) = (eval.tensor("self")?, eval.tensor("mask")?);
     let dims = layout::broadcast(own.dims(), mask.dims())?;
     let own = shape::broadcast_to(&own, &dims)?;
@@ -328,7 +328,7 @@ fn masked(eval: &mut Eval<'_, '_, '_>) -> Result<(Array, Vec<i64>), EvaluateErro
     Ok((own, places))
 }
 
-fn evaluate_select(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_select(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, places) = masked(eval)?;
     let flat = own.clone().reshaped(&[own.len()])?;
     one(index::gather(&flat, &Array::ints(&[places.len()], places)?, 0))
@@ -356,7 +356,7 @@ fn convert_masked_scatter(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_masked_scatter(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_masked_scatter(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, places) = masked(eval)?;
     let source = eval.tensor("source")?;
     let source = source.as_ref().clone().reshaped(&[source.len()])?;
@@ -375,7 +375,7 @@ fn convert_nonzero(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_nonzero(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_nonzero(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     one(shape::transpose(&index::where_nonzero(&own)?, &[1, 0]))
 }

@@ -55,7 +55,7 @@ fn convert_size(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_size(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_size(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dim", own.dims().len(), 0)?;
     let size = own.dims().get(axis).copied().unwrap_or(1);
@@ -70,7 +70,7 @@ fn convert_numel(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_numel(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_numel(eval: &mut Eval<'_, '_>) -> Outcome {
     Ok(vec![Value::Int(eval.tensor("self")?.len() as i64)])
 }
 
@@ -92,7 +92,7 @@ fn convert_item(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_item(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_item(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let value = own.to_f64s()?.first().copied();
     let value =
@@ -266,7 +266,7 @@ fn convert_floats(
     Ok(())
 }
 
-fn evaluate_binary(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_binary(eval: &mut Eval<'_, '_>) -> Outcome {
     let values = eval.positional()?;
     let numbers: Option<Vec<Scalar>> = values.iter().map(as_scalar).collect();
     let found = match numbers.as_deref() {
@@ -366,7 +366,7 @@ fn convert_unary(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_unary(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_unary(eval: &mut Eval<'_, '_>) -> Outcome {
     let values = eval.positional()?;
     let found = values.first().and_then(as_scalar).and_then(|a| calculate_one(eval.operator(), a));
     found.map(|scalar| vec![value(scalar)]).ok_or_else(|| EvaluateError::new("expected a number"))

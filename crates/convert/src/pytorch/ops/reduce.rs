@@ -122,7 +122,7 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 }
 
 /// The axes of an evaluation: all where none are named.
-fn evaluated_axes(eval: &mut Eval<'_, '_, '_>, rank: usize) -> Result<Vec<i64>, EvaluateError> {
+fn evaluated_axes(eval: &mut Eval<'_, '_>, rank: usize) -> Result<Vec<i64>, EvaluateError> {
     let axes = eval.axes("dim", rank)?;
     let all = axes.is_empty() || rank == 0;
     let axes: Vec<usize> = if all { (0..rank).collect() } else { axes };
@@ -130,10 +130,7 @@ fn evaluated_axes(eval: &mut Eval<'_, '_, '_>, rank: usize) -> Result<Vec<i64>, 
 }
 
 /// The type that sums and products are taken in.
-fn summed_type(
-    eval: &mut Eval<'_, '_, '_>,
-    own: ElementType,
-) -> Result<ElementType, EvaluateError> {
+fn summed_type(eval: &mut Eval<'_, '_>, own: ElementType) -> Result<ElementType, EvaluateError> {
     let default = match (eval.operator(), kind(own)) {
         ("sum" | "prod", Kind::Bool | Kind::Int) => ElementType::Int64,
         ("logsumexp", Kind::Bool | Kind::Int) => ElementType::Float32,
@@ -142,7 +139,7 @@ fn summed_type(
     Ok(eval.element_type("dtype")?.unwrap_or(default))
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axes = evaluated_axes(eval, own.rank())?;
     let keep_dims = eval.bool_or("keepdim", false)?;
@@ -177,7 +174,7 @@ fn convert_truth(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, ElementType::Bool)
 }
 
-fn evaluate_truth(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_truth(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axes = evaluated_axes(eval, own.rank())?;
     let over = Over { axes: Some(&axes), keep_dims: eval.bool_or("keepdim", false)? };
@@ -220,7 +217,7 @@ fn convert_with_places(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_with_places(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_with_places(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     if own.rank() == 0 {
         return Ok(vec![own.as_ref().clone().into(), Array::ints(&[], vec![0])?.into()]);
@@ -278,7 +275,7 @@ fn convert_place(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_place(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_place(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = numbers(&*eval.tensor("self")?)?;
     let keep_dims = eval.bool_or("keepdim", false)?;
     let (array, axis, kept) = match eval.has("dim") && own.rank() > 0 {
@@ -307,7 +304,7 @@ fn convert_aminmax(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_aminmax(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_aminmax(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axes = evaluated_axes(eval, own.rank())?;
     let over = Over { axes: Some(&axes), keep_dims: eval.bool_or("keepdim", false)? };
@@ -362,7 +359,7 @@ fn corrected(call: &mut Call<'_, '_>, own: &Tensor, axes: &[i64], correction: f6
     call.to.emit("Div", &[&count, &less])
 }
 
-fn evaluate_variance(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_variance(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axes = evaluated_axes(eval, own.rank())?;
     let over = Over { axes: Some(&axes), keep_dims: eval.bool_or("keepdim", false)? };
@@ -415,7 +412,7 @@ fn convert_norm(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_norm(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_norm(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let name = if eval.operator() == "linalg_vector_norm" { "ord" } else { "p" };
     let p = eval.float_or(name, 2.0)?;
@@ -441,7 +438,7 @@ fn convert_count(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_count(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_count(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axes = evaluated_axes(eval, own.rank())?;
     let truth = elementwise::cast(&own, ElementType::Bool)?;

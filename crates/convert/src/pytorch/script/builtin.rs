@@ -90,13 +90,14 @@ impl Interpreter<'_> {
                 Value::Text(text) => Value::Device(Rc::clone(text)),
                 _ => Value::None,
             },
-            "is_grad_enabled"
-            | "is_autocast_enabled"
-            | "is_scripting"
+            // With gradients, modules do what they say; without, some take a shortcut with an
+            // operator that is all of them at once.
+            "is_grad_enabled" | "is_scripting" => Value::Bool(true),
+            "is_autocast_enabled"
             | "is_tracing"
             | "AutogradAnyNonZero"
             | "AutogradAllNonZero"
-            | "is_autocast_cpu_enabled" => Value::Bool(name == "is_scripting"),
+            | "is_autocast_cpu_enabled" => Value::Bool(false),
             "_get_cpu_capability" => Value::text("DEFAULT"),
             _ => return Ok(None),
         }))

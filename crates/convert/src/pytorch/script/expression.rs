@@ -184,7 +184,7 @@ impl Interpreter<'_> {
             return Ok(value.clone());
         }
         if let Some(method) = object.class.method(name) {
-            let callee = Callee::Method(Rc::clone(object), name.into(), Rc::clone(method));
+            let callee = Callee::Method(Rc::clone(object), Rc::clone(method));
             return Ok(Value::Function(callee));
         }
         let field = object.class.fields.iter().find(|field| field.name == name);

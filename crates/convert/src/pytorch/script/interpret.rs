@@ -567,7 +567,7 @@ impl<'l> Interpreter<'l> {
             Callee::Function(file, function) => {
                 self.invoke((file, &function, path), positional, named)
             }
-            Callee::Method(object, _, function) => {
+            Callee::Method(object, function) => {
                 let file = Library::file_name(&object.class_name).into();
                 let path = if object.path.is_empty() { path } else { object.path.clone() };
                 let mut all = vec![Value::Object(object)];
@@ -588,7 +588,7 @@ impl<'l> Interpreter<'l> {
                 let object = self.instance(class_name, class);
                 let method = object.class.method("__init__").cloned();
                 if let Some(method) = method {
-                    let callee = Callee::Method(Rc::clone(&object), "__init__".into(), method);
+                    let callee = Callee::Method(Rc::clone(&object), method);
                     self.call(callee, positional, named)?;
                 }
                 Ok(Value::Object(object))

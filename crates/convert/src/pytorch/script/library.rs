@@ -14,6 +14,9 @@ use crate::pytorch::pickle::Pickle;
 use crate::pytorch::weight::Storage;
 use crate::{ConvertError, Limits};
 
+/// The name of a file, and what was found in it.
+type Found<T> = (Rc<str>, Rc<T>);
+
 /// An archive that `torch.jit.save` wrote.
 #[derive(Debug)]
 pub(super) struct Library {
@@ -83,13 +86,10 @@ impl Library {
     }
 
     /// A function by its full name, and the file it stands in.
-    pub(super) fn function(
-        &self,
-        name: &str,
-    ) -> Result<Option<(Rc<str>, Rc<Function>)>, ConvertError> {
+    pub(super) fn function(&self, name: &str) -> Result<Option<Found<Function>>, ConvertError> {
         let Some(((path, file), name)) = self.file_of(name)? else { return Ok(None) };
         let found = file.functions.iter().find(|function| function.name == name);
-        Ok(found.map(|function| (path.into(), Rc::clone(function))))
+        Ok(found.map(|function| (path, Rc::clone(function))))
     }
 
     /// Name of the file that a class or function with this full name stands in, for people.
@@ -98,15 +98,12 @@ impl Library {
         format!("code/{}.py", module.replace('.', "/"))
     }
 
-    #[allow(clippy::type_complexity, reason = "path, content and the rest of the name")]
-    fn file_of<'n>(
-        &self,
-        name: &'n str,
-    ) -> Result<Option<((String, Rc<File>), &'n str)>, ConvertError> {
+    /// The file that something stands in, and the rest of its name.
+    fn file_of<'n>(&self, name: &'n str) -> Result<Option<(Found<File>, &'n str)>, ConvertError> {
         let Some((_, last)) = name.rsplit_once('.') else { return Ok(None) };
         let path = Library::file_name(name);
         if let Some(file) = self.files.borrow().get(&path) {
-            return Ok(Some(((path.clone(), Rc::clone(file)), last)));
+            return Ok(Some(((path.as_str().into(), Rc::clone(file)), last)));
         }
         let entry = format!("{}{path}", self.root);
         if !self.archive.contains(&entry) {
@@ -117,6 +114,6 @@ impl Library {
             .map_err(|fault| damaged(&format!("'{path}', line {}", fault.line), fault.message))?;
         let file = Rc::new(file);
         self.files.borrow_mut().insert(path.clone(), Rc::clone(&file));
-        Ok(Some(((path, file), last)))
+        Ok(Some(((path.as_str().into(), file), last)))
     }
 }

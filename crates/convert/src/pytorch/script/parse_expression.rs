@@ -15,6 +15,9 @@ const LEVELS: [&[(&str, &str)]; 7] = [
     &[("*", "mul"), ("//", "floordiv"), ("/", "div"), ("%", "remainder"), ("@", "matmul")],
 ];
 
+/// Arguments by position, and by name.
+type Arguments = (Vec<Expression>, Vec<(String, Expression)>);
+
 impl Parser {
     /// An expression.
     pub(super) fn expression(&mut self) -> Result<Expression> {
@@ -121,7 +124,7 @@ impl Parser {
         }
     }
 
-    fn arguments(&mut self) -> Result<(Vec<Expression>, Vec<(String, Expression)>)> {
+    fn arguments(&mut self) -> Result<Arguments> {
         let (mut positional, mut named) = (Vec::new(), Vec::new());
         while !self.skip(")") {
             let is_named = matches!((self.peek(), self.ahead(1)), (Kind::Name(_), Kind::Mark("=")));

@@ -38,7 +38,7 @@ pub(super) enum Callee {
     /// A function of the archive, with the name of its file.
     Function(Rc<str>, Rc<Function>),
     /// A method of an object.
-    Method(Rc<Object>, Rc<str>, Rc<Function>),
+    Method(Rc<Object>, Rc<Function>),
     /// A class of the archive by its full name.
     Class(Rc<str>, Rc<Class>),
     /// A function that is built in: `torch.add`, `ops.prim.device`, `int`.
