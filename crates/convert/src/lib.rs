@@ -15,6 +15,7 @@
 //! | `input` | files, read where they are asked for: the one place that does I/O |
 //! | `archive` | zip files |
 //! | `emitter` | ONNX graphs, node by node, with where each comes from |
+//! | `pytorch` | exported programs, TorchScript, weights |
 //! | `tensorflow` | SavedModel folders and frozen graphs |
 //! | `reference` | arrays and plain kernels that evaluators share |
 //! | `onnx` | ONNX itself |
@@ -35,7 +36,6 @@ mod keras;
 mod limits;
 mod mxnet;
 mod onnx;
-#[allow(dead_code, reason = "TorchScript and templates that are to come use what programs do not")]
 mod pytorch;
 pub mod recognize;
 #[allow(dead_code, reason = "a set of kernels, of which not every one has a user yet")]

@@ -59,7 +59,7 @@ pub(super) fn convert_select(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 }
 
 /// Array and mask broadcast and flattened.
-fn masked(eval: &mut Eval<'_, '_, '_>) -> Result<(Array, Vec<i64>), EvaluateError> {
+fn masked(eval: &mut Eval<'_, '_>) -> Result<(Array, Vec<i64>), EvaluateError> {
     let (own, mask) = (eval.tensor("self")?, eval.tensor("mask")?);
     let dims = layout::broadcast(own.dims(), mask.dims())?;
     let own = shape::broadcast_to(&own, &dims)?;
@@ -69,7 +69,7 @@ fn masked(eval: &mut Eval<'_, '_, '_>) -> Result<(Array, Vec<i64>), EvaluateErro
     Ok((own, places))
 }
 
-pub(super) fn evaluate_select(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_select(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, places) = masked(eval)?;
     let flat = own.clone().reshaped(&[own.len()])?;
     one(index::gather(&flat, &Array::ints(&[places.len()], places)?, 0))
@@ -97,7 +97,7 @@ pub(super) fn convert_masked_scatter(call: &mut Call<'_, '_>) -> Result<(), Refu
     Ok(())
 }
 
-pub(super) fn evaluate_masked_scatter(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_masked_scatter(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, places) = masked(eval)?;
     let source = eval.tensor("source")?;
     let source = source.as_ref().clone().reshaped(&[source.len()])?;
@@ -116,7 +116,7 @@ pub(super) fn convert_nonzero(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn evaluate_nonzero(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_nonzero(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     one(shape::transpose(&index::where_nonzero(&own)?, &[1, 0]))
 }

@@ -60,7 +60,7 @@ fn convert_index(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_index(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_index(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let given = evaluated_indices(eval, own.rank())?;
     let indexed: Vec<bool> = given.iter().map(Option::is_some).collect();
@@ -115,7 +115,7 @@ fn convert_put(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_put(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_put(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, values) = (eval.tensor("self")?, eval.tensor("values")?);
     let given = evaluated_indices(eval, own.rank())?;
     let indexed: Vec<bool> = given.iter().map(Option::is_some).collect();

@@ -124,7 +124,7 @@ pub(super) fn stacked(
 
 /// Indices of an evaluation by axis, booleans replaced by where they are true.
 pub(super) fn evaluated_indices(
-    eval: &mut Eval<'_, '_, '_>,
+    eval: &mut Eval<'_, '_>,
     rank: usize,
 ) -> Result<Vec<Option<Array>>, EvaluateError> {
     let mut all = Vec::new();

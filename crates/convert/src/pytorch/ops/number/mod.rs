@@ -177,7 +177,7 @@ fn convert_whole(
     Ok(())
 }
 
-fn evaluate_binary(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_binary(eval: &mut Eval<'_, '_>) -> Outcome {
     let values = eval.positional()?;
     let numbers: Option<Vec<Scalar>> = values.iter().map(as_scalar).collect();
     let found = match numbers.as_deref() {

@@ -15,7 +15,7 @@ pub(super) fn convert_size(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn evaluate_size(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_size(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dim", own.dims().len(), 0)?;
     let size = own.dims().get(axis).copied().unwrap_or(1);
@@ -30,7 +30,7 @@ pub(super) fn convert_numel(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn evaluate_numel(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_numel(eval: &mut Eval<'_, '_>) -> Outcome {
     Ok(vec![Value::Int(eval.tensor("self")?.len() as i64)])
 }
 
@@ -52,7 +52,7 @@ pub(super) fn convert_item(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn evaluate_item(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_item(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let value = own.to_f64s()?.first().copied();
     let value =

@@ -126,7 +126,7 @@ pub(super) fn convert_unary(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn evaluate_unary(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_unary(eval: &mut Eval<'_, '_>) -> Outcome {
     let values = eval.positional()?;
     let found = values.first().and_then(as_scalar).and_then(|a| calculate_one(eval.operator(), a));
     found.map(|scalar| vec![value(scalar)]).ok_or_else(|| EvaluateError::new("expected a number"))

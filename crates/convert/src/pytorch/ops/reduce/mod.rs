@@ -131,7 +131,7 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 }
 
 /// The axes of an evaluation: all where none are named.
-fn evaluated_axes(eval: &mut Eval<'_, '_, '_>, rank: usize) -> Result<Vec<i64>, EvaluateError> {
+fn evaluated_axes(eval: &mut Eval<'_, '_>, rank: usize) -> Result<Vec<i64>, EvaluateError> {
     let axes = eval.axes("dim", rank)?;
     let all = axes.is_empty() || rank == 0;
     let axes: Vec<usize> = if all { (0..rank).collect() } else { axes };
@@ -139,10 +139,7 @@ fn evaluated_axes(eval: &mut Eval<'_, '_, '_>, rank: usize) -> Result<Vec<i64>, 
 }
 
 /// The type that sums and products are taken in.
-fn summed_type(
-    eval: &mut Eval<'_, '_, '_>,
-    own: ElementType,
-) -> Result<ElementType, EvaluateError> {
+fn summed_type(eval: &mut Eval<'_, '_>, own: ElementType) -> Result<ElementType, EvaluateError> {
     let default = match (eval.operator(), kind(own)) {
         ("sum" | "prod", Kind::Bool | Kind::Int) => ElementType::Int64,
         ("logsumexp", Kind::Bool | Kind::Int) => ElementType::Float32,
@@ -151,7 +148,7 @@ fn summed_type(
     Ok(eval.element_type("dtype")?.unwrap_or(default))
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axes = evaluated_axes(eval, own.rank())?;
     let keep_dims = eval.bool_or("keepdim", false)?;
@@ -186,7 +183,7 @@ fn convert_truth(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, ElementType::Bool)
 }
 
-fn evaluate_truth(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_truth(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axes = evaluated_axes(eval, own.rank())?;
     let over = Over { axes: Some(&axes), keep_dims: eval.bool_or("keepdim", false)? };
@@ -211,7 +208,7 @@ fn convert_count(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_count(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_count(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axes = evaluated_axes(eval, own.rank())?;
     let truth = elementwise::cast(&own, ElementType::Bool)?;

@@ -40,7 +40,7 @@ pub(super) fn convert_with_places(call: &mut Call<'_, '_>) -> Result<(), Refusal
     Ok(())
 }
 
-pub(super) fn evaluate_with_places(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_with_places(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     if own.rank() == 0 {
         return Ok(vec![own.as_ref().clone().into(), Array::ints(&[], vec![0])?.into()]);
@@ -98,7 +98,7 @@ pub(super) fn convert_place(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn evaluate_place(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_place(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = numbers(&*eval.tensor("self")?)?;
     let keep_dims = eval.bool_or("keepdim", false)?;
     let (array, axis, kept) = match eval.has("dim") && own.rank() > 0 {
@@ -127,7 +127,7 @@ pub(super) fn convert_aminmax(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn evaluate_aminmax(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_aminmax(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axes = evaluated_axes(eval, own.rank())?;
     let over = Over { axes: Some(&axes), keep_dims: eval.bool_or("keepdim", false)? };

@@ -57,7 +57,7 @@ fn corrected(call: &mut Call<'_, '_>, own: &Tensor, axes: &[i64], correction: f6
     call.to.emit("Div", &[&count, &less])
 }
 
-pub(super) fn evaluate_variance(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_variance(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axes = evaluated_axes(eval, own.rank())?;
     let over = Over { axes: Some(&axes), keep_dims: eval.bool_or("keepdim", false)? };
@@ -110,7 +110,7 @@ pub(super) fn convert_norm(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn evaluate_norm(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+pub(super) fn evaluate_norm(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let name = if eval.operator() == "linalg_vector_norm" { "ord" } else { "p" };
     let p = eval.float_or(name, 2.0)?;
