@@ -17,4 +17,5 @@ mod pytorch_weights;
 mod support;
 mod tensorflow;
 mod tflite;
+mod torchscript;
 mod trees;
