@@ -122,7 +122,9 @@ pub fn export(
 fn write(prepared: &Prepared, target: Target, _: &Limits) -> Result<Written, ConvertError> {
     match target {
         Target::Tflite => tflite::write(prepared),
-        Target::SavedModel => Err(ConvertError::Option("not yet".into())),
+        Target::SavedModel => Err(ConvertError::Option(
+            "a SavedModel cannot be written by this version; export with --to tflite".into(),
+        )),
     }
 }
 

@@ -89,6 +89,11 @@ impl Writer<'_> {
         self.values.get(name)?.quantized
     }
 
+    /// Whether a value of unsigned integers is held as signed ones.
+    pub(super) fn is_shifted(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|held| held.shifted)
+    }
+
     /// How a value is wanted as 8-bit integers by all that take it.
     pub(super) fn wanted(&self, name: &str) -> Option<Quantization> {
         let users = self.inner_users(name);

@@ -1,6 +1,6 @@
 //! What is put around a value.
 
-use modelyard_graph::Node;
+use modelyard_graph::{ElementType, Node};
 
 use super::super::super::graph::axis;
 use super::super::options;
@@ -67,10 +67,18 @@ fn constant(cx: &mut Writer<'_>, node: &Node, pads: &[[i64; 2]]) -> Result<(), S
     if let Some(filler) = filler {
         let (value, made) = cx.through(input, output)?;
         let list = paddings(cx, pads);
-        if filler == 0.0 {
+        // Integers that stand for real numbers are padded with what stands for zero, unless ONNX pads
+        // the integers themselves.
+        let is_real = cx.facts.element_type(input) == Some(ElementType::Float32);
+        let has_steps = cx.quantization(value).is_some() && !is_real;
+        if filler == 0.0 && !has_steps {
             cx.plain("PAD", &[value, list], made);
         } else {
-            let filler = filler_like(cx, filler, value)?;
+            let below = if cx.is_shifted(input) { 128.0 } else { 0.0 };
+            let filler = match has_steps {
+                true => steps(cx, filler - below, value),
+                false => filler_like(cx, filler, value)?,
+            };
             cx.plain("PADV2", &[value, list, filler], made);
         }
         return Ok(());
@@ -80,6 +88,16 @@ fn constant(cx: &mut Writer<'_>, node: &Node, pads: &[[i64; 2]]) -> Result<(), S
     let list = paddings(cx, pads);
     cx.plain("PADV2", &[value, list, filler], made);
     Ok(())
+}
+
+/// An 8-bit integer as it is, beside integers that stand for real numbers.
+fn steps(cx: &mut Writer<'_>, filler: f64, value: Id) -> Id {
+    let tensor = cx.tensor(value).clone();
+    let name = format!("{}/filler", cx.label());
+    let bytes = (filler as i8).to_le_bytes().to_vec();
+    let id = cx.constant(&name, tensor.type_code, &[], bytes);
+    cx.file.tensors[id].quantization = tensor.quantization;
+    id
 }
 
 /// A number in the type of a value: integers that stand for real numbers as close as they come.
