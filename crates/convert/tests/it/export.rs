@@ -476,23 +476,43 @@ fn fixtures_of(folder: &str, ending: &str) -> Vec<std::path::PathBuf> {
     let entries = fixtures().join(folder).read_dir().unwrap();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|found| found == ending));
+    paths.retain(|path| path.with_extension("safetensors").exists());
     paths.sort();
     paths
 }
 
+/// Fixtures with operators that are not written for TensorFlow Lite: control flow, recurrent networks,
+/// scattered elements, suppression of boxes, three dimensions of space.
+const REFUSED: &[&str] = &[
+    "detection",
+    "detection_by_class",
+    "gru_while",
+    "if",
+    "indices",
+    "lstm",
+    "pairs",
+    "peepholes",
+    "suppression",
+    "transform",
+    "volumes",
+    "while",
+];
+
 #[test]
 fn models_of_tensorflow_lite_come_back() {
     let paths = fixtures_of("tflite", "tflite");
-    let back = paths.iter().filter_map(|path| there_and_back(path)).count();
-    assert!(back * 10 >= paths.len() * 7, "{back} of {} came back", paths.len());
+    let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
+    let gone: Vec<String> =
+        paths.iter().filter(|path| there_and_back(path).is_none()).map(|path| name(path)).collect();
+    assert_eq!(gone, REFUSED);
 }
 
 #[test]
 fn quantized_models_stay_quantized() {
-    let paths = fixtures_of("tflite", "tflite");
-    let quantized = |path: &&std::path::PathBuf| path.to_string_lossy().contains("int8");
-    for path in paths.iter().filter(quantized) {
-        let Some(exported) = there_and_back(path) else { continue };
-        eprintln!("{}: {:?}", path.display(), exported.operators());
-    }
+    let path = fixtures().join("tflite/network_int8.tflite");
+    let exported = there_and_back(&path).unwrap();
+    let operators = exported.operators();
+    assert!(operators.contains_key("CONV_2D"), "{operators:?}");
+    // All of it is computed with integers.
+    assert_eq!(operators.get("DEQUANTIZE"), None, "{operators:?}");
 }
