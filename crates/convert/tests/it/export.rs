@@ -482,7 +482,7 @@ fn fixtures_of(folder: &str, ending: &str) -> Vec<std::path::PathBuf> {
 }
 
 /// Fixtures with operators that are not written for TensorFlow Lite: control flow, recurrent networks,
-/// scattered elements, suppression of boxes, three dimensions of space.
+/// scattered elements, suppression of boxes, arcs, three dimensions of space.
 const REFUSED: &[&str] = &[
     "detection",
     "detection_by_class",
