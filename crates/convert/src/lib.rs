@@ -23,11 +23,13 @@
 //! | `tflite` | TensorFlow Lite |
 //! | `mxnet` | MXNet's symbols and parameters |
 //! | `trees` | boosted trees of XGBoost and LightGBM |
+//! | [`mod@export`] | ONNX in other formats: TensorFlow Lite, SavedModel |
 //! | [`verify`] | inputs to try, answers to compare |
 
 mod archive;
 mod emitter;
 mod error;
+pub mod export;
 mod finish;
 mod input;
 mod keras;

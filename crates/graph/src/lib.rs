@@ -54,7 +54,7 @@ pub use builder::GraphBuilder;
 pub use constant::{Constant, ConstantData, ExternalData, SparseConstant};
 pub use element_type::ElementType;
 pub use error::{Problem, ReadError, SignatureError};
-pub use infer::{Kind, Sizes};
+pub use infer::{CHANNELS_LAST, Kind, Sizes};
 pub use inline::{inline, take_branches};
 pub use limits::Limits;
 pub use model::{Function, Graph, Model, Nodes, Quantization};

@@ -15,10 +15,12 @@
 //! | `recurrent`, `attention` | LSTM, GRU, RNN; fused attention |
 //! | `conflict` | shapes that can never go together |
 //! | `control` | If, Loop, Scan, and functions of the model |
+//! | `channels_last` | operators whose images have their channels last |
 //!
 //! `symbolic` walks several times with different sizes, and keeps what agrees.
 
 mod attention;
+mod channels_last;
 mod conflict;
 mod control;
 mod convolution;
@@ -42,6 +44,7 @@ mod window;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
+pub use channels_last::CHANNELS_LAST;
 pub(crate) use conflict::conflicts;
 use fact::{Answer, Fact, Op, Rule};
 use modelyard_tensor::Dim;
@@ -368,7 +371,13 @@ impl<'a> Walk<'a> {
     }
 
     fn ruled(&mut self, node: &Node, operator: &str, inputs: &[Option<Fact>]) -> Option<Walked> {
-        let Answer { outputs, flops } = rule(operator)?(&self.op(node, inputs))?;
+        let op = self.op(node, inputs);
+        let Answer { outputs, flops } = match node.domain.as_str() {
+            crate::CHANNELS_LAST => {
+                channels_last::answer(&op, rule(&node.op_type)?, self.model.opset("").unwrap_or(1))
+            }
+            _ => rule(operator)?(&op),
+        }?;
         Some(Walked { outputs, flops, peak_bytes: 0 })
     }
 
