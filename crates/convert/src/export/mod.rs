@@ -18,6 +18,7 @@ mod interface;
 mod layout;
 mod lower;
 mod prepare;
+mod saved_model;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use crate::{ConvertError, Limits, Step, Tolerance};
 #[cfg(test)]
 mod tests;
 
+pub(crate) use graph::Facts;
 pub(crate) use prepare::{Prepared, prepare};
 
 /// A format that models are written in.
@@ -119,10 +121,9 @@ pub fn export(
 
 /// Writes the prepared model. An error names all operators that the target lacks.
 fn write(prepared: &Prepared, target: Target, limits: &Limits) -> Result<Written, ConvertError> {
-    let _ = (prepared, limits);
     match target {
         Target::Tflite => Err(ConvertError::Option("not yet".into())),
-        Target::SavedModel => Err(ConvertError::Option("not yet".into())),
+        Target::SavedModel => saved_model::write(prepared, limits),
     }
 }
 
@@ -130,6 +131,6 @@ fn write(prepared: &Prepared, target: Target, limits: &Limits) -> Result<Written
 pub fn operators(target: Target) -> Vec<String> {
     match target {
         Target::Tflite => Vec::new(),
-        Target::SavedModel => Vec::new(),
+        Target::SavedModel => saved_model::operators(),
     }
 }

@@ -122,9 +122,8 @@ impl Call<'_> {
             return least.is_ok_and(|numbers| numbers.iter().all(|&number| number >= 0.0));
         }
         let Some(node) = self.makers.get(name).filter(|_| depth > 0) else { return false };
-        let given = |index: usize| {
-            node.input(index).is_some_and(|input| self.counts(input, depth - 1))
-        };
+        let given =
+            |index: usize| node.input(index).is_some_and(|input| self.counts(input, depth - 1));
         match node.op_type.as_str() {
             "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" => true,
             "TopK" => node.output(1) == Some(name),

@@ -219,7 +219,11 @@ impl Writer {
     }
 
     /// A size without dimensions.
-    pub(super) fn scalar_size(&mut self, size: &Size, kind: ElementType) -> Result<Tensor, Refusal> {
+    pub(super) fn scalar_size(
+        &mut self,
+        size: &Size,
+        kind: ElementType,
+    ) -> Result<Tensor, Refusal> {
         match size {
             Size::Fixed(size) => self.number("size", *size as f64, kind),
             Size::Computed(list) => {
@@ -238,7 +242,8 @@ impl Writer {
     /// Slices of axes, as Python has them.
     pub(super) fn cut(&mut self, x: &Tensor, cuts: &[Cut]) -> Result<Tensor, Refusal> {
         let Some(last) = cuts.iter().map(|cut| cut.axis).max() else { return Ok(x.clone()) };
-        let (mut begins, mut ends) = (vec![Size::Fixed(0); last + 1], vec![Size::Fixed(0); last + 1]);
+        let (mut begins, mut ends) =
+            (vec![Size::Fixed(0); last + 1], vec![Size::Fixed(0); last + 1]);
         let mut steps = vec![1; last + 1];
         let (mut begin_mask, mut end_mask) = ((1i64 << (last + 1)) - 1, (1i64 << (last + 1)) - 1);
         for cut in cuts {

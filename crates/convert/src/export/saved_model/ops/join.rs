@@ -37,11 +37,9 @@ pub(super) fn split(writer: &mut Writer, call: &Call<'_>) -> Written {
         return Err(Refusal::new("a split into nothing", "the model may be damaged"));
     }
     let op = match sizes {
-        Some(sizes) => Op::new("SplitV")
-            .input(&x)
-            .input(&sizes)
-            .input(&dim)
-            .kind("Tlen", ElementType::Int64),
+        Some(sizes) => {
+            Op::new("SplitV").input(&x).input(&sizes).input(&dim).kind("Tlen", ElementType::Int64)
+        }
         None => Op::new("Split").input(&dim).input(&x),
     };
     let op = op.kind("T", x.element_type).int("num_split", count as i64);

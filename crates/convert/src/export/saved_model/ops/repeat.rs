@@ -110,4 +110,3 @@ pub(super) fn reverse_sequence(writer: &mut Writer, call: &Call<'_>) -> Written 
     let op = op.kind("Tlen", lengths.element_type).int("seq_dim", call.int("time_axis", 0));
     Ok(vec![writer.add(op.int("batch_dim", call.int("batch_axis", 1)), x.element_type)])
 }
-

@@ -68,9 +68,8 @@ fn may_copy(call: &Call<'_>, shape: &Value) -> bool {
 
 /// Whether a node gives sizes of some value.
 fn is_of_shape(call: &Call<'_>, node: &Node, depth: usize) -> bool {
-    const MOVES: [&str; 9] = [
-        "Gather", "Slice", "Unsqueeze", "Squeeze", "Reshape", "Cast", "Identity", "Mul", "Concat",
-    ];
+    const MOVES: [&str; 9] =
+        ["Gather", "Slice", "Unsqueeze", "Squeeze", "Reshape", "Cast", "Identity", "Mul", "Concat"];
     let made = |name: &String| match call.constants.get(name.as_str()) {
         Some(constant) => constant.integers(64).is_some_and(|sizes| !sizes.contains(&0)),
         None => call
@@ -214,7 +213,8 @@ pub(super) fn blocks(writer: &mut Writer, call: &Call<'_>) -> Written {
         // Channels that ONNX has before the places in a block, TensorFlow has behind them.
         let channels = image.channels("blocks of channels")? as i64;
         let each = size.checked_mul(size).filter(|&each| each > 0 && channels % each == 0);
-        let each = each.ok_or_else(|| Refusal::new(format!("blocks of {size}"), "it is damaged"))?;
+        let each =
+            each.ok_or_else(|| Refusal::new(format!("blocks of {size}"), "it is damaged"))?;
         let places = 0..each;
         let order: Vec<i64> = places
             .flat_map(|place| (0..channels / each).map(move |channel| channel * each + place))

@@ -78,7 +78,9 @@ impl Bounds {
     fn at(&self, writer: &mut Writer, index: usize) -> Result<Size, Refusal> {
         let missing = || Refusal::new("too few bounds", "the model may be damaged");
         match (&self.known, &self.computed) {
-            (Some(known), _) => known.get(index).map(|&bound| Size::Fixed(bound)).ok_or_else(missing),
+            (Some(known), _) => {
+                known.get(index).map(|&bound| Size::Fixed(bound)).ok_or_else(missing)
+            }
             (None, Some(list)) if self.count == Some(1) => Ok(Size::Computed(list.clone())),
             (None, Some(list)) => {
                 let index = index as i64;

@@ -9,7 +9,12 @@ use crate::export::saved_model::writer::Writer;
 /// The same under a name of TensorFlow.
 pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
     let name = match call.node.op_type.as_str() {
-        "Not" => return Ok(vec![{ let x = call.tensor(writer, 0)?; writer.not(&x) }]),
+        "Not" => {
+            return Ok(vec![{
+                let x = call.tensor(writer, 0)?;
+                writer.not(&x)
+            }]);
+        }
         "IsNaN" => "IsNan",
         // All others are called alike.
         other => other,
