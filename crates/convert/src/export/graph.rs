@@ -237,11 +237,6 @@ impl Rewriting {
     pub(crate) fn integers(&mut self, name: &str, values: &[i64]) -> String {
         self.constant(integers(name, &[values.len()], values))
     }
-
-    /// Inputs and outputs of the graph.
-    pub(crate) fn graph(&mut self) -> &mut Graph {
-        &mut self.graph
-    }
 }
 
 /// A constant of 64-bit integers.

@@ -12,6 +12,7 @@
 //! | `lower` | operators that no target has, as those that they have |
 //! | `layout` | channels last |
 //! | `tflite` | the writer of TensorFlow Lite |
+//! | `saved_model` | the writer of SavedModels |
 
 pub(crate) mod graph;
 mod interface;
@@ -19,6 +20,7 @@ mod layout;
 mod lower;
 mod prepare;
 mod saved_model;
+mod tflite;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -120,17 +122,17 @@ pub fn export(
 }
 
 /// Writes the prepared model. An error names all operators that the target lacks.
-fn write(prepared: &Prepared, target: Target, limits: &Limits) -> Result<Written, ConvertError> {
+fn write(prepared: &Prepared, target: Target, _: &Limits) -> Result<Written, ConvertError> {
     match target {
-        Target::Tflite => Err(ConvertError::Option("not yet".into())),
-        Target::SavedModel => saved_model::write(prepared, limits),
+        Target::Tflite => tflite::write(prepared),
+        Target::SavedModel => saved_model::write(prepared),
     }
 }
 
-/// Operators that are written for a target, sorted.
+/// Operators of ONNX that are written for a target, sorted.
 pub fn operators(target: Target) -> Vec<String> {
     match target {
-        Target::Tflite => Vec::new(),
+        Target::Tflite => tflite::operators(),
         Target::SavedModel => saved_model::operators(),
     }
 }

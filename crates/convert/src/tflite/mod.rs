@@ -24,7 +24,7 @@
 mod batch;
 mod convert;
 mod evaluate;
-mod flatbuffer;
+pub(crate) mod flatbuffer;
 mod flexbuffer;
 mod interface;
 mod layout;
@@ -34,7 +34,7 @@ mod ops;
 mod parse;
 mod products;
 mod quantization;
-mod schema;
+pub(crate) mod schema;
 mod sparse;
 mod stop;
 mod tolerance;

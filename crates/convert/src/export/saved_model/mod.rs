@@ -9,7 +9,6 @@
 //! | `call`, `value` | what a rule sees of its node; why one refuses |
 //! | `writer`, `vocabulary`, `op` | operators of TensorFlow, named and with their attributes |
 //! | `constant` | weights |
-//! | `bundle` | weights in files of their own |
 //! | `save` | the folder |
 //! | `ops` | the operators of ONNX, a file a family |
 
@@ -24,13 +23,13 @@ mod vocabulary;
 mod writer;
 
 use super::{Prepared, Written};
-use crate::{ConvertError, Limits};
+use crate::ConvertError;
 
 /// Writes a model that was prepared. An error names all that has no counterpart.
-pub(super) fn write(prepared: &Prepared, limits: &Limits) -> Result<Written, ConvertError> {
+pub(super) fn write(prepared: &Prepared) -> Result<Written, ConvertError> {
     let graph = graph::write(prepared)?;
     let steps = graph.steps.clone();
-    let files = save::files(graph, limits)?;
+    let files = save::files(graph)?;
     Ok(Written { files, steps, notes: Vec::new() })
 }
 

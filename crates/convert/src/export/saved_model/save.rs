@@ -8,12 +8,12 @@ use prost::Message as _;
 
 use super::graph::{Endpoint, Graph};
 use super::op;
+use crate::ConvertError;
 use crate::tensorflow::dtype;
 use crate::tensorflow::proto::{
     FunctionDefLibrary, GraphDef, MetaGraphDef, MetaInfoDef, SavedModel, SignatureDef, TensorInfo,
     VersionDef,
 };
-use crate::{ConvertError, Limits};
 
 /// The version of TensorFlow whose operators are written: any later one, and its tools, read them.
 const VERSION: &str = "2.4.0";
@@ -27,7 +27,7 @@ const MOST_BYTES: usize = (2 << 30) - (1 << 20);
 const SIGNATURE: &str = "serving_default";
 
 /// The files of a graph, by relative path.
-pub(super) fn files(graph: Graph, _: &Limits) -> Result<Vec<(PathBuf, Bytes)>, ConvertError> {
+pub(super) fn files(graph: Graph) -> Result<Vec<(PathBuf, Bytes)>, ConvertError> {
     let signature = SignatureDef {
         inputs: infos(&graph.inputs),
         outputs: infos(&graph.outputs),
