@@ -136,9 +136,6 @@ fn inputs(model: &Model) -> Vec<Tensor> {
             ElementType::Int64 => {
                 Tensor::from_vec(shape, values.iter().map(|&one| (one * 3.0) as i64).collect())
             }
-            ElementType::Bool => {
-                Tensor::from_vec(shape, values.iter().map(|&one| one > 0.0).collect())
-            }
             _ => Tensor::from_vec(shape, values.iter().map(|&one| one * 3.0).collect()),
         }
         .unwrap()

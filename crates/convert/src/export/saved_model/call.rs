@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use modelyard_graph::{Constant, ElementType, Node};
 use modelyard_tensor::Dim;
 
-use super::value::{Refusal, Source, Tensor, Value, counted};
+use super::value::{Refusal, Tensor, Value, counted};
 use super::writer::Writer;
 
 /// A node with what is known of its inputs and outputs.
@@ -137,14 +137,6 @@ impl Call<'_> {
             "Concat" | "Add" | "Mul" => (0..node.inputs.len()).all(given),
             _ => false,
         }
-    }
-}
-
-impl Value {
-    /// A value that was written on the way.
-    pub(super) fn of(tensor: &Tensor, dims: Option<Vec<Dim>>) -> Value {
-        let (name, element_type) = (tensor.port.clone(), tensor.element_type);
-        Value { name, element_type, dims, source: Source::Written(tensor.clone()) }
     }
 }
 

@@ -6,7 +6,7 @@ use modelyard_tensor::Dim;
 use super::value::Tensor;
 use crate::tensorflow::dtype;
 use crate::tensorflow::proto::{
-    AttrValue, DimProto, ListValue, NameAttrList, NodeDef, TensorProto, TensorShapeProto,
+    AttrValue, DimProto, ListValue, NodeDef, TensorProto, TensorShapeProto,
 };
 
 /// An operator that is being written.
@@ -40,16 +40,6 @@ impl Op {
         self.attr(name, AttrValue { dtype: Some(number), ..AttrValue::default() })
     }
 
-    /// A type that no tensor has, by its number: resources and variants.
-    pub(super) fn special_kind(self, name: &str, number: i32) -> Op {
-        self.attr(name, AttrValue { dtype: Some(number), ..AttrValue::default() })
-    }
-
-    pub(super) fn kinds(self, name: &str, numbers: Vec<i32>) -> Op {
-        let list = Some(ListValue { dtypes: numbers, ..ListValue::default() });
-        self.attr(name, AttrValue { list, ..AttrValue::default() })
-    }
-
     pub(super) fn int(self, name: &str, value: i64) -> Op {
         self.attr(name, AttrValue { int: Some(value), ..AttrValue::default() })
     }
@@ -76,19 +66,8 @@ impl Op {
         self.attr(name, AttrValue { shape: Some(shape(dims)), ..AttrValue::default() })
     }
 
-    pub(super) fn shapes(self, name: &str, shapes: Vec<TensorShapeProto>) -> Op {
-        let list = Some(ListValue { shapes, ..ListValue::default() });
-        self.attr(name, AttrValue { list, ..AttrValue::default() })
-    }
-
     pub(super) fn tensor(self, name: &str, value: TensorProto) -> Op {
         self.attr(name, AttrValue { tensor: Some(value), ..AttrValue::default() })
-    }
-
-    /// The name of a function in the library.
-    pub(super) fn function(self, name: &str, function: &str) -> Op {
-        let function = NameAttrList { name: function.into(), ..NameAttrList::default() };
-        self.attr(name, AttrValue { function: Some(function), ..AttrValue::default() })
     }
 }
 

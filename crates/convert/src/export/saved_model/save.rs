@@ -11,8 +11,7 @@ use super::op;
 use crate::ConvertError;
 use crate::tensorflow::dtype;
 use crate::tensorflow::proto::{
-    FunctionDefLibrary, GraphDef, MetaGraphDef, MetaInfoDef, SavedModel, SignatureDef, TensorInfo,
-    VersionDef,
+    GraphDef, MetaGraphDef, MetaInfoDef, SavedModel, SignatureDef, TensorInfo, VersionDef,
 };
 
 /// The version of TensorFlow whose operators are written: any later one, and its tools, read them.
@@ -33,11 +32,9 @@ pub(super) fn files(graph: Graph) -> Result<Vec<(PathBuf, Bytes)>, ConvertError>
         outputs: infos(&graph.outputs),
         method_name: "tensorflow/serving/predict".into(),
     };
-    let functions = graph.writer.functions;
-    let library = (!functions.is_empty()).then_some(FunctionDefLibrary { functions });
     let written = GraphDef {
         nodes: graph.writer.nodes,
-        library,
+        library: None,
         versions: Some(VersionDef { producer: PRODUCER }),
     };
     let meta = MetaGraphDef {

@@ -202,15 +202,6 @@ impl Writer {
         self.axis_size(&x, axis)
     }
 
-    /// The sizes of some axes of a value.
-    pub(super) fn sizes(
-        &mut self,
-        value: &Value,
-        axes: impl IntoIterator<Item = usize>,
-    ) -> Result<Vec<Size>, Refusal> {
-        axes.into_iter().map(|axis| self.size(value, axis)).collect()
-    }
-
     /// The size of one axis of what was written.
     pub(super) fn axis_size(&mut self, x: &Tensor, axis: usize) -> Result<Size, Refusal> {
         let shape = self.shape(x);

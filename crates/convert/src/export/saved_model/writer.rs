@@ -7,13 +7,12 @@ use modelyard_graph::{Constant, ElementType};
 use super::constant;
 use super::op::Op;
 use super::value::{Refusal, Source, Tensor, Value};
-use crate::tensorflow::proto::{FunctionDef, NodeDef};
+use crate::tensorflow::proto::NodeDef;
 
-/// Nodes by unique names, and the functions that they call.
+/// Nodes by unique names.
 #[derive(Default)]
 pub(super) struct Writer {
     pub(super) nodes: Vec<NodeDef>,
-    pub(super) functions: Vec<FunctionDef>,
     taken: HashSet<String>,
     /// How often a base of a name was asked for.
     counts: HashMap<String, usize>,
@@ -21,16 +20,9 @@ pub(super) struct Writer {
     label: String,
     /// Constants of the model that are written, by their names.
     constants: HashMap<String, Tensor>,
-    /// Whether this is the body of a function, where ports are written in another way.
-    pub(super) is_function: bool,
 }
 
 impl Writer {
-    /// A writer for the body of a function.
-    pub(super) fn of_function() -> Writer {
-        Writer { is_function: true, ..Writer::default() }
-    }
-
     /// What follows belongs to this node of the model.
     pub(super) fn begin(&mut self, label: &str) {
         self.label = sanitized(label);
@@ -44,15 +36,10 @@ impl Writer {
 
     /// Adds an operator with several outputs of these types.
     pub(super) fn add_many(&mut self, op: Op, types: &[ElementType]) -> Vec<Tensor> {
-        let arguments = arguments(&op.0.op);
-        let name = self.push_named(op, None);
-        let port = |index: usize| match (self.is_function, arguments) {
-            (true, [only]) => format!("{name}:{only}:{index}"),
-            (true, several) => {
-                format!("{name}:{}:0", several.get(index).copied().unwrap_or("output"))
-            }
-            (false, _) if index == 0 => name.clone(),
-            (false, _) => format!("{name}:{index}"),
+        let name = self.push(op, None);
+        let port = |index: usize| match index {
+            0 => name.clone(),
+            index => format!("{name}:{index}"),
         };
         let tensor = |(index, &element_type)| Tensor { port: port(index), element_type };
         types.iter().enumerate().map(tensor).collect()
@@ -65,12 +52,6 @@ impl Writer {
     }
 
     fn push(&mut self, op: Op, name: Option<&str>) -> String {
-        let argument = arguments(&op.0.op).first().copied().unwrap_or("output");
-        let name = self.push_named(op, name);
-        if self.is_function { format!("{name}:{argument}:0") } else { name }
-    }
-
-    fn push_named(&mut self, op: Op, name: Option<&str>) -> String {
         let base = match name {
             Some(name) => sanitized(name),
             None if self.label.is_empty() => op.0.op.clone(),
@@ -140,32 +121,5 @@ pub(super) fn sanitized(name: &str) -> String {
     match name.chars().next() {
         Some(first) if first.is_ascii_alphanumeric() => name,
         _ => format!("x{name}"),
-    }
-}
-
-/// The names of an operator's outputs, by which bodies of functions take them.
-fn arguments(op: &str) -> &'static [&'static str] {
-    match op {
-        "Abs" | "Cast" | "Ceil" | "Erf" | "Exp" | "Floor" | "IsInf" | "IsNan" | "Log"
-        | "LogicalNot" | "Neg" | "Reciprocal" | "Round" | "Rsqrt" | "Sigmoid" | "Sign" | "Sqrt"
-        | "Square" | "Tanh" | "Transpose" | "ZerosLike" | "Sin" | "Cos" | "Expm1" => &["y"],
-        "AddV2" | "Equal" | "FloorMod" | "Greater" | "GreaterEqual" | "Less" | "LessEqual"
-        | "LogicalAnd" | "LogicalOr" | "Maximum" | "Minimum" | "Mul" | "NotEqual" | "Pow"
-        | "RealDiv" | "Sub" | "TruncateDiv" | "TruncateMod" => &["z"],
-        "Elu" | "LeakyRelu" | "Relu" | "Relu6" | "Selu" | "Softplus" | "Softsign" => {
-            &["activations"]
-        }
-        "MatMul" => &["product"],
-        "Softmax" => &["softmax"],
-        "BroadcastArgs" => &["r0"],
-        "Cumsum" => &["out"],
-        "MatrixBandPart" => &["band"],
-        "TopKV2" => &["values", "indices"],
-        "Where" => &["index"],
-        "TensorListReserve" => &["handle"],
-        "TensorListSetItem" | "TensorListFromTensor" => &["output_handle"],
-        "TensorListGetItem" => &["item"],
-        "TensorListStack" => &["tensor"],
-        _ => &["output"],
     }
 }
