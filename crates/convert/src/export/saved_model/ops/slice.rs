@@ -39,6 +39,8 @@ pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
 fn open(begin: Size, step: i64, size: Option<i64>) -> Option<Size> {
     match begin {
         Size::Fixed(0) if step > 0 => None,
+        // Further from the end than the first: TensorFlow refuses that where it infers shapes.
+        Size::Fixed(begin) if step > 0 && begin <= -size.unwrap_or(LARGE) => None,
         Size::Fixed(-1) if step < 0 => None,
         Size::Fixed(begin) if step < 0 && begin >= size.unwrap_or(LARGE) - 1 => None,
         begin => Some(begin),
