@@ -18,14 +18,17 @@ PACKAGES = pathlib.Path(os.environ.get("PACKAGES", pathlib.Path(__file__).parent
 TOLERANCE = 1e-4
 
 
-def arguments(description):
-    """The command line of a script: --modelyard, --out, --only, --peers, --json."""
+def arguments(description, more=None):
+    """The command line of a script: --modelyard, --out, --only, --peers, --json, and what `more` adds
+    to the parser."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--modelyard", default="target/release/modelyard", help="the binary")
     parser.add_argument("--out", type=pathlib.Path, help="folder for models [default: temporary]")
     parser.add_argument("--only", help="only models whose name contains this")
     parser.add_argument("--peers", action="store_true", help="measure other converters too")
     parser.add_argument("--json", type=pathlib.Path, help="write the rows to this file")
+    if more:
+        more(parser)
     found = parser.parse_args()
     found.out = found.out or pathlib.Path(tempfile.mkdtemp(prefix="modelyard-bench-"))
     found.out.mkdir(parents=True, exist_ok=True)

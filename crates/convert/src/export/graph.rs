@@ -78,9 +78,12 @@ impl Facts {
     /// The only number that input `slot` of a node is, of whatever type.
     pub(crate) fn number(&self, node: &Node, slot: usize) -> Option<f64> {
         let constant = self.constant_input(node, slot).filter(|one| one.elements() == Some(1))?;
-        match floats(constant) {
-            Some(values) => values.first().map(|&value| value.into()),
-            None => constant.integers(1)?.first().map(|&value| value as f64),
+        if let Some(values) = floats(constant) {
+            return values.first().map(|&value| value.into());
+        }
+        match constant.element_type {
+            ElementType::Int8 => constant.bytes()?.first().map(|&byte| f64::from(byte as i8)),
+            _ => constant.integers(1)?.first().map(|&value| value as f64),
         }
     }
 }

@@ -98,7 +98,10 @@ impl<'a> Writer<'a> {
                 None => Err(ops::unknown(node)),
             };
             if let Err(stop) = result {
-                self.missing.push(missing(node, stop.reason, stop.way_out));
+                // What is not known behind something that is missing says nothing new.
+                if stop.way_out != UNKNOWN_SHAPE || self.missing.is_empty() {
+                    self.missing.push(missing(node, stop.reason, stop.way_out));
+                }
                 for output in node.outputs.iter().filter(|output| !output.is_empty()) {
                     self.stand_in(output);
                 }
@@ -143,8 +146,7 @@ impl<'a> Writer<'a> {
     /// The same, where the rank must be known.
     pub(super) fn known_dims(&self, name: &str) -> Result<Vec<Option<usize>>, Stop> {
         self.dims_of(name).ok_or_else(|| {
-            let way_out = "give the model inputs of a fixed shape (`modelyard convert --shape`)";
-            refused("a value whose number of dimensions is not known", way_out)
+            refused("a value whose number of dimensions is not known", UNKNOWN_SHAPE)
         })
     }
 
@@ -299,6 +301,10 @@ impl<'a> Writer<'a> {
         self.with(operator, &inputs, &[output], Some(options));
     }
 }
+
+/// What helps where shapes are not known.
+pub(super) const UNKNOWN_SHAPE: &str =
+    "give the model inputs of a fixed shape (`modelyard convert --shape`)";
 
 /// Numbers of types.
 pub(super) const FLOAT: i8 = 0;

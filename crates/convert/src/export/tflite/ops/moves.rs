@@ -5,7 +5,7 @@ use modelyard_graph::Node;
 use super::super::super::graph::axis;
 use super::super::options;
 use super::super::stop::{Stop, refused};
-use super::super::writer::{Id, Writer};
+use super::super::writer::{Id, UNKNOWN_SHAPE, Writer};
 use super::unary::ends;
 
 pub(super) fn identity<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop> {
@@ -128,8 +128,7 @@ impl Writer<'_> {
             return Ok(());
         }
         if self.tensor(value).dims != dims {
-            let way_out = "give the model inputs of a fixed shape (`modelyard convert --shape`)";
-            return Err(refused("a shape of several open sizes", way_out));
+            return Err(refused("a shape of several open sizes", UNKNOWN_SHAPE));
         }
         let sizes = self.sizes_of(value);
         self.with("RESHAPE", &[Some(value), Some(sizes)], &[made], options::none("RESHAPE"));
