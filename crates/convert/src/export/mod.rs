@@ -9,6 +9,7 @@
 //! | `graph` | a graph on its way: what is known of its values, and how it is written anew |
 //! | `interface` | inputs and outputs as they were asked for |
 //! | `prepare` | the one form |
+//! | `read_back` | what was written, read back |
 //! | `lower` | operators that no target has, as those that they have |
 //! | `layout` | channels last |
 //! | `tflite` | the writer of TensorFlow Lite |
@@ -19,6 +20,7 @@ mod interface;
 mod layout;
 mod lower;
 mod prepare;
+mod read_back;
 mod saved_model;
 mod tflite;
 
@@ -35,6 +37,7 @@ mod tests;
 
 pub(crate) use graph::Facts;
 pub(crate) use prepare::{Prepared, prepare};
+pub use read_back::read_back;
 
 /// A format that models are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

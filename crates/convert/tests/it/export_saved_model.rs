@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use modelyard_convert::export::{ExportOptions, Target, export};
+use modelyard_convert::export::{ExportOptions, Exported, Target, export, read_back};
 use modelyard_convert::verify::compare;
-use modelyard_convert::{Conversion, ConvertError, Limits, Options, Tolerance, open};
+use modelyard_convert::{Conversion, ConvertError, Limits};
 use modelyard_graph::{Constant, ElementType, GraphBuilder, Model, Node, Value, ValueType};
 use modelyard_tensor::{DataType, Dim, Shape, Tensor};
 
@@ -153,21 +153,13 @@ fn check(model: &Model, inputs: &[Tensor]) {
 /// The model as a SavedModel answers so.
 fn agree(model: &Model, inputs: &[Tensor], expected: &[Tensor]) {
     let folder = tempfile::tempdir().unwrap();
-    let tolerance = save(model, folder.path()).unwrap();
-    let source = open(folder.path(), &Options::default(), &Limits::default()).unwrap();
-    // Signatures have their inputs and outputs in the order of their names.
-    let signature = model.signature().unwrap();
-    let mut given: Vec<(&str, Tensor)> =
-        signature.inputs.iter().map(|spec| spec.name.as_str()).zip(inputs.to_vec()).collect();
-    given.sort_by_key(|(name, _)| *name);
-    let given: Vec<Tensor> = given.into_iter().map(|(_, tensor)| tensor).collect();
-    let found = source.evaluate(&given).unwrap();
-    let mut names: Vec<&str> = signature.outputs.iter().map(|spec| spec.name.as_str()).collect();
-    names.sort_unstable();
-    assert_eq!(found.len(), names.len());
-    for (spec, expected) in signature.outputs.iter().zip(expected) {
-        let place = names.iter().position(|name| *name == spec.name).unwrap();
-        let agreement = compare(expected, &found[place], &tolerance, None);
+    let exported = save(model, folder.path()).unwrap();
+    let source = read_back(&exported, folder.path(), &Limits::default()).unwrap();
+    let found = source.evaluate(inputs).unwrap();
+    let outputs = &model.signature().unwrap().outputs;
+    assert_eq!(found.len(), outputs.len());
+    for ((spec, expected), found) in outputs.iter().zip(expected).zip(&found) {
+        let agreement = compare(expected, found, &exported.tolerance, None);
         if let Some(mismatch) = agreement.mismatch {
             let maker = model.graph.nodes.iter().find(|node| node.outputs.contains(&spec.name));
             let operator = maker.map_or(String::new(), Node::operator);
@@ -176,7 +168,7 @@ fn agree(model: &Model, inputs: &[Tensor], expected: &[Tensor]) {
     }
 }
 
-fn save(model: &Model, folder: &Path) -> Result<Tolerance, ConvertError> {
+fn save(model: &Model, folder: &Path) -> Result<Exported, ConvertError> {
     let options = ExportOptions::default();
     let exported = export(model, Target::SavedModel, &options, &Limits::default())?;
     for (path, bytes) in &exported.files {
@@ -184,7 +176,23 @@ fn save(model: &Model, folder: &Path) -> Result<Tolerance, ConvertError> {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
-    Ok(exported.tolerance)
+    Ok(exported)
+}
+
+#[test]
+fn inputs_and_outputs_are_known_by_name() {
+    // In an order that is not that of the names.
+    Fixture::new()
+        .input("z", DataType::Fp32, &[0, 2])
+        .input("b", DataType::Fp32, &[0, 3])
+        .input("a", DataType::Fp32, &[0, 4])
+        .inner(Node::new("Neg", &["b"], &["y"]))
+        .inner(Node::new("Abs", &["a"], &["x"]))
+        .inner(Node::new("Exp", &["z"], &["w"]))
+        .output("y")
+        .output("x")
+        .output("w")
+        .check();
 }
 
 #[test]
