@@ -112,6 +112,7 @@ fn branches_that_depend_on_data() {
 
 #[test]
 fn state_becomes_inputs_and_outputs() {
+    check_fixed("stream", &[("x", "batch,4")]);
     let conversion = check_fixed("stream", &[("x", "1,4")]);
     let signature = conversion.model.signature().unwrap();
     let names: Vec<&str> = signature.inputs.iter().map(|input| input.name.as_str()).collect();

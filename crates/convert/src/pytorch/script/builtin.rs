@@ -220,6 +220,9 @@ impl Interpreter<'_> {
         if let Some(same) = numbers::unchanged(name, positional) {
             return Ok(Some(same));
         }
+        if let ("bool" | "Bool", [number]) = (name, positional) {
+            return self.number("ne", &[number.clone(), Value::Int(0)]);
+        }
         let Some(target) = numbers::target(name) else { return Ok(None) };
         let mut arguments = Vec::new();
         for value in positional {
