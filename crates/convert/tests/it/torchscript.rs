@@ -94,6 +94,10 @@ fn attention() {
     let mut options = shapes(&[("x", "2,4,8"), ("mask", "2,4")]);
     options.types.insert("mask".into(), modelyard_graph::ElementType::Bool);
     check_with("torchscript/attention.pt", &options);
+    check_with("torchscript/fused.pt", &options);
+    let mut options = shapes(&[("x", "batch,length,8"), ("mask", "batch,length")]);
+    options.types.insert("mask".into(), modelyard_graph::ElementType::Bool);
+    check_with("torchscript/fused.pt", &options);
 }
 
 #[test]

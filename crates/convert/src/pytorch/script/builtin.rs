@@ -55,6 +55,9 @@ impl Interpreter<'_> {
         if let Some(value) = self.about_tensor(short, &positional)? {
             return Ok(value);
         }
+        if let Some(value) = self.fused(short, &positional)? {
+            return Ok(value);
+        }
         match namespace {
             "prim" => self.prim(short, positional),
             _ => self.aten(short, positional, named),
