@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 
 import numpy
 
@@ -18,22 +19,36 @@ PACKAGES = pathlib.Path(os.environ.get("PACKAGES", pathlib.Path(__file__).parent
 TOLERANCE = 1e-4
 
 
-def arguments(description):
-    """The command line of a script: --modelyard, --out, --only, --peers, --json."""
+def arguments(description, more=None):
+    """The command line of a script: --modelyard, --out, --only, --peers, --json, and what `more` adds
+    to the parser."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--modelyard", default="target/release/modelyard", help="the binary")
     parser.add_argument("--out", type=pathlib.Path, help="folder for models [default: temporary]")
     parser.add_argument("--only", help="only models whose name contains this")
     parser.add_argument("--peers", action="store_true", help="measure other converters too")
     parser.add_argument("--json", type=pathlib.Path, help="write the rows to this file")
+    if more:
+        more(parser)
     found = parser.parse_args()
     found.out = found.out or pathlib.Path(tempfile.mkdtemp(prefix="modelyard-bench-"))
     found.out.mkdir(parents=True, exist_ok=True)
     return found
 
 
+class Run(typing.NamedTuple):
+    """What a command took: seconds on the clock, seconds of processors (which other work on the
+    machine does not change), peak memory in MB; its exit code and the last lines of its errors."""
+
+    seconds: float
+    cpu: float
+    memory: float
+    code: int
+    errors: str
+
+
 def measured(command, timeout=1800, env=None):
-    """Runs a command: (seconds, peak memory in MB, exit code, last lines of its errors)."""
+    """Runs a command to its end, or kills it when its time is over."""
     start = time.perf_counter()
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -45,24 +60,28 @@ def measured(command, timeout=1800, env=None):
         deadline, memory = start + timeout, 0.0
         while True:
             memory = max(memory, resident(process.pid))
-            pid, status = os.waitpid(process.pid, os.WNOHANG)
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 break
             if time.perf_counter() > deadline:
                 process.kill()
-                _, status = os.waitpid(process.pid, 0)
+                _, status, usage = os.wait4(process.pid, 0)
                 break
             time.sleep(0.002)
         process.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
         text = errors.read().decode(errors="replace").strip()
     seconds = time.perf_counter() - start
-    return seconds, memory, process.returncode, "\n".join(text.splitlines()[-5:])
+    cpu = usage.ru_utime + usage.ru_stime
+    # The system counts what this process had when it forked, too: its number is the command's
+    # where it is larger than that.
+    if usage.ru_maxrss / 1024 > resident(os.getpid()):
+        memory = usage.ru_maxrss / 1024
+    return Run(seconds, cpu, memory, process.returncode, "\n".join(text.splitlines()[-5:]))
 
 
 def resident(pid):
-    """Peak memory of a process so far in MB. Not from wait4, which counts what this process had
-    when it forked."""
+    """Peak memory of a process so far in MB."""
     try:
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
     except OSError:

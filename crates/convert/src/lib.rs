@@ -19,20 +19,20 @@
 //! | `tensorflow` | SavedModel folders and frozen graphs |
 //! | `reference` | arrays and plain kernels that evaluators share |
 //! | `onnx` | ONNX itself |
-//! | `kernel_shapes` | what not every engine looks up |
 //! | `finish` | what is done alike with every converted model |
 //! | `tflite` | TensorFlow Lite |
 //! | `mxnet` | MXNet's symbols and parameters |
 //! | `trees` | boosted trees of XGBoost and LightGBM |
+//! | [`mod@export`] | ONNX in other formats: TensorFlow Lite, SavedModel |
 //! | [`verify`] | inputs to try, answers to compare |
 
 mod archive;
 mod emitter;
 mod error;
+pub mod export;
 mod finish;
 mod input;
 mod keras;
-mod kernel_shapes;
 mod limits;
 mod mxnet;
 mod onnx;

@@ -28,6 +28,13 @@ pub trait SourceModel {
     /// needed.
     fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvaluateError>;
 
+    /// As [`SourceModel::evaluate`], rounded as another set of the framework's own kernels does;
+    /// `None` where there is one way only. How far both are from each other says how far a network
+    /// carries roundings.
+    fn evaluate_otherwise(&self, _inputs: &[Tensor]) -> Result<Option<Vec<Tensor>>, EvaluateError> {
+        Ok(None)
+    }
+
     /// Inputs that the file itself carries as a sample, in the order of the converted model's
     /// inputs.
     fn samples(&self) -> Vec<Vec<Tensor>> {

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Evaluate(Box<commands::evaluate::Args>),
     /// Convert a trained model of another framework to ONNX
     Convert(Box<commands::convert::Args>),
+    /// Write an ONNX model for TensorFlow Lite or TensorFlow
+    Export(Box<commands::export::Args>),
     /// Train a new model from a description of its layers
     Train(Box<commands::train::Args>),
     /// Train a model further, or give it a new head for other classes

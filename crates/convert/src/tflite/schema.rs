@@ -33,6 +33,11 @@ pub(crate) fn element_type(code: i8) -> Option<ElementType> {
     })
 }
 
+/// The number of an element type; `None` for those that the schema does not have.
+pub(crate) fn type_code(element_type: ElementType) -> Option<i8> {
+    (0..=18).find(|&code| self::element_type(code) == Some(element_type))
+}
+
 /// How windows reach over the border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Padding {
@@ -88,6 +93,12 @@ impl Activation {
             Activation::Relu6 => (0.0, 6.0),
         }
     }
+}
+
+/// The code of the builtin operator of this name.
+pub(crate) fn operator_code(name: &str) -> Option<u32> {
+    let code = OPERATOR_NAMES.iter().position(|other| *other == name)?;
+    u32::try_from(code).ok()
 }
 
 /// Name of a builtin operator.

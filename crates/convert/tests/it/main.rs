@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod export;
 mod keras;
 mod mxnet;
 mod onnx;

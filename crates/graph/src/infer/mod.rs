@@ -15,10 +15,12 @@
 //! | `recurrent`, `attention` | LSTM, GRU, RNN; fused attention |
 //! | `conflict` | shapes that can never go together |
 //! | `control` | If, Loop, Scan, and functions of the model |
+//! | `channels_last` | operators whose images have their channels last |
 //!
 //! `symbolic` walks several times with different sizes, and keeps what agrees.
 
 mod attention;
+mod channels_last;
 mod conflict;
 mod control;
 mod convolution;
@@ -42,6 +44,7 @@ mod window;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
+pub use channels_last::CHANNELS_LAST;
 pub(crate) use conflict::conflicts;
 use fact::{Answer, Fact, Op, Rule};
 use modelyard_tensor::Dim;
@@ -154,6 +157,7 @@ pub(crate) struct Estimate {
 /// Walks `model` with these sizes.
 pub(crate) fn estimate(model: &Model, sizes: &Sizes) -> Estimate {
     let mut walk = Walk::new(model, sizes);
+    walk.is_estimate = true;
     let inputs = model.graph.inputs.iter().map(|input| walk.input(input)).collect();
     let walked = walk.graph(&model.graph, inputs);
     let mut estimate = walk.estimate;
@@ -206,6 +210,9 @@ struct Walk<'a> {
     /// Whether only what always holds is wanted: an open dimension stands for nothing, and a loop
     /// may end early.
     strict: bool,
+    /// Whether a branch that the sizes of this walk decide on is taken for the one that is always
+    /// taken: right for costs only.
+    is_estimate: bool,
     /// Facts of the outermost graph, after the walk.
     outermost: HashMap<String, Fact>,
 }
@@ -227,6 +234,7 @@ impl<'a> Walk<'a> {
             kinds: HashMap::new(),
             shapes: None,
             strict: false,
+            is_estimate: false,
             outermost: HashMap::new(),
         }
     }
@@ -368,7 +376,13 @@ impl<'a> Walk<'a> {
     }
 
     fn ruled(&mut self, node: &Node, operator: &str, inputs: &[Option<Fact>]) -> Option<Walked> {
-        let Answer { outputs, flops } = rule(operator)?(&self.op(node, inputs))?;
+        let op = self.op(node, inputs);
+        let Answer { outputs, flops } = match node.domain.as_str() {
+            crate::CHANNELS_LAST => {
+                channels_last::answer(&op, rule(&node.op_type)?, self.model.opset("").unwrap_or(1))
+            }
+            _ => rule(operator)?(&op),
+        }?;
         Some(Walked { outputs, flops, peak_bytes: 0 })
     }
 

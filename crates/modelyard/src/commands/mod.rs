@@ -5,6 +5,7 @@ pub(crate) mod convert;
 pub(crate) mod distill;
 pub(crate) mod engine;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod finetune;
 pub(crate) mod inspect;
 pub(crate) mod local_model;
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Finetune(args) => finetune::run(&args, globals),
         Command::Distill(args) => distill::run(&args, globals),
         Command::Convert(args) => convert::run(&args, globals),
+        Command::Export(args) => export::run(&args, globals),
         Command::Inspect(args) => inspect::run(&args, globals),
         Command::Validate(args) => validate::run(&args, globals),
         Command::Bench(args) => crate::bench::run(&args, globals),

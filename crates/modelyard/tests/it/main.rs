@@ -14,6 +14,7 @@ mod digits;
 mod distill;
 mod engine;
 mod evaluate;
+mod export;
 mod finetune;
 mod inspect;
 mod lifecycle;

@@ -3,16 +3,19 @@
 //! | module | does |
 //! |---|---|
 //! | `mod` | the order of things: read, convert, write aside, prove, publish |
+//! | [`aside`] | where the result waits until it is proved |
 //! | `options` | from flags to what the conversion is asked for |
 //! | [`prove`] | runs the result and compares it with everything that knows better |
 //! | [`python`] | the answers of the source's own framework, where the machine has it |
 //! | [`report`] | what is said about it |
 //! | [`vocabulary`] | which operators are covered |
 
-mod options;
-mod prove;
+pub(super) mod aside;
+mod judge;
+pub(super) mod options;
+pub(super) mod prove;
 mod python;
-mod report;
+pub(super) mod report;
 mod vocabulary;
 
 use std::cell::RefCell;
@@ -28,6 +31,7 @@ use crate::config::Config;
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::output;
+use aside::Aside;
 use report::Report;
 
 /// Convert a trained model of another framework to ONNX
@@ -170,42 +174,4 @@ fn write_model(
     };
     write(&conversion.model, path, &options)?;
     Ok(())
-}
-
-/// A folder beside the target, in which the model waits until it is proved. Removed when dropped.
-struct Aside {
-    folder: tempfile::TempDir,
-    path: PathBuf,
-}
-
-impl Aside {
-    fn new(target: &Path) -> anyhow::Result<Aside> {
-        let name = target.file_name();
-        let name = name.with_context(|| format!("'{}' is no file", target.display()))?;
-        let parent = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let folder = tempfile::Builder::new()
-            .prefix(".modelyard-convert-")
-            .tempdir_in(parent)
-            .with_context(|| format!("failed to write into '{}'", parent.display()))?;
-        let path = folder.path().join(name);
-        Ok(Aside { folder, path })
-    }
-
-    /// Moves everything to where it belongs: external data first, so that the model is never
-    /// without.
-    fn publish(self, target: &Path) -> anyhow::Result<()> {
-        let failed = || format!("failed to write '{}'", target.display());
-        for entry in self.folder.path().read_dir().with_context(failed)? {
-            let from = entry.with_context(failed)?.path();
-            if from != self.path
-                && let Some(name) = from.file_name()
-            {
-                std::fs::rename(&from, target.with_file_name(name)).with_context(failed)?;
-            }
-        }
-        std::fs::rename(&self.path, target).with_context(failed)
-    }
 }

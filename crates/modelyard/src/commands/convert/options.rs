@@ -163,7 +163,7 @@ fn shape(text: &str) -> anyhow::Result<(String, Vec<Dim>)> {
 }
 
 /// What the configuration allows models to be.
-pub(super) fn limits(config: &Config) -> Limits {
+pub(in crate::commands) fn limits(config: &Config) -> Limits {
     let model = &config.model_limits;
     Limits {
         file_bytes: model.external_bytes,

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use modelyard_convert::verify::{Agreement, Trial, compare, inputs, quantization_step};
+use modelyard_convert::verify::{Trial, inputs, quantization_step};
 use modelyard_convert::{Conversion, SourceModel, Tolerance};
-use modelyard_engine::{ModelFile, Session};
+use modelyard_engine::ModelFile;
 use modelyard_graph::summary::describe;
 use modelyard_tensor::{Signature, Tensor};
 use serde::Serialize;
 
+use super::judge::{Judge, Leg, Question};
 use super::python;
-use crate::commands::local_model;
 use crate::config::Config;
 use crate::exit::{self, Exit, ExitWith};
 use crate::observe::progress::Progress;
@@ -24,14 +24,22 @@ use crate::tensors::{self, npz};
 #[command(next_help_heading = "Proof")]
 pub(super) struct ProofArgs {
     /// Compare with known answers too: .npz files with the inputs and the outputs by name
-    #[arg(long, num_args = 2, value_names = ["INPUTS", "OUTPUTS"])]
+    #[arg(long, num_args = 2, value_names = ["INPUTS", "OUTPUTS"], conflicts_with = "no_verify")]
     reference: Vec<PathBuf>,
     /// Compare with the source's own framework too, where this machine has it
-    #[arg(long, value_name = "WHAT", value_enum)]
+    #[arg(long, value_name = "WHAT", value_enum, conflicts_with = "no_verify")]
     against: Option<Against>,
     /// Python that has the framework
     #[arg(long, value_name = "FILE", default_value = "python3")]
     python: PathBuf,
+    #[command(flatten)]
+    trials: TrialArgs,
+}
+
+/// With what a model is tried, and how exact it must be.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Proof")]
+pub(in crate::commands) struct TrialArgs {
     /// Difference that is allowed, relative to the largest element of an output [default: 1e-4, or
     /// what the source's precision asks for]
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
@@ -40,7 +48,7 @@ pub(super) struct ProofArgs {
     #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dim)]
     dims: Vec<(String, usize)>,
     /// Write the model without running it; its metadata will say so
-    #[arg(long, conflicts_with_all = ["reference", "against"])]
+    #[arg(long)]
     no_verify: bool,
 }
 
@@ -65,7 +73,7 @@ fn dim(text: &str) -> Result<(String, usize), String> {
 impl ProofArgs {
     /// What the model's metadata says of its proof.
     pub(super) fn stated(&self) -> &'static str {
-        match (self.no_verify, self.reference.is_empty(), self.against) {
+        match (self.trials.no_verify, self.reference.is_empty(), self.against) {
             (true, ..) => "no",
             (_, true, None) => "reference evaluator",
             (_, false, None) => "reference evaluator, given answers",
@@ -77,32 +85,19 @@ impl ProofArgs {
 
 /// What was compared.
 #[derive(Serialize)]
-pub(super) struct Proof {
+pub(in crate::commands) struct Proof {
     /// The engine that ran the result; empty when nothing did.
-    pub(super) engine: &'static str,
+    pub(in crate::commands) engine: &'static str,
     /// What it was compared with.
-    pub(super) legs: Vec<Leg>,
-}
-
-/// One thing that it was compared with.
-#[derive(Serialize)]
-pub(super) struct Leg {
-    /// With what.
-    pub(super) against: String,
-    /// How many sets of inputs.
-    pub(super) trials: usize,
-    /// The largest difference of all outputs, relative to the largest magnitude in the output.
-    pub(super) worst: f64,
-    /// What was allowed, in words.
-    pub(super) tolerance: String,
+    pub(in crate::commands) legs: Vec<Leg>,
 }
 
 /// Where a proof takes place.
-pub(super) struct Context<'a> {
-    pub(super) config: &'a Config,
+pub(in crate::commands) struct Context<'a> {
+    pub(in crate::commands) config: &'a Config,
     /// The source model.
-    pub(super) source: &'a Path,
-    pub(super) progress: &'a Progress,
+    pub(in crate::commands) source: &'a Path,
+    pub(in crate::commands) progress: &'a Progress,
 }
 
 /// Runs the converted model at `path` and compares.
@@ -115,22 +110,11 @@ pub(super) fn prove(
     path: &Path,
     context: &Context<'_>,
 ) -> anyhow::Result<Proof> {
-    if args.no_verify {
+    if args.trials.no_verify {
         return Ok(Proof { engine: "", legs: Vec::new() });
     }
-    let signature = conversion.model.signature().map_err(|error| anyhow!(error.clone()));
-    let signature = signature.context("the result cannot be verified; see --no-verify")?;
-    let tolerance = Tolerance {
-        relative: args.tolerance.unwrap_or(conversion.tolerance.relative),
-        ..conversion.tolerance
-    };
-    let steps = |name: &str| quantization_step(&conversion.model, name);
-    let steps: Vec<Option<f64>> =
-        signature.outputs.iter().map(|output| steps(&output.name)).collect();
-    // The evaluator first: its memory is given back before the engine takes its own.
-    let evaluated =
-        context.progress.spin("evaluating the source", || evaluate(args, source, conversion));
-    let mut asked = vec![("the reference evaluator".to_owned(), evaluated?)];
+    let signature = signature(conversion)?;
+    let mut asked = vec![evaluated(&args.trials, source, conversion, context)?];
     if let [inputs, outputs] = args.reference.as_slice() {
         let given = given(signature, inputs, outputs).exit_with(Exit::Usage)?;
         asked.push((format!("'{}'", outputs.display()), vec![given]));
@@ -142,15 +126,69 @@ pub(super) fn prove(
         let answers = context.progress.spin("asking the source's framework", ask)?;
         asked.push(("the source's framework".to_owned(), answers));
     }
+    judged(&args.trials, source, (conversion, path), &asked, context)
+}
+
+/// Compares the answers of the model at `path` in an engine with those of `source`, by the reference
+/// evaluator of its format.
+pub(in crate::commands) fn prove_by_evaluator(
+    args: &TrialArgs,
+    source: &dyn SourceModel,
+    conversion: &Conversion,
+    path: &Path,
+    context: &Context<'_>,
+) -> anyhow::Result<Proof> {
+    if args.no_verify {
+        return Ok(Proof { engine: "", legs: Vec::new() });
+    }
+    let asked = vec![evaluated(args, source, conversion, context)?];
+    judged(args, source, (conversion, path), &asked, context)
+}
+
+fn signature(conversion: &Conversion) -> anyhow::Result<&Signature> {
+    let signature = conversion.model.signature().map_err(|error| anyhow!(error.clone()));
+    signature.context("the result cannot be verified; see --no-verify")
+}
+
+/// What the evaluator answers. It comes first: its memory is given back before the engine takes its
+/// own.
+fn evaluated(
+    args: &TrialArgs,
+    source: &dyn SourceModel,
+    conversion: &Conversion,
+    context: &Context<'_>,
+) -> anyhow::Result<(String, Vec<Question>)> {
+    signature(conversion)?;
+    let evaluate = || evaluate(args, source, conversion);
+    let answers = context.progress.spin("evaluating by the reference evaluator", evaluate)?;
+    Ok(("the reference evaluator".to_owned(), answers))
+}
+
+/// Runs the model at `path` and compares its answers with all others.
+fn judged(
+    args: &TrialArgs,
+    source: &dyn SourceModel,
+    (conversion, path): (&Conversion, &Path),
+    asked: &[(String, Vec<Question>)],
+    context: &Context<'_>,
+) -> anyhow::Result<Proof> {
+    let signature = signature(conversion)?;
+    let tolerance = Tolerance {
+        relative: args.tolerance.unwrap_or(conversion.tolerance.relative),
+        ..conversion.tolerance
+    };
+    let steps = |name: &str| quantization_step(&conversion.model, name);
+    let steps: Vec<Option<f64>> =
+        signature.outputs.iter().map(|output| steps(&output.name)).collect();
     let config = &context.config.engine;
     let file = ModelFile { path: path.to_path_buf(), model: conversion.model.clone() };
     let load = || config.engines().load(config.choice, &file, &config.load_options());
-    let loaded = context.progress.spin("loading the result", load);
+    let loaded = context.progress.spin("loading the model", load);
     let loaded = exit::loaded(loaded).context(
         "no engine runs the result, so it cannot be verified; `modelyard engine install \
          onnxruntime` gets one that runs more, --no-verify goes without",
     )?;
-    let judge = Judge { signature, tolerance, steps };
+    let judge = Judge { source, signature, tolerance, steps };
     let run = || {
         let legs = asked
             .iter()
@@ -161,15 +199,9 @@ pub(super) fn prove(
     Ok(Proof { engine: loaded.engine, legs })
 }
 
-/// Inputs and what the outputs should be.
-pub(super) struct Question {
-    pub(super) inputs: Vec<Tensor>,
-    pub(super) answers: Vec<Tensor>,
-}
-
 /// What the source says by its own definitions, for inputs of every kind.
 fn evaluate(
-    args: &ProofArgs,
+    args: &TrialArgs,
     source: &dyn SourceModel,
     conversion: &Conversion,
 ) -> anyhow::Result<Vec<Question>> {
@@ -235,63 +267,6 @@ fn by_name(
         found.push(arrays.swap_remove(index).1);
     }
     Ok(found)
-}
-
-/// Decides whether answers agree.
-struct Judge<'a> {
-    signature: &'a Signature,
-    tolerance: Tolerance,
-    /// By output: the step of its quantization.
-    steps: Vec<Option<f64>>,
-}
-
-impl Judge<'_> {
-    fn leg(
-        &self,
-        session: &dyn Session,
-        against: &str,
-        questions: &[Question],
-    ) -> anyhow::Result<Leg> {
-        let all: Vec<usize> = (0..self.signature.outputs.len()).collect();
-        let mut worst = 0.0f64;
-        for question in questions {
-            let found = local_model::run(session, &question.inputs, &all)
-                .context("the result does not run, so it was not written")?;
-            for (index, agreement) in self.agreements(question, &found).enumerate() {
-                if let Some(mismatch) = agreement.mismatch {
-                    let output = &self.signature.outputs[index].name;
-                    bail!(
-                        "the result disagrees with {against} on output '{output}', so it was not \
-                         written: {mismatch}"
-                    );
-                }
-                worst = worst.max(agreement.worst);
-            }
-        }
-        let trials = questions.len();
-        Ok(Leg { against: against.to_owned(), trials, worst, tolerance: self.in_words() })
-    }
-
-    fn agreements<'q>(
-        &'q self,
-        question: &'q Question,
-        found: &'q [Tensor],
-    ) -> impl Iterator<Item = Agreement> + 'q {
-        let pairs = question.answers.iter().zip(found).zip(&self.steps);
-        pairs.map(|((answer, found), step)| compare(answer, found, &self.tolerance, *step))
-    }
-
-    fn in_words(&self) -> String {
-        let mut text = format!("{:e} relative allowed", self.tolerance.relative);
-        if self.tolerance.steps > 0.0 {
-            text.push_str(&format!(", {} quantization steps", self.tolerance.steps));
-        }
-        if self.tolerance.outliers > 0.0 {
-            let percent = self.tolerance.outliers * 100.0;
-            text.push_str(&format!(", beyond it {percent} % of elements"));
-        }
-        text
-    }
 }
 
 #[cfg(test)]

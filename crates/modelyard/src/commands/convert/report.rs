@@ -8,7 +8,8 @@ use modelyard_convert::{Conversion, SourceModel, Step};
 use modelyard_tensor::TensorSpec;
 use serde::Serialize;
 
-use super::prove::{Leg, Proof};
+use super::judge::Leg;
+use super::prove::Proof;
 
 /// What is said about a conversion.
 #[derive(Serialize)]
@@ -36,15 +37,17 @@ pub(super) struct Report {
     steps: Vec<Mapping>,
 }
 
+/// An input or output.
 #[derive(Serialize)]
-struct Spec {
+pub(in crate::commands) struct Spec {
     name: String,
     datatype: &'static str,
     shape: String,
 }
 
+/// What became of a layer or node.
 #[derive(Serialize)]
-struct Mapping {
+pub(in crate::commands) struct Mapping {
     label: String,
     operator: String,
     nodes: Vec<String>,
@@ -89,17 +92,7 @@ impl Report {
     pub(super) fn text(&self, explain: bool) -> String {
         let mut lines = Vec::new();
         if explain {
-            let width = |text: fn(&Mapping) -> usize| self.steps.iter().map(text).max();
-            let label = width(|step| step.label.chars().count()).unwrap_or(0).min(60);
-            let operator = width(|step| step.operator.chars().count()).unwrap_or(0).min(40);
-            for step in &self.steps {
-                let nodes = match step.nodes.is_empty() {
-                    true => "nothing".to_owned(),
-                    false => step.nodes.join(" "),
-                };
-                let line = format!("{:<label$}  {:<operator$}  {nodes}", step.label, step.operator);
-                lines.push(line);
-            }
+            lines.extend(mapping_lines(&self.steps));
             lines.push(String::new());
         }
         lines.push(format!("{}  {} ({})", self.source, self.format, self.producer));
@@ -120,10 +113,7 @@ impl Report {
             self.bytes,
             self.seconds
         ));
-        let specs = self.inputs.iter().map(|spec| ("input ", spec));
-        for (role, spec) in specs.chain(self.outputs.iter().map(|spec| ("output", spec))) {
-            lines.push(format!("  {role}  {}  {} {}", spec.name, spec.datatype, spec.shape));
-        }
+        lines.extend(signature_lines(&self.inputs, &self.outputs));
         if self.labels > 0 {
             lines.push(format!("  {} class names", self.labels));
         }
@@ -133,22 +123,45 @@ impl Report {
     }
 }
 
-fn proof_lines(proof: &Proof) -> Vec<String> {
+/// Inputs and outputs, a line each.
+pub(in crate::commands) fn signature_lines(inputs: &[Spec], outputs: &[Spec]) -> Vec<String> {
+    let inputs = inputs.iter().map(|spec| ("input ", spec));
+    let all = inputs.chain(outputs.iter().map(|spec| ("output", spec)));
+    let line = |(role, spec): (&str, &Spec)| {
+        format!("  {role}  {}  {} {}", spec.name, spec.datatype, spec.shape)
+    };
+    all.map(line).collect()
+}
+
+/// What became of each layer or node, a line each.
+pub(in crate::commands) fn mapping_lines(steps: &[Mapping]) -> Vec<String> {
+    let width = |text: fn(&Mapping) -> usize| steps.iter().map(text).max();
+    let label = width(|step| step.label.chars().count()).unwrap_or(0).min(60);
+    let operator = width(|step| step.operator.chars().count()).unwrap_or(0).min(40);
+    let line = |step: &Mapping| {
+        let nodes = match step.nodes.is_empty() {
+            true => "nothing".to_owned(),
+            false => step.nodes.join(" "),
+        };
+        format!("{:<label$}  {:<operator$}  {nodes}", step.label, step.operator)
+    };
+    steps.iter().map(line).collect()
+}
+
+/// What was compared, a line each.
+pub(in crate::commands) fn proof_lines(proof: &Proof) -> Vec<String> {
     if proof.legs.is_empty() {
         return vec!["not verified (--no-verify)".to_owned()];
     }
     let line = |leg: &Leg| {
-        let trials = if leg.trials == 1 { "trial" } else { "trials" };
-        format!(
-            "verified in {} against {}: {} {trials}, worst difference {:.1e} ({})",
-            proof.engine, leg.against, leg.trials, leg.worst, leg.tolerance
-        )
+        format!("verified in {} against {}: {}", proof.engine, leg.against, leg.in_words())
     };
     proof.legs.iter().map(line).collect()
 }
 
 impl Spec {
-    fn new(spec: &TensorSpec) -> Spec {
+    /// In words.
+    pub(in crate::commands) fn new(spec: &TensorSpec) -> Spec {
         let shape = match &spec.dims {
             Some(dims) => {
                 let dims: Vec<String> = dims.iter().map(ToString::to_string).collect();
@@ -161,7 +174,8 @@ impl Spec {
 }
 
 impl Mapping {
-    fn new(step: &Step) -> Mapping {
+    /// As it is reported.
+    pub(in crate::commands) fn new(step: &Step) -> Mapping {
         Mapping {
             label: step.label.clone(),
             operator: step.operator.clone(),

@@ -1,0 +1,269 @@
+//! A graph on its way to another format: read node by node, written anew.
+
+use std::collections::{HashMap, HashSet};
+
+use modelyard_graph::{Constant, ElementType, Graph, Model, Node, ValueType};
+use modelyard_tensor::Dim;
+
+use crate::Missing;
+
+/// What is known of the values of a model.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    types: HashMap<String, ValueType>,
+    constants: HashMap<String, Constant>,
+}
+
+impl Facts {
+    /// Of the outermost graph of `model`, as far as it can be inferred.
+    pub(crate) fn of(model: &Model) -> Facts {
+        let constants = model.graph.initializers.iter();
+        let mut types = model.types();
+        for value in model.graph.inputs.iter().chain(&model.graph.outputs) {
+            types.entry(value.name.clone()).or_insert_with(|| value.value_type.clone());
+        }
+        let constants =
+            constants.map(|constant| (constant.name.clone(), constant.clone())).collect();
+        Facts { types, constants }
+    }
+
+    /// Dimensions of a value, open ones included; `None` when not even the rank is known.
+    pub(crate) fn dims(&self, name: &str) -> Option<Vec<Dim>> {
+        if let Some(constant) = self.constants.get(name) {
+            return Some(constant.dims.iter().map(|&size| Dim::Fixed(size)).collect());
+        }
+        self.types.get(name)?.as_tensor()?.1.map(<[Dim]>::to_vec)
+    }
+
+    /// Sizes of a value of which none is open.
+    pub(crate) fn sizes(&self, name: &str) -> Option<Vec<usize>> {
+        self.dims(name)?.iter().map(fixed).collect()
+    }
+
+    /// Number of dimensions.
+    pub(crate) fn rank(&self, name: &str) -> Option<usize> {
+        self.dims(name).map(|dims| dims.len())
+    }
+
+    /// What a value is made of.
+    pub(crate) fn element_type(&self, name: &str) -> Option<ElementType> {
+        match self.constants.get(name) {
+            Some(constant) => Some(constant.element_type),
+            None => Some(self.types.get(name)?.as_tensor()?.0),
+        }
+    }
+
+    /// The constant of this name.
+    pub(crate) fn constant(&self, name: &str) -> Option<&Constant> {
+        self.constants.get(name)
+    }
+
+    /// The constant that input `slot` of a node is.
+    pub(crate) fn constant_input(&self, node: &Node, slot: usize) -> Option<&Constant> {
+        self.constant(node.input(slot)?)
+    }
+
+    /// The integers that input `slot` of a node is: axes, sizes, pads.
+    pub(crate) fn integers(&self, node: &Node, slot: usize) -> Option<Vec<i64>> {
+        /// Longer lists are no axes or sizes.
+        const MOST: usize = 1 << 16;
+        self.constant_input(node, slot)?.integers(MOST)
+    }
+
+    /// The floats that input `slot` of a node is.
+    pub(crate) fn floats(&self, node: &Node, slot: usize) -> Option<Vec<f32>> {
+        floats(self.constant_input(node, slot)?)
+    }
+
+    /// The only number that input `slot` of a node is, of whatever type.
+    pub(crate) fn number(&self, node: &Node, slot: usize) -> Option<f64> {
+        let constant = self.constant_input(node, slot).filter(|one| one.elements() == Some(1))?;
+        if let Some(values) = floats(constant) {
+            return values.first().map(|&value| value.into());
+        }
+        match constant.element_type {
+            ElementType::Int8 => constant.bytes()?.first().map(|&byte| f64::from(byte as i8)),
+            _ => constant.integers(1)?.first().map(|&value| value as f64),
+        }
+    }
+}
+
+/// The size, where it is one.
+pub(crate) fn fixed(dim: &Dim) -> Option<usize> {
+    match dim {
+        Dim::Fixed(size) => Some(*size),
+        _ => None,
+    }
+}
+
+/// The elements of a constant of floats.
+pub(crate) fn floats(constant: &Constant) -> Option<Vec<f32>> {
+    let bytes = constant.bytes()?;
+    match constant.element_type {
+        ElementType::Float32 => {
+            Some(bytes.as_chunks().0.iter().map(|&item| f32::from_le_bytes(item)).collect())
+        }
+        ElementType::Float16 => {
+            let chunks = bytes.as_chunks().0.iter();
+            Some(chunks.map(|&item| half::f16::from_le_bytes(item).to_f32()).collect())
+        }
+        _ => None,
+    }
+}
+
+/// An axis counted from the front; negative ones count from the back.
+pub(crate) fn axis(axis: i64, rank: usize) -> Option<usize> {
+    let rank = i64::try_from(rank).ok()?;
+    let axis = if axis < 0 { axis.checked_add(rank)? } else { axis };
+    (0..rank).contains(&axis).then_some(axis as usize)
+}
+
+/// A model that is written anew, node by node.
+#[derive(Debug)]
+pub(crate) struct Rewriting {
+    /// Of the model as it was.
+    pub(crate) facts: Facts,
+    graph: Graph,
+    taken: HashSet<String>,
+    /// How often a base of a name was asked for.
+    counts: HashMap<String, usize>,
+    /// The name that the node in hand is known by.
+    label: String,
+    missing: Vec<Missing>,
+}
+
+/// What becomes of a node: written into the [`Rewriting`], or given back to stay as it is.
+pub(crate) type Rule = fn(&mut Rewriting, Node) -> Option<Node>;
+
+/// Writes a model anew: `rule` sees each node of the outermost graph in turn.
+pub(crate) fn rewrite(
+    mut model: Model,
+    missing: &mut Vec<Missing>,
+    mut rule: impl FnMut(&mut Rewriting, Node) -> Option<Node>,
+) -> Model {
+    let mut rewriting = Rewriting::new(&mut model);
+    for node in std::mem::take(&mut rewriting.graph.nodes) {
+        rewriting.label = node.label().to_owned();
+        if let Some(node) = rule(&mut rewriting, node) {
+            rewriting.graph.nodes.push(node);
+        }
+    }
+    missing.append(&mut rewriting.missing);
+    rewriting.graph.value_info.clear();
+    model.graph = rewriting.graph;
+    model
+}
+
+impl Rewriting {
+    fn new(model: &mut Model) -> Rewriting {
+        let facts = Facts::of(model);
+        let graph = std::mem::take(&mut model.graph);
+        let mut taken: HashSet<String> = graph.inputs.iter().map(|one| one.name.clone()).collect();
+        taken.extend(graph.initializers.iter().map(|constant| constant.name.clone()));
+        for node in &graph.nodes {
+            taken.insert(node.name.clone());
+            taken.extend(node.inputs.iter().chain(&node.outputs).cloned());
+        }
+        Rewriting {
+            facts,
+            graph,
+            taken,
+            counts: HashMap::new(),
+            label: String::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// Notes that something of the node in hand has no counterpart. Writing goes on, so that all
+    /// that is missing is found.
+    pub(crate) fn refuse(
+        &mut self,
+        node: &Node,
+        reason: impl Into<String>,
+        way_out: impl Into<String>,
+    ) {
+        self.missing.push(missing(node, reason, way_out));
+    }
+
+    fn unique(&mut self, base: &str) -> String {
+        let base = format!("{}/{base}", self.label);
+        let count = self.counts.entry(base.clone()).or_insert(0);
+        loop {
+            let name = if *count == 0 { base.clone() } else { format!("{base}_{count}") };
+            *count += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
+
+    /// Adds a node, which comes without outputs, and gives the name of its only output.
+    pub(crate) fn add(&mut self, node: Node) -> String {
+        let output = self.unique(&node.op_type);
+        self.add_as(node, &output);
+        output
+    }
+
+    /// Adds a node, which comes without outputs, that gives the value of this name.
+    pub(crate) fn add_as(&mut self, mut node: Node, output: &str) {
+        if node.name.is_empty() {
+            node.name = self.unique(&format!("{}/node", node.op_type));
+        }
+        node.outputs = vec![output.to_owned()];
+        self.graph.nodes.push(node);
+    }
+
+    /// Adds a node as it is.
+    pub(crate) fn keep(&mut self, node: Node) {
+        self.graph.nodes.push(node);
+    }
+
+    /// Adds a node that has several outputs, which are already named.
+    pub(crate) fn fresh(&mut self, base: &str) -> String {
+        self.unique(base)
+    }
+
+    /// Adds a constant, named below the node in hand.
+    pub(crate) fn constant(&mut self, mut constant: Constant) -> String {
+        constant.name = self.unique(&constant.name);
+        let name = constant.name.clone();
+        self.graph.initializers.push(constant);
+        name
+    }
+
+    /// Adds a constant of floats.
+    pub(crate) fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
+        self.constant(Constant::floats(name, dims, values))
+    }
+
+    /// Adds a list of 64-bit integers: axes, sizes, pads.
+    pub(crate) fn integers(&mut self, name: &str, values: &[i64]) -> String {
+        self.constant(integers(name, &[values.len()], values))
+    }
+}
+
+/// A constant of 64-bit integers.
+pub(crate) fn integers(name: &str, dims: &[usize], values: &[i64]) -> Constant {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    Constant::raw(name, ElementType::Int64, dims, bytes)
+}
+
+/// Something of a node that has no counterpart.
+pub(crate) fn missing(
+    node: &Node,
+    reason: impl Into<String>,
+    way_out: impl Into<String>,
+) -> Missing {
+    let operator = match node.domain.as_str() {
+        modelyard_graph::CHANNELS_LAST => node.op_type.clone(),
+        _ => node.operator(),
+    };
+    let place = node.label().to_owned();
+    Missing { operator, place, reason: reason.into(), way_out: way_out.into() }
+}
+
+/// A node of ONNX's own domain without outputs and name yet.
+pub(crate) fn node<S: AsRef<str>>(op_type: &str, inputs: &[S]) -> Node {
+    let inputs: Vec<&str> = inputs.iter().map(AsRef::as_ref).collect();
+    Node::new(op_type, &inputs, &[])
+}

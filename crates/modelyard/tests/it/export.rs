@@ -1,0 +1,45 @@
+//! `modelyard export`: an ONNX model for another runtime that computes the same, or nothing is
+//! written.
+
+use serde_json::Value;
+
+use crate::harness::{Folder, run};
+
+fn digits() -> String {
+    format!("{}/../../examples/digits/digits.onnx", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn digits_go_to_tensorflow_lite_and_back() {
+    let folder = Folder::new();
+    let model = digits();
+    let arguments = ["export", &model, "--to", "tflite", "-o", "digits.tflite", "--json"];
+    let (code, stdout, stderr) = run(&arguments, &folder);
+    assert_eq!(code, 0, "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["operators"]["FULLY_CONNECTED"], 2, "{report}");
+    assert_eq!(report["proof"]["legs"][0]["against"], "the reference evaluator");
+    assert!(report["proof"]["legs"][0]["worst"].as_f64().unwrap() < 1e-5, "{report}");
+    let (code, _, stderr) = run(&["convert", "digits.tflite", "-o", "back.onnx"], &folder);
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn what_is_refused_leaves_nothing() {
+    let folder = Folder::new();
+    let model = digits();
+    let arguments = ["export", &model, "--to", "tflite", "-o", "no/such/folder/digits.tflite"];
+    assert_ne!(run(&arguments, &folder).0, 0);
+    let arguments = ["export", "missing.onnx", "--to", "tflite"];
+    let (code, _, stderr) = run(&arguments, &folder);
+    assert!(code != 0 && stderr.contains("missing.onnx"), "{stderr}");
+    assert_eq!(folder.path("").read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn the_operators_of_a_target_are_listed() {
+    let folder = Folder::new();
+    let (code, page, _) = run(&["export", "--list-ops", "tflite"], &folder);
+    assert_eq!(code, 0);
+    assert!(page.lines().any(|line| line == "Conv"), "{page}");
+}
