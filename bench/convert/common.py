@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 
 import numpy
 
@@ -35,8 +36,19 @@ def arguments(description, more=None):
     return found
 
 
+class Run(typing.NamedTuple):
+    """What a command took: seconds on the clock, seconds of processors (which other work on the
+    machine does not change), peak memory in MB; its exit code and the last lines of its errors."""
+
+    seconds: float
+    cpu: float
+    memory: float
+    code: int
+    errors: str
+
+
 def measured(command, timeout=1800, env=None):
-    """Runs a command: (seconds, peak memory in MB, exit code, last lines of its errors)."""
+    """Runs a command to its end, or kills it when its time is over."""
     start = time.perf_counter()
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -48,24 +60,28 @@ def measured(command, timeout=1800, env=None):
         deadline, memory = start + timeout, 0.0
         while True:
             memory = max(memory, resident(process.pid))
-            pid, status = os.waitpid(process.pid, os.WNOHANG)
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 break
             if time.perf_counter() > deadline:
                 process.kill()
-                _, status = os.waitpid(process.pid, 0)
+                _, status, usage = os.wait4(process.pid, 0)
                 break
             time.sleep(0.002)
         process.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
         text = errors.read().decode(errors="replace").strip()
     seconds = time.perf_counter() - start
-    return seconds, memory, process.returncode, "\n".join(text.splitlines()[-5:])
+    cpu = usage.ru_utime + usage.ru_stime
+    # The system counts what this process had when it forked, too: its number is the command's
+    # where it is larger than that.
+    if usage.ru_maxrss / 1024 > resident(os.getpid()):
+        memory = usage.ru_maxrss / 1024
+    return Run(seconds, cpu, memory, process.returncode, "\n".join(text.splitlines()[-5:]))
 
 
 def resident(pid):
-    """Peak memory of a process so far in MB. Not from wait4, which counts what this process had
-    when it forked."""
+    """Peak memory of a process so far in MB."""
     try:
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
     except OSError:

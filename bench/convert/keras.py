@@ -80,37 +80,38 @@ def result(path, images, answers):
 
 def main():
     options = common.arguments(__doc__)
-    columns = ["model", "MB", "seconds", "peak MB", "difference"]
+    columns = ["model", "MB", "seconds", "CPU s", "peak MB", "difference"]
     peers = ["keras", "tf2onnx"] if options.peers else []
     for peer in peers:
-        columns += [f"{peer} seconds", f"{peer} peak MB", f"{peer} difference"]
+        columns += [f"{peer} seconds", f"{peer} CPU s", f"{peer} peak MB", f"{peer} difference"]
     table = common.Table(*columns)
     agree, tried, seconds_all = 0, 0, 0.0
     agree_peers = dict.fromkeys(peers, 0)
     script = pathlib.Path(__file__).resolve()
-    for name in MODELS:
-        if options.only and options.only not in name:
-            continue
+    names = [name for name in MODELS if not options.only or options.only in name]
+    if options.only in MODELS:
+        names = [options.only]
+    for name in names:
         tried += 1
         source, target = options.out / f"{name}.keras", options.out / f"{name}.onnx"
-        _, _, code, text = common.measured([sys.executable, script, "make", name, options.out])
+        *_, code, text = common.measured([sys.executable, script, "make", name, options.out])
         if code:
-            table.add(name, None, None, None, f"Keras fails: {text}", *[None] * 3 * len(peers))
+            table.add(name, None, None, None, None, f"Keras fails: {text}", *[None] * 4 * len(peers))
             continue
         data = numpy.load(options.out / f"{name}.npz")
         images, answers = data["images"], data["answers"]
-        seconds, peak, code, text = common.convert(options.modelyard, source, target)
+        seconds, cpu, peak, code, text = common.convert(options.modelyard, source, target)
         found = f"fails: {text}" if code else result(target, images, answers)
         agree += isinstance(found, float) and found <= common.TOLERANCE
         seconds_all += seconds
-        row = [name, source.stat().st_size / 1e6, seconds, peak, found]
+        row = [name, source.stat().st_size / 1e6, seconds, cpu, peak, found]
         for peer in peers:
             command = [sys.executable, script, peer, name, options.out]
-            seconds, peak, code, text = common.measured(command)
+            seconds, cpu, peak, code, text = common.measured(command)
             exported = options.out / f"{name}.{peer}.onnx"
             found = f"fails: {text[-200:]}" if code else result(exported, images, answers)
             agree_peers[peer] += isinstance(found, float) and found <= common.TOLERANCE
-            row += [seconds, peak, found]
+            row += [seconds, cpu, peak, found]
             exported.unlink(missing_ok=True)
         table.add(*row)
         for ending in ("keras", "npz", "onnx"):

@@ -187,18 +187,18 @@ def row(zoo, name, arguments):
     try:
         symbol, parameters, x, expected = made(zoo, name, arguments.out)
     except Exception as error:
-        return cells + [None] * 4 + [f"MXNet: {str(error).strip().splitlines()[0][:80]}"], None
+        return cells + [None] * 5 + [f"MXNet: {str(error).strip().splitlines()[0][:80]}"], None
     gc.collect()
     target = symbol.replace("-symbol.json", ".onnx")
-    seconds, memory, code, errors = common.convert(arguments.modelyard, symbol, target)
+    seconds, cpu, memory, code, errors = common.convert(arguments.modelyard, symbol, target)
     said = not code and not fits(target, x)
     if said:
         # Another size than the one that was found to fit.
         sizes = ",".join(["batch", *map(str, x.shape[1:])])
-        seconds, memory, code, errors = common.convert(
+        seconds, cpu, memory, code, errors = common.convert(
             arguments.modelyard, symbol, target, "--shape", f"data={sizes}")
     size = pathlib.Path(parameters).stat().st_size / 2**20
-    cells += ["x".join(map(str, x.shape)) + (" (said)" if said else ""), size, seconds, memory]
+    cells += ["x".join(map(str, x.shape)) + (" (said)" if said else ""), size, seconds, cpu, memory]
     if code:
         found = errors.splitlines()[-1][:240] if errors else "failed"
     else:
@@ -232,10 +232,10 @@ def peer(symbol, parameters, x, expected):
     target = symbol.replace("-symbol.json", "-peer.onnx")
     shape = "x".join(map(str, x.shape))
     command = [sys.executable, "-c", PEER, symbol, parameters, target, shape]
-    seconds, memory, code, errors = common.measured(command)
+    seconds, cpu, memory, code, errors = common.measured(command)
     found = errors.splitlines()[-1][:120] if code else tried(target, x, expected)
     pathlib.Path(target).unlink(missing_ok=True)
-    return [seconds, memory, found]
+    return [seconds, cpu, memory, found]
 
 
 def main():
@@ -243,9 +243,9 @@ def main():
 
     arguments = common.arguments(__doc__)
     arguments.keep = bool(os.environ.get("KEEP"))
-    columns = ["model", "input", "size, MB", "time, s", "memory, MB", "difference"]
+    columns = ["model", "input", "size, MB", "time, s", "CPU, s", "memory, MB", "difference"]
     if arguments.peers:
-        columns += ["mx2onnx, s", "memory, MB", "difference"]
+        columns += ["mx2onnx, s", "mx2onnx CPU, s", "mx2onnx, MB", "mx2onnx difference"]
     table, agree, made_count = common.Table(*columns), 0, 0
     for zoo, names in [("gluon", GLUON), ("gluoncv", GLUONCV)]:
         for name in names:

@@ -53,10 +53,10 @@ def compared(path, inputs, expected):
 def peer(path, target, inputs, expected):
     origin = "torchvision" if path.name.startswith("torchvision") else "huggingface"
     command = [sys.executable, "-c", PEER, path, target, origin]
-    seconds, memory, code, errors = common.measured(command)
+    seconds, cpu, memory, code, errors = common.measured(command)
     if code:
-        return [seconds, memory, errors.splitlines()[-1][:120] if errors else f"exit code {code}"]
-    return [seconds, memory, compared(target, inputs, expected)]
+        return [seconds, cpu, memory, errors.splitlines()[-1][:120] if errors else f"exit code {code}"]
+    return [seconds, cpu, memory, compared(target, inputs, expected)]
 
 
 def row(name, make, options):
@@ -70,9 +70,9 @@ def row(name, make, options):
     expected = tensors(model.answer(inputs))
     del program, model
     target = path.with_suffix(".onnx")
-    seconds, memory, code, errors = common.convert(options.modelyard, path, target)
+    seconds, cpu, memory, code, errors = common.convert(options.modelyard, path, target)
     result = compared(target, inputs, expected) if code == 0 else errors.splitlines()[-1][:160]
-    cells = [name, "free" if is_free else "fixed", path.stat().st_size / 1e6, seconds, memory, result]
+    cells = [name, "free" if is_free else "fixed", path.stat().st_size / 1e6, seconds, cpu, memory, result]
     if options.peers:
         cells += peer(path, path.with_suffix(".peer.onnx"), inputs, expected)
     for written in options.out.glob(f"{path.stem}.*"):
@@ -89,9 +89,9 @@ def main():
     warnings.filterwarnings("ignore")
     logging.disable(logging.CRITICAL)
     torch.set_num_threads(1)
-    columns = ["model", "batch", "MB", "s", "peak MB", "difference"]
+    columns = ["model", "batch", "MB", "s", "CPU s", "peak MB", "difference"]
     if options.peers:
-        columns += ["torch.onnx s", "torch.onnx peak MB", "torch.onnx difference"]
+        columns += ["torch.onnx s", "torch.onnx CPU s", "torch.onnx peak MB", "torch.onnx difference"]
     table = common.Table(*columns)
     counts = {True: [0, 0, 0], False: [0, 0, 0]}
     for name, make in pt2_models.models().items():
@@ -103,10 +103,10 @@ def main():
         try:
             cells = row(name, make, options)
         except Exception as error:
-            table.add(name, "", None, None, None, f"{type(error).__name__}: {error}"[:160])
+            table.add(name, "", None, None, None, None, f"{type(error).__name__}: {error}"[:160])
             continue
-        count[1] += agrees(cells[5])
-        count[2] += options.peers and agrees(cells[8])
+        count[1] += agrees(cells[6])
+        count[2] += options.peers and agrees(cells[10])
         table.add(*cells)
     (total, good, others), (more, more_good, _) = counts[True], counts[False]
     summary = f"{good} of {total} agree to {common.TOLERANCE:g}; beyond the table {more_good} of {more}"

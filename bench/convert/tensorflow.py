@@ -125,13 +125,13 @@ def compared(target, inputs, outputs):
 def peer(path, target, inputs, outputs):
     """tf2onnx in a process of its own: seconds, memory and the difference, or why not."""
     command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", path, "--output", target, "--opset", "17"]
-    seconds, memory, code, errors = common.measured(command)
+    seconds, cpu, memory, code, errors = common.measured(command)
     if code != 0 or not target.exists():
         return f"fails: {errors.splitlines()[-1][:60] if errors else code}"
     try:
-        return f"{seconds:.1f} s, {memory:.0f} MB, {compared(target, inputs, outputs):.1e}"
+        return f"{seconds:.1f} s, {cpu:.1f} CPU s, {memory:.0f} MB, {compared(target, inputs, outputs):.1e}"
     except Exception as error:
-        return f"{seconds:.1f} s, {memory:.0f} MB, does not run: {str(error).splitlines()[0][:50]}"
+        return f"{seconds:.1f} s, {cpu:.1f} CPU s, {memory:.0f} MB, does not run: {str(error).splitlines()[0][:50]}"
 
 
 def size(path):
@@ -157,7 +157,7 @@ def twins(arguments):
     answers["TFLite"] = [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
     for ending in ("", ".tflite", ".onnx"):
         target = arguments.out / f"twin{ending or '.pb'}.onnx"
-        _, _, code, errors = common.convert(arguments.modelyard, source.with_suffix(ending) if ending else source, target)
+        *_, code, errors = common.convert(arguments.modelyard, source.with_suffix(ending) if ending else source, target)
         if code:
             return f"basic-pitch{ending}: {errors.splitlines()[-1] if errors else code}"
         answers[f"converted{ending or ' SavedModel'}"] = common.answers(target, [array])
@@ -172,7 +172,7 @@ def twins(arguments):
 
 def main():
     arguments = common.arguments(__doc__)
-    columns = ["model", "MB", "s", "MB peak", "relative", "verdict"]
+    columns = ["model", "MB", "s", "CPU s", "MB peak", "relative", "verdict"]
     table = common.Table(*columns, *(["tf2onnx"] if arguments.peers else []))
     agreed = total = 0
     for name, get in models(arguments):
@@ -180,7 +180,7 @@ def main():
             continue
         total += 1
         path, target = get(), arguments.out / f"{name.replace('/', '-')}.onnx"
-        seconds, memory, code, errors = common.convert(arguments.modelyard, path, target)
+        seconds, cpu, memory, code, errors = common.convert(arguments.modelyard, path, target)
         inputs, outputs = expected(path)
         relative, verdict = None, errors.splitlines()[-1] if code and errors else None
         if not code:
@@ -189,7 +189,7 @@ def main():
             relative = compared(target, inputs, outputs)
             good = relative <= common.TOLERANCE
             verdict, agreed = ("agrees", agreed + 1) if good else ("differs", agreed)
-        row = [name, size(path), seconds, memory, relative, verdict]
+        row = [name, size(path), seconds, cpu, memory, relative, verdict]
         if arguments.peers:
             row.append(peer(path, arguments.out / f"peer-{name.replace('/', '-')}.onnx", inputs, outputs))
         table.add(*row)

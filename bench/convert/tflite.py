@@ -2,7 +2,10 @@
 
 Every model runs in TensorFlow's interpreter and, converted, in ONNX Runtime, on the same random
 inputs, for several steps; models that keep state hand it on, and it is compared like an answer.
-Quantized answers are compared in steps of their type: at most two apart, but for whole networks.
+Quantized answers are compared in steps of their type: at most two apart. Of whole quantized networks
+each operator is compared by itself, on what the interpreter's kernels took: a step apart at most. How
+far the answers of the network are apart then is no matter of the conversion: the column `own` says how
+far those of the interpreter's own kernels (reference, optimized, delegate) are from each other.
 
     python bench/convert/tflite.py --modelyard target/release/modelyard [--only NAME] [--peers]
 """
@@ -18,19 +21,20 @@ sys.path.append(sys.path.pop(0))
 import numpy
 
 import common
+import tflite_operators
 
 STEPS = 5
-# Steps that whole networks of 50 to 240 quantized layers may be apart: rounding adds up.
-DEEP = 12
+# Steps between answers of a few operators, and between those of one.
+FEW, ONE = 2, 1
 # Smaller sizes of free dimensions make some models fail.
 LENGTHS = {"melspectrogram": 16000}
 
 
-def interpreter(path):
+def interpreter(path, kind="BUILTIN_WITHOUT_DEFAULT_DELEGATES"):
+    """Without being told otherwise, without the delegate that replaces some kernels."""
     import tensorflow as tf
 
-    # The kernels that the schema defines, without the delegate that replaces some.
-    kind = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    kind = getattr(tf.lite.experimental.OpResolverType, kind)
     return tf.lite.Interpreter(
         str(path),
         num_threads=1,
@@ -130,6 +134,32 @@ def compared(path, steps):
     return relative, integers, share
 
 
+def each(path, target, steps):
+    """How far operators of a quantized network are apart one by one, and how far its answers are from
+    each other with the interpreter's own kernels: (text, largest difference of an operator, own)."""
+    answers = [[outputs for _, outputs, _ in steps]]
+    for kind in ("BUILTIN_REF", "AUTO"):
+        model = interpreter(path, kind)
+        model.allocate_tensors()
+        answers.append([])
+        for inputs, _, _ in steps:
+            for detail, array in zip(model.get_input_details(), inputs):
+                model.set_tensor(detail["index"], array)
+            model.invoke()
+            answers[-1].append([model.get_tensor(detail["index"]) for detail in model.get_output_details()])
+        if kind == "BUILTIN_REF":
+            count, elements, differing, largest = tflite_operators.compared(target, model, inputs)
+    text = f"{differing / elements:.2%} of {elements} elements of {count} by {largest}"
+    pairs = [(one, two) for at, one in enumerate(answers) for two in answers[at + 1 :]]
+    return text, largest, max(apart(one, two) for one, two in pairs)
+
+
+def apart(one, two):
+    """Steps between the answers of two runs."""
+    flat = [(a, b) for first, second in zip(one, two) for a, b in zip(first, second)]
+    return max(int(numpy.abs(a.astype(int) - b.astype(int)).max(initial=0)) for a, b in flat)
+
+
 def start(value, starts):
     """What a state holds at first."""
     kinds = {"tensor(int8)": numpy.int8, "tensor(int16)": numpy.int16, "tensor(float)": numpy.float32}
@@ -200,19 +230,20 @@ def models(arguments):
 def peer(path, target, steps):
     """tf2onnx in a process of its own: seconds and the difference, or why not."""
     command = [sys.executable, "-m", "tf2onnx.convert", "--tflite", path, "--output", target, "--opset", "17"]
-    seconds, _, code, errors = common.measured(command)
+    seconds, cpu, memory, code, errors = common.measured(command)
     if code != 0 or not target.exists():
         return f"fails: {errors.splitlines()[-1][:60] if errors else code}"
+    cost = f"{seconds:.1f} s, {cpu:.1f} CPU s, {memory:.0f} MB"
     try:
         relative, integers, _ = compared(target, steps)
     except Exception as error:
-        return f"{seconds:.1f} s, does not run: {str(error).splitlines()[0][:60]}"
-    return f"{seconds:.1f} s, {integers} steps" if integers else f"{seconds:.1f} s, {relative:.1e}"
+        return f"{cost}, does not run: {str(error).splitlines()[0][:60]}"
+    return f"{cost}, {integers} steps" if integers else f"{cost}, {relative:.1e}"
 
 
 def main():
     arguments = common.arguments(__doc__)
-    columns = ["model", "MB", "s", "MB peak", "relative", "steps", "share", "verdict"]
+    columns = ["model", "MB", "s", "CPU s", "MB peak", "relative", "steps", "share", "operators apart", "own", "verdict"]
     table = common.Table(*columns, *(["tf2onnx"] if arguments.peers else []))
     agreed = total = 0
     for name, path in models(arguments):
@@ -220,18 +251,22 @@ def main():
             continue
         total += 1
         target = arguments.out / f"{name.replace('/', '-')}.onnx"
-        seconds, memory, code, errors = common.convert(arguments.modelyard, path, target)
+        seconds, cpu, memory, code, errors = common.convert(arguments.modelyard, path, target)
         steps = expected(path, name)
-        relative = integers = share = None
+        relative = integers = share = operators = own = None
         verdict = errors.splitlines()[-1] if code and errors else None
         if not code:
             verdict = common.checked(target)
         if not code and not verdict:
             relative, integers, share = compared(target, steps)
-            deep = DEEP if name.endswith("_int8") else 2
-            good = relative <= common.TOLERANCE and integers <= deep
+            largest = integers
+            limit = FEW
+            if name.endswith("_int8"):
+                operators, largest, own = each(path, target, steps)
+                limit = ONE
+            good = relative <= common.TOLERANCE and largest <= limit
             verdict, agreed = ("agrees", agreed + 1) if good else ("differs", agreed)
-        row = [name, path.stat().st_size / 1e6, seconds, memory, relative, integers, share, verdict]
+        row = [name, path.stat().st_size / 1e6, seconds, cpu, memory, relative, integers, share, operators, own, verdict]
         if arguments.peers:
             row.append(peer(path, arguments.out / f"peer-{name.replace('/', '-')}.onnx", steps))
         table.add(*row)

@@ -78,24 +78,24 @@ def compared(target, x, expected):
 
 def main():
     arguments = common.arguments(__doc__)
-    columns = ["model", "size, KB", "time, s", "memory, MB", "difference"]
+    columns = ["model", "size, KB", "time, s", "CPU, s", "memory, MB", "difference"]
     if arguments.peers:
-        columns += ["onnxmltools, s", "memory, MB", "difference"]
+        columns += ["onnxmltools, s", "onnxmltools CPU, s", "onnxmltools, MB", "onnxmltools difference"]
     table, agree = common.Table(*columns), 0
     for name, ending, train, (x, y), parameters in models():
         if arguments.only and arguments.only not in name:
             continue
         source, target = arguments.out / f"{name}.{ending}", arguments.out / f"{name}.onnx"
         expected = train(str(source), x, y, **parameters)
-        seconds, memory, code, errors = common.convert(arguments.modelyard, source, target)
+        seconds, cpu, memory, code, errors = common.convert(arguments.modelyard, source, target)
         found = errors if code else common.checked(target) or compared(target, x, expected)
         agree += isinstance(found, float) and found <= common.TOLERANCE
-        row = [name, source.stat().st_size // 1024, seconds, memory, found]
+        row = [name, source.stat().st_size // 1024, seconds, cpu, memory, found]
         if arguments.peers:
             peer = arguments.out / f"{name}-peer.onnx"
             command = [sys.executable, "-c", PEER, source, peer, x.shape[1]]
-            seconds, memory, code, errors = common.measured(command)
-            row += [seconds, memory, errors if code else compared_peer(peer, x, expected)]
+            seconds, cpu, memory, code, errors = common.measured(command)
+            row += [seconds, cpu, memory, errors if code else compared_peer(peer, x, expected)]
         table.add(*row)
     table.print(f"{agree} of {len(table.rows)} agree with their framework.", arguments.json)
 

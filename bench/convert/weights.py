@@ -124,14 +124,14 @@ def main():
     models = {name: of_torchvision for name in TORCHVISION}
     models |= {name: of_hugging_face for name in HUGGING_FACE}
     models["all-MiniLM-L6-v2"] = minilm
-    table = Table("model", "MB", "seconds", "peak MB", "worst difference", "result")
+    table = Table("model", "MB", "seconds", "CPU s", "peak MB", "worst difference", "result")
     agreed = 0
     names = [name for name in models if not options.only or options.only in name]
     for name in names:
         torch.manual_seed(0)
         source, inputs, expected = models[name](name, options.out)
         target = options.out / f"{name}.onnx"
-        seconds, memory, code, errors = convert(options.modelyard, source, target)
+        seconds, cpu, memory, code, errors = convert(options.modelyard, source, target)
         difference, result = None, errors
         if code == 0:
             result = checked(target)
@@ -140,7 +140,7 @@ def main():
                 result = "agrees" if difference <= TOLERANCE else "DIFFERS"
         agreed += result == "agrees"
         size = target.stat().st_size / 1e6 if target.exists() else None
-        table.add(name, size, seconds, memory, difference, result)
+        table.add(name, size, seconds, cpu, memory, difference, result)
         remove(source, options.out)
         target.unlink(missing_ok=True)
     table.print(f"{agreed} of {len(names)} agree within {TOLERANCE:g}.", options.json)

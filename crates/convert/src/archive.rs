@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use bytes::Bytes;
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -37,7 +38,11 @@ impl Archive {
         limits: &Limits,
     ) -> Result<Archive, ConvertError> {
         let damaged = |error: ZipError| malformed(format, "the zip directory", error);
-        let mut archive = ZipArchive::new(input.cursor()).map_err(damaged)?;
+        // No model has anything before its archive. Looking for the start of the directory instead
+        // finds its second entry where the first happens to be as long as torch's closing records.
+        let from_the_start = Config { archive_offset: ArchiveOffset::Known(0) };
+        let archive = ZipArchive::with_config(from_the_start, input.cursor());
+        let mut archive = archive.map_err(damaged)?;
         if archive.len() > limits.entries {
             return Err(ConvertError::TooLarge {
                 place: format!("'{}'", input.path.display()),
@@ -187,6 +192,33 @@ mod tests {
             assert!(archive.read_part("weights", u64::MAX, 3).is_err());
             assert!(archive.read("other").unwrap_err().to_string().contains("has no 'other'"));
         }
+    }
+
+    /// torch closes its archives with records for large files (56 and 20 bytes), though their
+    /// numbers fit the usual one. `resnet50.pt2` begins with `resnet50/data/weights/weight_0`, whose
+    /// 46 + 30 bytes in the directory are as many.
+    #[test]
+    fn a_first_name_of_thirty_letters_does_not_hide_the_directory() {
+        let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        for name in ["resnet50/data/weights/weight_0", "resnet50/data/weights/weight_1"] {
+            writer.start_file(name, options).unwrap();
+            writer.write_all(name.as_bytes()).unwrap();
+        }
+        let mut bytes = writer.finish().unwrap().into_inner();
+        let end = bytes.split_off(bytes.len() - 22);
+        let (size, start) = (&end[12..16], &end[16..20]);
+        let zeros = [0; 16];
+        let end64 = bytes.len() as u64;
+        bytes.extend([b"PK\x06\x06\x2c", &zeros[..7], b"\x1e\x03\x2d\0", &zeros[..8]].concat());
+        bytes.extend([b"\x02", &zeros[..7], b"\x02", &zeros[..7]].concat());
+        bytes.extend([size, &zeros[..4], start, &zeros[..4]].concat());
+        bytes.extend([b"PK\x06\x07", &zeros[..4], &end64.to_le_bytes(), b"\x01\0\0\0"].concat());
+        bytes.extend(end);
+        let archive = open(bytes, &Limits::default()).unwrap();
+        assert_eq!(archive.names().len(), 2);
+        let name = "resnet50/data/weights/weight_1";
+        assert_eq!(archive.read(name).unwrap(), name);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use modelyard_graph::{Obstacle, ReadError, Unadaptable};
+use modelyard_graph::ReadError;
+use modelyard_graph::obstacle::{Unadaptable, lines};
 
 /// Why a model was not read or converted.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,9 @@ pub enum ConvertError {
     /// Some of its operators have no conversion. All of them, in the order of the model.
     #[error("{}", Listed(.0))]
     Unsupported(Vec<Missing>),
+    /// The graph cannot be written in another version of the operators, or its functions put in.
+    #[error(transparent)]
+    Unadaptable(#[from] Unadaptable),
     /// An option does not fit the model.
     #[error("{0}")]
     Option(String),
@@ -84,33 +88,20 @@ impl fmt::Display for Missing {
     }
 }
 
-impl From<Unadaptable> for ConvertError {
-    fn from(error: Unadaptable) -> Self {
-        let missing = |obstacle: Obstacle| Missing {
-            operator: obstacle.operator,
-            place: obstacle.place,
-            reason: obstacle.reason,
-            way_out: obstacle.way_out,
-        };
-        ConvertError::Unsupported(error.obstacles.into_iter().map(missing).collect())
-    }
-}
-
-/// Everything that is missing, a line each.
+/// Everything that is missing, a line for each kind.
 struct Listed<'a>(&'a [Missing]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 50;
         let plural = if self.0.len() == 1 { "" } else { "s" };
         write!(f, "the model has {} part{plural} that cannot be converted:", self.0.len())?;
-        for missing in self.0.iter().take(SHOWN) {
-            write!(f, "\n  {missing}")?;
+        let parts =
+            |it: &Missing| [&it.operator, &it.place, &it.reason, &it.way_out].map(String::clone);
+        let parts: Vec<[String; 4]> = self.0.iter().map(parts).collect();
+        for line in lines(&parts, " is not covered") {
+            write!(f, "\n  {line}")?;
         }
-        match self.0.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, "\n  and {more} more"),
-        }
+        Ok(())
     }
 }
 

@@ -1,9 +1,11 @@
 //! What is done alike with every converted model: cleaned, written in the version of the operators
 //! that was asked for, its weights stored as wanted, its types stated.
 
-use modelyard_graph::{Model, batch, inline, opset, rewrite, take_branches, weights};
+use std::collections::BTreeMap;
 
-use crate::kernel_shapes;
+use modelyard_graph::{Model, batch, inline, opset, rewrite, take_branches, weights};
+use modelyard_tensor::Dim;
+
 use crate::{Conversion, ConvertError, Options, WeightType};
 
 /// Finishes a conversion. The model that comes out is verified.
@@ -15,9 +17,10 @@ pub(crate) fn finish(
     if options.inline {
         model = inline(model)?;
     }
+    check_shapes(&model, &options.shapes)?;
     let passes = rewrite::Options { fold_batch_norm: options.fold_batch_norm };
     model = clean(model, &passes);
-    if let Some(version) = options.opset {
+    if let Some(version) = version(&model, options)? {
         model = opset::convert(model, version)?;
         // What was written anew may be folded.
         model = clean(model, &passes);
@@ -35,12 +38,63 @@ pub(crate) fn finish(
         conversion.tolerance.relative = conversion.tolerance.relative.max(error);
         conversion.notes.push(format!("{changed} weights are stored in another type"));
     }
-    kernel_shapes::state(&mut model.graph);
     if options.infer_shapes {
         model.state_types();
     }
     conversion.model = model.check()?;
     Ok(conversion)
+}
+
+/// The first version of the operators in which `Cast` knows bf16.
+const BF16_SINCE: i64 = 13;
+
+/// The version of the operators to write, where it is another one: that which is asked for, or
+/// that which weights need.
+fn version(model: &Model, options: &Options) -> Result<Option<i64>, ConvertError> {
+    let found = options.opset.or_else(|| model.opset(""));
+    let is_old = found.is_some_and(|version| version < BF16_SINCE);
+    if options.weights != WeightType::Bf16 || !is_old {
+        return Ok(options.opset);
+    }
+    match options.opset {
+        None => Ok(Some(BF16_SINCE)),
+        Some(asked) => Err(ConvertError::Option(format!(
+            "expected opset {BF16_SINCE} or later for weights in bf16, found {asked}; store them in \
+             fp16, or write a later opset"
+        ))),
+    }
+}
+
+/// Whether inputs have the shapes that were asked for: not every source can give them any.
+fn check_shapes(model: &Model, asked: &BTreeMap<String, Vec<Dim>>) -> Result<(), ConvertError> {
+    for (name, wanted) in asked {
+        let Some(input) = model.graph.inputs.iter().find(|input| input.name == *name) else {
+            let names: Vec<String> =
+                model.graph.inputs.iter().map(|input| format!("'{}'", input.name)).collect();
+            return Err(ConvertError::Option(format!(
+                "a shape was given for input '{name}', but the model has {}",
+                names.join(", ")
+            )));
+        };
+        let Some((_, Some(dims))) = input.value_type.as_tensor() else { continue };
+        let differs = |(one, two): (&Dim, &Dim)| match (one, two) {
+            (Dim::Fixed(one), Dim::Fixed(two)) => one != two,
+            _ => false,
+        };
+        if dims.len() != wanted.len() || dims.iter().zip(wanted).any(differs) {
+            return Err(ConvertError::Option(format!(
+                "shape {} was given for input '{name}', but the model takes {}",
+                listed(wanted),
+                listed(dims)
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn listed(dims: &[Dim]) -> String {
+    let dims: Vec<String> = dims.iter().map(ToString::to_string).collect();
+    format!("[{}]", dims.join(","))
 }
 
 /// Cleans until no branch of the graph turns out to be always taken.

@@ -15,10 +15,10 @@
 //! | `input` | files, read where they are asked for: the one place that does I/O |
 //! | `archive` | zip files |
 //! | `emitter` | ONNX graphs, node by node, with where each comes from |
+//! | `pytorch` | exported programs, TorchScript, weights |
 //! | `tensorflow` | SavedModel folders and frozen graphs |
 //! | `reference` | arrays and plain kernels that evaluators share |
 //! | `onnx` | ONNX itself |
-//! | `kernel_shapes` | what not every engine looks up |
 //! | `finish` | what is done alike with every converted model |
 //! | `tflite` | TensorFlow Lite |
 //! | `mxnet` | MXNet's symbols and parameters |
@@ -33,11 +33,9 @@ pub mod export;
 mod finish;
 mod input;
 mod keras;
-mod kernel_shapes;
 mod limits;
 mod mxnet;
 mod onnx;
-#[allow(dead_code, reason = "TorchScript and templates that are to come use what programs do not")]
 mod pytorch;
 pub mod recognize;
 #[allow(dead_code, reason = "a set of kernels, of which not every one has a user yet")]

@@ -92,7 +92,7 @@ impl Format {
             Format::ExportedProgram => crate::pytorch::read,
             Format::XgBoost => crate::trees::read_xgboost,
             Format::LightGbm => crate::trees::read_lightgbm,
-            Format::TorchScript => |source, _, _| Err(unrecognized(source, TORCH_SCRIPT)),
+            Format::TorchScript => crate::pytorch::script::read,
         }
     }
 
@@ -105,18 +105,12 @@ impl Format {
             Format::TfLite => crate::tflite::vocabulary,
             Format::MxNet => crate::mxnet::vocabulary,
             Format::StateDict | Format::SafeTensors => crate::pytorch::weights::vocabulary,
-            Format::ExportedProgram => crate::pytorch::vocabulary,
+            Format::ExportedProgram | Format::TorchScript => crate::pytorch::vocabulary,
             Format::XgBoost => crate::trees::xgboost_vocabulary,
             Format::LightGbm => crate::trees::lightgbm_vocabulary,
-            Format::TorchScript => Vec::new,
         }
     }
 }
-
-/// Scripted programs are code, of which only a part could ever become a graph.
-const TORCH_SCRIPT: &str = "a TorchScript archive, which is not read; save the model with \
-    `torch.export.save(torch.export.export(model, inputs), \"model.pt2\")`, or its weights with \
-    `torch.save(model.state_dict(), \"weights.pth\")` and convert them with --architecture";
 
 impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

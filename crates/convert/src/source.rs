@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use modelyard_graph::Model;
+use modelyard_graph::{ElementType, Model};
 use modelyard_tensor::{Dim, Tensor};
 
 use crate::{ConvertError, EvaluateError, Format};
@@ -28,6 +28,13 @@ pub trait SourceModel {
     /// needed.
     fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvaluateError>;
 
+    /// As [`SourceModel::evaluate`], rounded as another set of the framework's own kernels does;
+    /// `None` where there is one way only. How far both are from each other says how far a network
+    /// carries roundings.
+    fn evaluate_otherwise(&self, _inputs: &[Tensor]) -> Result<Option<Vec<Tensor>>, EvaluateError> {
+        Ok(None)
+    }
+
     /// Inputs that the file itself carries as a sample, in the order of the converted model's
     /// inputs.
     fn samples(&self) -> Vec<Vec<Tensor>> {
@@ -40,6 +47,11 @@ pub trait SourceModel {
 pub struct Options {
     /// Shapes of inputs that differ from what the source says, by name.
     pub shapes: BTreeMap<String, Vec<Dim>>,
+    /// Types of inputs, by name, where the source does not say them (TorchScript).
+    pub types: BTreeMap<String, ElementType>,
+    /// Values that inputs are fixed to, by name: numbers and texts that decide what the model does
+    /// (TorchScript).
+    pub values: BTreeMap<String, String>,
     /// Which signature of a SavedModel, or subgraph of another format; its default if absent.
     pub signature: Option<String>,
     /// Names of values to take as inputs where the source does not say (frozen graphs).

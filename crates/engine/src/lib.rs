@@ -21,7 +21,7 @@ pub use engines::{
     DEFAULT_VERSION, EngineChoice, EngineConfig, EngineInfo, EngineReport, Engines, InstallError,
     Installed, Source, install,
 };
-pub use onnxruntime::prepare_process;
+pub use onnxruntime::{end_process, prepare_process};
 pub use seam::{
     Engine, LoadError, LoadOptions, Loaded, ModelFile, Parallelism, Refusal, RunError, Session,
 };

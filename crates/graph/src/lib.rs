@@ -40,7 +40,7 @@ mod limits;
 mod model;
 mod names;
 mod node;
-mod obstacle;
+pub mod obstacle;
 pub mod opset;
 mod proto;
 pub mod rewrite;

@@ -33,18 +33,50 @@ pub struct Unadaptable {
     pub obstacles: Vec<Obstacle>,
 }
 
-/// The obstacles, a line each.
+/// The obstacles, a line for each kind.
 struct Listed<'a>(&'a [Obstacle]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 50;
-        for obstacle in self.0.iter().take(SHOWN) {
-            write!(f, "\n  {obstacle}")?;
+        let parts =
+            |it: &Obstacle| [&it.operator, &it.place, &it.reason, &it.way_out].map(String::clone);
+        let parts: Vec<[String; 4]> = self.0.iter().map(parts).collect();
+        for line in lines(&parts, "") {
+            write!(f, "\n  {line}")?;
         }
-        match self.0.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, "\n  and {more} more"),
+        Ok(())
+    }
+}
+
+/// One line for all that are alike but for their place. Each is an operator, its place, a reason and
+/// a way out; `said` goes behind the reason.
+pub fn lines(obstacles: &[[String; 4]], said: &str) -> Vec<String> {
+    const LINES: usize = 50;
+    const PLACES: usize = 3;
+    let mut kinds: Vec<(&[String; 4], Vec<&str>)> = Vec::new();
+    for obstacle in obstacles {
+        let [operator, place, reason, way_out] = obstacle;
+        let alike =
+            |kind: &[String; 4]| kind[0] == *operator && kind[2] == *reason && kind[3] == *way_out;
+        match kinds.iter_mut().find(|(kind, _)| alike(kind)) {
+            Some((_, places)) => places.push(place),
+            None => kinds.push((obstacle, vec![place])),
         }
     }
+    let line = |(kind, places): &(&[String; 4], Vec<&str>)| {
+        let [operator, _, reason, way_out] = kind;
+        let shown: Vec<String> =
+            places.iter().take(PLACES).map(|place| format!("'{place}'")).collect();
+        let more = match places.len().saturating_sub(PLACES) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let way_out = if way_out.is_empty() { String::new() } else { format!("; {way_out}") };
+        format!("{operator} at {}{more}: {reason}{said}{way_out}", shown.join(", "))
+    };
+    let mut lines: Vec<String> = kinds.iter().take(LINES).map(line).collect();
+    if kinds.len() > LINES {
+        lines.push(format!("and {} more", kinds.len() - LINES));
+    }
+    lines
 }

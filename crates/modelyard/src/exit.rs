@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::process::ExitCode;
 
 use modelyard_engine::LoadError;
 
@@ -46,12 +45,6 @@ impl From<&LoadError> for Exit {
             LoadError::Unusable { .. } => Exit::Engine,
             _ => Exit::Model,
         }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
     }
 }
 
@@ -123,17 +116,17 @@ fn reader_left(error: &anyhow::Error) -> bool {
 }
 
 /// Prints the error, if any, as one chain on stderr and gives the exit code.
-pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = result else { return Exit::Ok.into() };
+pub(crate) fn report(result: anyhow::Result<()>) -> Exit {
+    let Err(error) = result else { return Exit::Ok };
     if reader_left(&error) {
-        return Exit::Ok.into();
+        return Exit::Ok;
     }
     let mut text = format!("error: {error}");
     for cause in error.chain().skip(1) {
         text.push_str(&format!("\n  caused by: {cause}"));
     }
     crate::output::complain(&text);
-    code_of(&error).into()
+    code_of(&error)
 }
 
 #[cfg(test)]

@@ -21,17 +21,15 @@ mod source;
 mod tensors;
 mod training;
 
-use std::process::ExitCode;
-
 use clap::Parser;
 
 // Serving allocates on every request, from many threads at once: what mimalloc is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
+fn main() {
     // While this is the only thread: no engine phones home or starts threads beyond the budget.
     modelyard_engine::prepare_process(modelyard_engine::threads::budget());
     let cli = cli::Cli::parse_from(cli::arguments());
-    exit::report(commands::run(cli))
+    modelyard_engine::end_process(exit::report(commands::run(cli)) as u8)
 }

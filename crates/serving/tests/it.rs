@@ -174,12 +174,17 @@ fn values(response: &InferResponse) -> Vec<f32> {
 async fn cheap_models_run_on_the_callers_thread() {
     let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
     let bench = Bench::new(cheap, ModelConfig::default());
-    // The first request of its size tells what it costs.
-    for _ in 0..2 {
+    let here = Some(std::thread::current().id());
+    // The first request of its size tells what it costs; a busy machine makes it look dear for a
+    // while.
+    for _ in 0..1000 {
         let response = bench.service.infer(bench.request(&[[1., 2.]])).await.unwrap();
         assert_eq!(values(&response), [2., 4.]);
+        if *bench.seen.thread.lock() == here {
+            return;
+        }
     }
-    assert_eq!(*bench.seen.thread.lock(), Some(std::thread::current().id()));
+    panic!("never ran on the caller's thread");
 }
 
 /// A model cheap enough for the caller's thread that gains by batching, its cost known.
@@ -368,10 +373,15 @@ async fn the_hint_when_to_retry_follows_what_waits() {
     let mut tasks = Vec::new();
     let error = loop {
         let request = bench.request(&[[1., 1.]]);
-        if request.version.check_capacity().is_err() {
-            break bench.service.infer(request).await.unwrap_err();
+        if request.version.check_capacity().is_ok() {
+            tasks.push(bench.send(request).await);
+            continue;
         }
-        tasks.push(bench.send(request).await);
+        // A place may have become free just now: then it waits, and is given up at once.
+        if let Ok(answer) = tokio::time::timeout(Duration::ZERO, bench.service.infer(request)).await
+        {
+            break answer.unwrap_err();
+        }
     };
     // 150 requests of 20 ms, one at a time.
     let hint = error.retry_after.unwrap();

@@ -22,6 +22,13 @@ impl Facts {
         for value in model.graph.inputs.iter().chain(&model.graph.outputs) {
             types.entry(value.name.clone()).or_insert_with(|| value.value_type.clone());
         }
+        // Where sizes cannot be followed, the number of dimensions often can.
+        for (name, kind) in model.kinds() {
+            types.entry(name).or_insert_with(|| ValueType::Tensor {
+                element_type: kind.element_type,
+                dims: Some(vec![Dim::Free; kind.rank]),
+            });
+        }
         let constants =
             constants.map(|constant| (constant.name.clone(), constant.clone())).collect();
         Facts { types, constants }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
-use hdf5_reader::{Attribute, Dataset, Datatype, Hdf5File, OpenOptions, Storage, StorageBuffer};
+use hdf5_reader::{
+    Attribute, Dataset, Datatype, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem, Storage,
+    StorageBuffer,
+};
 use modelyard_graph::ElementType;
 
 use crate::input::Input;
@@ -136,6 +139,12 @@ impl Hdf5 {
         let element_type = element_type(dataset.dtype()).ok_or_else(|| {
             malformed(&place, format!("expected numbers, found {:?}", dataset.dtype()))
         })?;
+        if found >= LARGE
+            && let Some(bytes) =
+                in_parts(&dataset, found, PART).map_err(|error| malformed(&place, error))?
+        {
+            return Ok(Weight::new(element_type, dims, bytes.into()));
+        }
         let mut bytes = dataset.read_raw_bytes().map_err(|error| malformed(&place, error))?;
         if is_big_endian(dataset.dtype()) {
             let width = element_type.bits() / 8;
@@ -143,6 +152,35 @@ impl Hdf5 {
         }
         Ok(Weight::new(element_type, dims, bytes.into()).widened())
     }
+}
+
+/// Bytes from which on a weight is read in parts, and those of a part.
+const LARGE: u64 = 16 << 20;
+const PART: u64 = 4 << 20;
+
+/// The bytes of a weight of floats, read in parts of about `part` bytes: read at once, the reader
+/// would hold them twice. `None` where that is not possible.
+fn in_parts(dataset: &Dataset, bytes: u64, part: u64) -> Result<Option<Vec<u8>>, Error> {
+    let is_float = matches!(dataset.dtype(), Datatype::FloatingPoint { size: 4, .. });
+    let rows = dataset.shape().first().copied().unwrap_or(0);
+    if !is_float || dataset.chunks().is_some() || rows < 2 {
+        return Ok(None);
+    }
+    let band = (part / (bytes / rows).max(1)).max(1);
+    let mut all = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+    let mut start = 0;
+    while start < rows {
+        let end = start.saturating_add(band).min(rows);
+        let mut selections = vec![SliceInfoElem::Slice { start, end, step: 1 }];
+        let whole = |&size: &u64| SliceInfoElem::Slice { start: 0, end: size, step: 1 };
+        selections.extend(dataset.shape().iter().skip(1).map(whole));
+        let values = dataset.read_slice::<f32>(&SliceInfo { selections })?;
+        for value in &values {
+            all.extend_from_slice(&value.to_le_bytes());
+        }
+        start = end;
+    }
+    Ok(Some(all))
 }
 
 fn dims(path: &str, dataset: &Dataset) -> Result<Vec<usize>, ConvertError> {
@@ -189,4 +227,24 @@ impl std::fmt::Debug for Hdf5 {
 
 pub(crate) fn malformed(place: &str, error: impl Display) -> ConvertError {
     ConvertError::Malformed { format: FORMAT, place: place.into(), message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_weights_are_the_same_read_in_parts() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keras/keras1_h5.h5");
+        let input = Input::memory("model.h5", std::fs::read(path).unwrap());
+        let file = Hdf5::open(&input, &Limits::default()).unwrap();
+        let name = "model_weights/convolution1d_1/convolution1d_1_W:0";
+        let dataset = file.dataset(name).unwrap();
+        let whole = dataset.read_raw_bytes().unwrap();
+        assert_eq!(whole.len(), 3 * 12 * 5 * 4);
+        for part in [1, 480, 1 << 20] {
+            let found = in_parts(&dataset, whole.len() as u64, part).unwrap();
+            assert_eq!(found.as_ref(), Some(&whole), "{part}");
+        }
+    }
 }

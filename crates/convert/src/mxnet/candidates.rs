@@ -87,6 +87,10 @@ const PLANES: [(usize, usize); 24] = [
 /// Lengths of clips.
 const TIMES: [usize; 8] = [16, 32, 36, 40, 64, 80, 8, 48];
 
+/// How much larger a plane must be for each of its sizes inside to differ, those of the coarsest
+/// feature maps too: one pixel of them stands for 64 of the image, and they are rounded.
+const COARSE: usize = 128;
+
 const START: Sizes = Sizes { batch: 2, time: 16, height: 224, width: 224, length: 12 };
 
 /// Looks for shapes of the inputs. `fixed` asks for sizes that are not free, but for the batch.
@@ -119,7 +123,7 @@ pub(super) fn layout(
             (Sizes { length: sizes.length + 3, ..sizes }, Freedom { length: true, ..free })
         },
         |sizes, free| {
-            let (height, width) = (sizes.height + 32, sizes.width + 64);
+            let (height, width) = (sizes.height + COARSE, sizes.width + 2 * COARSE);
             (Sizes { height, width, ..sizes }, Freedom { plane: true, ..free })
         },
         |sizes, free| (Sizes { time: sizes.time + 16, ..sizes }, Freedom { time: true, ..free }),

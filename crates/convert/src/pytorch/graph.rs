@@ -16,8 +16,7 @@
 //! program.output("relu", "relu");
 //! ```
 //!
-//! The conversion needs the type and shape of each value ([`Graph::values`]). Those that a producer
-//! does not know are found by evaluating the program: see `annotate`.
+//! The conversion needs the type and shape of each value ([`Graph::values`]).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -42,6 +41,10 @@ pub(crate) struct Program {
     pub(crate) symbols: BTreeMap<String, Range>,
     /// Conditions on the inputs that the exporter relied on, as it wrote them.
     pub(crate) guards: Vec<String>,
+    /// Sizes to try symbols with, where not any will do.
+    pub(crate) tried: BTreeMap<String, usize>,
+    /// What the reader should know.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Calls in order, with the values that flow between them. Also the body of a branch or loop.
@@ -248,30 +251,9 @@ impl Graph {
             outputs: outputs.iter().map(|&name| name.into()).collect(),
         });
     }
-
-    /// All calls, those inside branches and loops included, an outer one before its inner ones.
-    pub(crate) fn all_nodes(&self) -> Vec<&Node> {
-        let mut found = Vec::new();
-        for node in &self.nodes {
-            found.push(node);
-            for named in &node.arguments {
-                named.value.each_graph(&mut |graph| found.extend(graph.all_nodes()));
-            }
-        }
-        found
-    }
 }
 
 impl Argument {
-    /// Visits the graphs in it.
-    fn each_graph<'a>(&'a self, visit: &mut dyn FnMut(&'a Graph)) {
-        match self {
-            Argument::Graph(graph) => visit(graph),
-            Argument::List(items) => items.iter().for_each(|item| item.each_graph(visit)),
-            _ => {}
-        }
-    }
-
     /// Names of the values in it, those of inner graphs not included.
     pub(crate) fn values(&self) -> Vec<&str> {
         match self {

@@ -1,4 +1,4 @@
-//! PyTorch: exported programs (`.pt2`), and weights that need an architecture.
+//! PyTorch: exported programs (`.pt2`), TorchScript, and weights that need an architecture.
 //!
 //! | module | holds |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | `functional`, `views` | programs without changes in place |
 //! | `convert` | from a program to ONNX |
 //! | `evaluate` | what a program computes |
+//! | `script` | TorchScript archives |
 //! | `model` | a program as a [`SourceModel`] |
 //! | `weight` | parameters in files, read when they are asked for |
 //! | `pickle` | pickles, read without doing what they say |
@@ -24,6 +25,7 @@ mod inplace;
 pub(crate) mod model;
 mod ops;
 pub(crate) mod pickle;
+pub(crate) mod script;
 mod types;
 mod views;
 pub(crate) mod weight;

@@ -64,6 +64,7 @@ impl ProgramModel {
         });
         if let Some(Size::Symbol(symbol)) = batch
             && !self.program.symbols.contains_key("batch")
+            && self.format != Format::TorchScript
         {
             symbols.insert(symbol, "batch".to_owned());
         }
@@ -76,18 +77,19 @@ impl ProgramModel {
         let mut sizes = BTreeMap::new();
         let mut next = 3i64;
         for (symbol, range) in &self.program.symbols {
-            let Range { min, max } = *range;
-            let size = next.clamp(min.max(1), max.unwrap_or(i64::MAX).max(min.max(1)));
             let name = naming.symbols.get(symbol).unwrap_or(symbol);
-            sizes.insert(name.clone(), usize::try_from(size).unwrap_or(1));
+            let size = self.program.tried.get(symbol).copied();
+            let size = size.unwrap_or_else(|| usize::try_from(size_of(next, *range)).unwrap_or(1));
+            sizes.insert(name.clone(), size);
             next += 2;
         }
         sizes
     }
 
     fn notes(&self, naming: &Naming) -> Vec<String> {
-        let mut notes = Vec::new();
-        for (symbol, range) in &self.program.symbols {
+        let mut notes = self.program.notes.clone();
+        let is_script = self.format == Format::TorchScript;
+        for (symbol, range) in self.program.symbols.iter().filter(|_| !is_script) {
             let name = naming.symbols.get(symbol).unwrap_or(symbol);
             let max = range.max.map_or(String::new(), |max| format!(" to {max}"));
             let most = if range.max.is_some() { "" } else { " or more" };
@@ -102,11 +104,14 @@ impl ProgramModel {
             _ => false,
         };
         if !self.program.user_inputs().any(|(_, meta)| is_free(meta)) {
-            notes.push(
-                "all sizes are fixed, the batch too; for a free batch export with \
-                 torch.export.export(model, args, dynamic_shapes=({0: torch.export.Dim(\"batch\")},))"
-                    .into(),
-            );
+            let way_out = match is_script {
+                true => "give its size a name, as in --shape x=batch,3,224,224",
+                false => {
+                    "export with torch.export.export(model, args, \
+                     dynamic_shapes=({0: torch.export.Dim(\"batch\")},))"
+                }
+            };
+            notes.push(format!("all sizes are fixed, the batch too; for a free batch {way_out}"));
         }
         notes
     }
@@ -141,6 +146,11 @@ impl ProgramModel {
         }
         ranges
     }
+}
+
+/// `next`, or the nearest number in the range.
+fn size_of(next: i64, Range { min, max }: Range) -> i64 {
+    next.clamp(min.max(1), max.unwrap_or(i64::MAX).max(min.max(1)))
 }
 
 /// The user input that a value is a view, cast or copy of.

@@ -39,6 +39,9 @@ pub(crate) enum Storage {
     Memory(Bytes),
 }
 
+/// Elements that are read at a time.
+const BLOCK: usize = 1 << 20;
+
 /// Which bytes a weight has, to find weights that are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
@@ -56,6 +59,17 @@ impl Storage {
             Storage::Entry(archive, name) => archive.read_part(name, offset, len),
             Storage::File(input, start) => input.read(start.saturating_add(offset), len),
             Storage::Memory(bytes) => Input::memory("a constant", bytes.clone()).read(offset, len),
+        }
+    }
+
+    /// It as a file of its own, from which many parts are to be read.
+    fn input(&self) -> Result<Input, ConvertError> {
+        match self {
+            Storage::Entry(archive, name) => archive.input(name),
+            Storage::File(input, start) => {
+                input.part("weights", *start, input.len.saturating_sub(*start))
+            }
+            Storage::Memory(bytes) => Ok(Input::memory("a constant", bytes.clone())),
         }
     }
 
@@ -160,11 +174,35 @@ impl Weight {
             // It fits: `span` was multiplied by the width before.
             span => self.storage.read(start, span * width)?,
         };
-        let is_dense = row_major(&self.sizes).is_some_and(|dense| {
+        Ok(if self.is_dense() { bytes } else { self.gather(&bytes, width).into() })
+    }
+
+    /// Whether its elements lie side by side, row-major.
+    fn is_dense(&self) -> bool {
+        row_major(&self.sizes).is_some_and(|dense| {
             let pairs = self.strides.iter().zip(&dense).zip(&self.sizes);
             pairs.into_iter().all(|((stride, dense), &size)| size == 1 || stride == dense)
-        });
-        Ok(if is_dense { bytes } else { self.gather(&bytes, width).into() })
+        })
+    }
+
+    /// Its elements where they are floats side by side, read in blocks: the largest weight is never
+    /// in memory twice. `None` for others.
+    fn floats(&self) -> Result<Option<Vec<f32>>, ConvertError> {
+        let elements = self.span().ok_or_else(|| malformed("its size overflows"))?;
+        if self.element_type != ElementType::Float32 || !self.is_dense() || elements == 0 {
+            return Ok(None);
+        }
+        let input = self.storage.input()?;
+        let start = (self.offset as u64).saturating_mul(4);
+        // The last one first: what is not there takes no memory.
+        input.read(start.saturating_add((elements as u64 - 1).saturating_mul(4)), 4)?;
+        let mut values = Vec::with_capacity(elements);
+        while values.len() < elements {
+            let count = (elements - values.len()).min(BLOCK);
+            let bytes = input.read(start.saturating_add(values.len() as u64 * 4), count * 4)?;
+            values.extend(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)));
+        }
+        Ok(Some(values))
     }
 
     /// Copies the elements of a view into row-major order.
@@ -197,6 +235,9 @@ impl Weight {
     /// It as an array.
     pub(crate) fn array(&self) -> Result<Array, EvaluateError> {
         let failed = |error: ConvertError| EvaluateError::new(error.to_string());
+        if let Some(values) = self.floats().map_err(failed)? {
+            return Array::floats(&self.sizes, values);
+        }
         Array::from_constant(&self.constant("weight").map_err(failed)?)
     }
 }
@@ -232,6 +273,22 @@ mod tests {
         assert_eq!(&weight(&[3, 2], &[1, 3], 0).bytes().unwrap()[..], [0, 3, 1, 4, 2, 5]);
         assert_eq!(&weight(&[2, 2], &[0, 2], 3).bytes().unwrap()[..], [3, 5, 3, 5]);
         assert_eq!(weight(&[0, 2], &[2, 1], 0).bytes().unwrap().len(), 0);
+    }
+
+    /// The largest weight of VGG has 411 MB, which were in memory twice while it was evaluated.
+    #[test]
+    fn floats_are_read_in_blocks() {
+        let values: Vec<f32> = (0..BLOCK + 3).map(|value| value as f32).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let storage = Storage::Memory(bytes.into());
+        let view = |elements: usize, offset| {
+            let (sizes, strides) = ([1, elements], [7, 1]);
+            Weight::strided(storage.clone(), ElementType::Float32, &sizes, &strides, offset)
+                .unwrap()
+        };
+        let array = view(BLOCK + 1, 2).array().unwrap();
+        assert_eq!((array.dims(), array.as_floats().unwrap()), (&[1, BLOCK + 1][..], &values[2..]));
+        assert!(view(BLOCK + 2, 2).array().is_err());
     }
 
     #[test]

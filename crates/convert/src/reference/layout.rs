@@ -1,6 +1,6 @@
 //! Where elements lie: sizes that are checked, strides, axes, broadcasting.
 
-use super::{Array, Data};
+use super::Array;
 use crate::EvaluateError;
 
 /// Elements that one array may have. More is a mistake of a model, not a model.
@@ -187,7 +187,8 @@ pub(crate) fn copied<T: Clone>(values: &[T], view: &View) -> Result<Vec<T>, Eval
 
 /// Runs an expression on the elements whatever their kind, and gives elements of the same kind.
 macro_rules! each_kind {
-    ($data:expr, $values:ident => $result:expr) => {
+    ($data:expr, $values:ident => $result:expr) => {{
+        use $crate::reference::Data;
         match $data {
             Data::Floats($values) => Data::Floats($result),
             Data::Doubles($values) => Data::Doubles($result),
@@ -195,7 +196,7 @@ macro_rules! each_kind {
             Data::Bools($values) => Data::Bools($result),
             Data::Strings($values) => Data::Strings($result),
         }
-    };
+    }};
 }
 pub(crate) use each_kind;
 

@@ -9,7 +9,7 @@ use modelyard_tensor::Tensor as Wire;
 use super::interface::Interface;
 use super::model::{Model, Quantization, Subgraph, Tensor};
 use super::ops;
-use super::quantization::bounds;
+use super::quantization::{Halves, bounds};
 use super::stop::{Stop, mismatch};
 use crate::EvaluateError;
 use crate::reference::elementwise::cast;
@@ -20,6 +20,8 @@ use crate::reference::{Array, Data};
 /// An evaluation of one graph that is under way.
 pub(crate) struct Evaluation<'a> {
     pub(crate) model: &'a Model,
+    /// How sums of products of integers are rounded.
+    pub(crate) halves: Halves,
     pub(crate) graph: &'a Subgraph,
     values: Vec<Option<Arc<Array>>>,
     /// Names of the variables behind handles.
@@ -33,7 +35,7 @@ pub(crate) struct Evaluation<'a> {
 
 /// Evaluates the graph behind `interface` on inputs and states, in their order.
 pub(crate) fn evaluate(
-    model: &Model,
+    model: (&Model, Halves),
     interface: &Interface,
     inputs: &[Wire],
 ) -> Result<Vec<Wire>, EvaluateError> {
@@ -67,7 +69,7 @@ fn finished(arrays: Vec<Array>) -> Result<Vec<Wire>, EvaluateError> {
 }
 
 fn run(
-    model: &Model,
+    model: (&Model, Halves),
     interface: &Interface,
     mut inputs: Vec<Array>,
 ) -> Result<Vec<Array>, EvaluateError> {
@@ -77,7 +79,7 @@ fn run(
     let mut variables: HashMap<String, Arc<Array>> =
         named.zip(given.into_iter().map(Arc::new)).collect();
     let inputs = inputs.into_iter().map(Arc::new).collect();
-    let outputs = run_graph(model, interface.graph(model), inputs, &mut variables, 0)?;
+    let outputs = run_graph(model, interface.graph(model.0), inputs, &mut variables, 0)?;
     let last = states.iter().map(|state| {
         let value = variables.get(&state.name).cloned();
         value.ok_or_else(|| EvaluateError(format!("variable '{}' has no value", state.name)))
@@ -87,7 +89,7 @@ fn run(
 }
 
 fn run_graph(
-    model: &Model,
+    (model, halves): (&Model, Halves),
     graph: &Subgraph,
     inputs: Vec<Arc<Array>>,
     variables: &mut HashMap<String, Arc<Array>>,
@@ -100,15 +102,7 @@ fn run_graph(
     if depth > model.limits.depth {
         return Err(EvaluateError(format!("graphs nest deeper than {}", model.limits.depth)));
     }
-    let mut evaluation = Evaluation {
-        model,
-        graph,
-        values: vec![None; graph.tensors.len()],
-        handles: HashMap::new(),
-        variables,
-        held: 0,
-        depth,
-    };
+    let mut evaluation = Evaluation { halves, depth, ..Evaluation::new(model, graph, variables) };
     for (&tensor, input) in graph.inputs.iter().zip(inputs) {
         evaluation.values[tensor] = Some(input);
     }
@@ -140,6 +134,19 @@ fn last_uses(graph: &Subgraph) -> Vec<usize> {
         last[output] = usize::MAX;
     }
     last
+}
+
+impl<'a> Evaluation<'a> {
+    /// Of a graph of which nothing is computed yet.
+    pub(crate) fn new(
+        model: &'a Model,
+        graph: &'a Subgraph,
+        variables: &'a mut HashMap<String, Arc<Array>>,
+    ) -> Evaluation<'a> {
+        let values = vec![None; graph.tensors.len()];
+        let (halves, handles) = (Halves::AwayFromZero, HashMap::new());
+        Evaluation { model, halves, graph, values, handles, variables, held: 0, depth: 0 }
+    }
 }
 
 impl Evaluation<'_> {
@@ -292,7 +299,7 @@ impl Evaluation<'_> {
     ) -> Result<Vec<Arc<Array>>, Stop> {
         let found = self.model.subgraphs.get(graph);
         let found = found.ok_or_else(|| mismatch(format!("there is no graph {graph}")))?;
-        Ok(run_graph(self.model, found, inputs, self.variables, self.depth + 1)?)
+        Ok(run_graph((self.model, self.halves), found, inputs, self.variables, self.depth + 1)?)
     }
 }
 

@@ -27,6 +27,8 @@ mod evaluate;
 pub(crate) mod flatbuffer;
 mod flexbuffer;
 mod interface;
+#[cfg(test)]
+mod kernels;
 mod layout;
 mod metadata;
 mod model;
@@ -46,6 +48,7 @@ use modelyard_tensor::Tensor;
 
 use self::interface::Interface;
 use self::model::Model;
+use self::quantization::Halves;
 use crate::input::Source;
 use crate::{Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel};
 
@@ -89,6 +92,14 @@ impl SourceModel for TfLite {
     }
 
     fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvaluateError> {
-        evaluate::evaluate(&self.model, &self.interface, inputs)
+        evaluate::evaluate((&self.model, Halves::AwayFromZero), &self.interface, inputs)
+    }
+
+    fn evaluate_otherwise(&self, inputs: &[Tensor]) -> Result<Option<Vec<Tensor>>, EvaluateError> {
+        let graph = self.interface.graph(&self.model);
+        if !graph.tensors.iter().any(|tensor| tensor.quantized().is_some()) {
+            return Ok(None);
+        }
+        evaluate::evaluate((&self.model, Halves::Up), &self.interface, inputs).map(Some)
     }
 }

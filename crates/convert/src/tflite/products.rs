@@ -211,7 +211,7 @@ impl Scaled<'_> {
             let multiplier = multipliers[index % channels];
             let scaled = match self.wide {
                 true => multiplier.apply_wide(sum),
-                false => multiplier.apply(sum as i32),
+                false => multiplier.apply_with(cx.halves, sum as i32),
             };
             (i64::from(scaled) + zero_point).clamp(low, high)
         };

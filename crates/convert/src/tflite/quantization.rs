@@ -117,6 +117,16 @@ impl Quantization {
     }
 }
 
+/// How kernels round the halves of a sum of products that they scale. It is all that the answers of
+/// TensorFlow Lite's reference kernels and of its optimized ones differ by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halves {
+    /// As the reference kernels.
+    AwayFromZero,
+    /// As the optimized kernels of convolutions and products.
+    Up,
+}
+
 /// A factor as TensorFlow Lite multiplies by it: a 31-bit fraction and a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Multiplier {
@@ -150,15 +160,37 @@ impl Multiplier {
         Multiplier { fraction: fraction as i32, shift }
     }
 
+    /// The factor divided by a number of elements, which keeps as many bits as there are
+    /// (`QuantizedMeanOrSum`).
+    pub(crate) fn divided_by(self, count: usize) -> Multiplier {
+        let count = i64::try_from(count).unwrap_or(i64::MAX).max(1);
+        let bits = (count.ilog2() as i32).min(32).min(31 + self.shift).max(0);
+        let fraction = ((i128::from(self.fraction) << bits) / i128::from(count)) as i32;
+        Multiplier { fraction, shift: self.shift - bits }
+    }
+
     /// `value` times the factor, rounded twice as the kernels do
-    /// (`MultiplyByQuantizedMultiplier`): to the fraction, halves away from zero, then to the
-    /// shift, halves away from zero.
+    /// (`MultiplyByQuantizedMultiplier`): to the fraction, halves up, then to the shift, halves
+    /// away from zero.
     pub(crate) fn apply(self, value: i32) -> i32 {
         let left = self.shift.max(0);
         let right = (-self.shift).max(0);
         let shifted = value.wrapping_shl(left as u32);
         let product = high_product(shifted, self.fraction);
         shifted_right(product, right)
+    }
+
+    /// `value` times the factor, halves rounded one way or the other.
+    pub(crate) fn apply_with(self, halves: Halves, value: i32) -> i32 {
+        if halves == Halves::AwayFromZero {
+            return self.apply(value);
+        }
+        let shifted = value.wrapping_shl(self.shift.max(0) as u32);
+        let product = i64::from(shifted) * i64::from(self.fraction);
+        let product = (product + (1 << 30)) >> 31;
+        let right = (-self.shift).clamp(0, 31);
+        let half = if right > 0 { 1i64 << (right - 1) } else { 0 };
+        ((product + half) >> right) as i32
     }
 
     /// As [`Multiplier::apply`] for sums of 64 bits, with a fraction of 16 bits, rounded once.
@@ -171,7 +203,7 @@ impl Multiplier {
     }
 }
 
-/// The upper half of twice a product, rounded (`SaturatingRoundingDoublingHighMul`).
+/// The upper half of twice a product, halves rounded up (`SaturatingRoundingDoublingHighMul`).
 fn high_product(one: i32, two: i32) -> i32 {
     if one == i32::MIN && two == i32::MIN {
         return i32::MAX;
@@ -205,6 +237,12 @@ mod tests {
         assert_eq!(Multiplier::new(0.001).apply(1500), 2);
         assert_eq!(Multiplier::new(0.001).apply(-1500), -2);
         assert_eq!(Multiplier::new(3.0).apply(7), 21);
+        // An eighth of -12 is -1.5.
+        for (value, away, up) in [(-12, -2, -1), (12, 2, 2), (-16, -2, -2), (-100, -13, -12)] {
+            let eighth = Multiplier::new(0.125);
+            assert_eq!(eighth.apply_with(Halves::AwayFromZero, value), away);
+            assert_eq!(eighth.apply_with(Halves::Up, value), up);
+        }
         assert_eq!(Multiplier::new(0.25).apply_wide(1 << 20), 1 << 18);
     }
 

@@ -6,13 +6,13 @@ use crate::Tolerance;
 use crate::reference::Array;
 
 /// How far one output is from what it should be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Agreement {
-    /// Largest difference, relative to the largest magnitude that was expected; of integers and
-    /// booleans the largest difference itself.
+    /// Largest difference, relative to the largest magnitude that was expected, but at least to
+    /// 1e-3; of integers and booleans the largest difference itself.
     pub worst: f64,
-    /// Share of elements beyond the tolerance.
-    pub outliers: f64,
+    /// The largest that is allowed, measured like `worst`.
+    pub allowed: f64,
     /// Why the two do not agree; `None` when they do.
     pub mismatch: Option<String>,
 }
@@ -29,8 +29,11 @@ pub fn compare(
     tolerance: &Tolerance,
     step: Option<f64>,
 ) -> Agreement {
-    let mismatch =
-        |message| Agreement { worst: f64::INFINITY, outliers: 1.0, mismatch: Some(message) };
+    let mismatch = |message| Agreement {
+        worst: f64::INFINITY,
+        mismatch: Some(message),
+        ..Agreement::default()
+    };
     if expected.data_type() != found.data_type() {
         let (one, two) = (expected.data_type(), found.data_type());
         return mismatch(format!("expected datatype {one}, found {two}"));
@@ -41,7 +44,7 @@ pub fn compare(
     }
     if expected.data_type() == DataType::Bytes {
         return match expected.data() == found.data() {
-            true => Agreement { worst: 0.0, outliers: 0.0, mismatch: None },
+            true => Agreement::default(),
             false => mismatch("the strings differ".into()),
         };
     }
@@ -64,11 +67,9 @@ fn numbers(
         DataType::Fp16 | DataType::Bf16 | DataType::Fp32 | DataType::Fp64
     );
     let magnitudes = expected.iter().map(|value| value.abs()).filter(|value| value.is_finite());
-    let scale = if is_float { magnitudes.fold(0.0, f64::max).max(f64::MIN_POSITIVE) } else { 1.0 };
+    let scale = if is_float { magnitudes.fold(SMALLEST_SCALE, f64::max) } else { 1.0 };
     let allowed = match is_float {
-        true => {
-            tolerance.relative * scale.max(SMALLEST_SCALE) + tolerance.steps * step.unwrap_or(0.0)
-        }
+        true => tolerance.relative * scale + tolerance.steps * step.unwrap_or(0.0),
         false => tolerance.steps,
     };
     let mut worst = Difference::default();
@@ -94,7 +95,7 @@ fn numbers(
             worst.found
         )
     });
-    Agreement { worst: worst.apart / scale, outliers, mismatch }
+    Agreement { worst: worst.apart / scale, allowed: allowed / scale, mismatch }
 }
 
 /// Outputs that are all smaller than this are compared as if their largest were this: below, the

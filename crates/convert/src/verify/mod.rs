@@ -6,7 +6,11 @@ mod compare;
 mod index_limits;
 mod inputs;
 mod quantization_step;
+mod sensitivity;
+mod widened;
 
 pub use compare::{Agreement, compare};
 pub use inputs::{Trial, inputs};
 pub use quantization_step::quantization_step;
+pub use sensitivity::sensitivity;
+pub use widened::widened;

@@ -130,6 +130,9 @@ fn operators_with_numbers_beside_are_written() {
     }
 }
 
+/// Attributes that are lists.
+type Lists = Vec<(&'static str, Vec<i64>)>;
+
 #[test]
 fn convolutions_of_all_kinds_are_written() {
     let conv = |weights: &[usize]| {
@@ -137,7 +140,7 @@ fn convolutions_of_all_kinds_are_written() {
         let space = vec![9; rank - 2];
         move |channels: usize| [&[2, channels][..], &space].concat()
     };
-    let cases: [(&str, &[usize], usize, Vec<(&str, Vec<i64>)>, i64); 7] = [
+    let cases: [(&str, &[usize], usize, Lists, i64); 7] = [
         ("same", &[4, 3, 3, 3], 3, vec![("pads", vec![1, 1, 1, 1])], 1),
         ("odd", &[4, 3, 3, 2], 3, vec![("pads", vec![2, 0, 1, 1]), ("strides", vec![2, 3])], 1),
         ("gaps", &[4, 3, 3, 3], 3, vec![("dilations", vec![2, 2])], 1),
@@ -163,7 +166,7 @@ fn convolutions_of_all_kinds_are_written() {
 
 #[test]
 fn transposed_convolutions_are_written() {
-    let cases: [(&str, Vec<(&str, Vec<i64>)>, i64); 4] = [
+    let cases: [(&str, Lists, i64); 4] = [
         ("plain", vec![("strides", vec![2, 2])], 1),
         ("cut", vec![("strides", vec![2, 2]), ("pads", vec![1, 1, 0, 1])], 1),
         (

@@ -18,4 +18,5 @@ mod pytorch_weights;
 mod support;
 mod tensorflow;
 mod tflite;
+mod torchscript;
 mod trees;

@@ -1,9 +1,12 @@
 //! Symbols of MXNet that hold every operator. `fixtures/mxnet.py` made them.
 
-use modelyard_convert::{Conversion, ConvertError, Limits, Options, convert, open};
+use std::collections::BTreeMap;
+use std::slice;
 
-use crate::support::check;
-use crate::support::fixtures;
+use modelyard_convert::{Conversion, ConvertError, Limits, Options, convert, open};
+use modelyard_tensor::{Dim, Shape, Tensor};
+
+use crate::support::{check, fixtures, run};
 
 macro_rules! symbols {
     ($($name:ident)*) => {
@@ -66,6 +69,39 @@ fn either_file_leads_to_the_other() {
     std::fs::copy(folder.join("dense-0000.params"), &path).unwrap();
     let error = open(&path, &options, &Limits::default()).err().unwrap().to_string();
     assert!(error.contains("put 'name-symbol.json' beside it"), "{error}");
+}
+
+/// Sizes that are free are found by changing them. A map of one pixel for 64 of the image has four
+/// rows for images of 224 and of 256: that is no reason to think that it always has.
+#[test]
+fn a_coarse_map_of_a_free_image_is_free_too() {
+    let symbol = r#"{"nodes": [
+        {"op": "null", "name": "data", "inputs": []},
+        {"op": "Pooling", "name": "coarse", "inputs": [[0, 0, 0]],
+         "attrs": {"kernel": "(3, 3)", "stride": "(64, 64)", "pad": "(1, 1)", "pool_type": "max"}},
+        {"op": "Reshape", "name": "rows", "inputs": [[1, 0, 0]], "attrs": {"shape": "(0, 0, 0, -1)"}}
+    ], "arg_nodes": [0], "heads": [[2, 0, 0]]}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("coarse-symbol.json");
+    std::fs::write(&path, symbol).unwrap();
+    let parameters = fixtures().join("mxnet/dense-0000.params");
+    std::fs::copy(parameters, folder.path().join("coarse-0000.params")).unwrap();
+    let dims = ["batch", "", "height", "width"].map(|name| match name {
+        "" => Dim::Fixed(3),
+        name => Dim::Symbol(name.into()),
+    });
+    let shapes = BTreeMap::from([("data".to_owned(), dims.to_vec())]);
+    let options = Options { shapes, ..Options::default() };
+    let source = open(&path, &options, &Limits::default()).unwrap();
+    let conversion = convert(source.as_ref(), &options).unwrap();
+    let image =
+        Tensor::from_vec(Shape::new(&[2, 3, 70, 200]), vec![1f32; 2 * 3 * 70 * 200]).unwrap();
+    for answers in [
+        source.evaluate(slice::from_ref(&image)).unwrap(),
+        run(&conversion, slice::from_ref(&image)).unwrap(),
+    ] {
+        assert_eq!(answers[0].shape().dims(), [2, 3, 2, 4]);
+    }
 }
 
 #[test]

@@ -79,6 +79,19 @@ fn weights_are_stored_in_fewer_bits() {
     }
 }
 
+/// Before opset 13 nothing turns bf16 into what a model computes with.
+#[test]
+fn weights_in_bf16_take_an_old_model_to_operators_that_know_it() {
+    let options = Options { weights: WeightType::Bf16, ..Options::default() };
+    let path = fixtures().join("onnx/old.onnx");
+    let source = open(&path, &options, &Limits::default()).unwrap();
+    let conversion = convert(source.as_ref(), &options).unwrap();
+    assert_eq!(conversion.model.opset(""), Some(13));
+    let options = Options { opset: Some(12), ..options };
+    let error = convert(source.as_ref(), &options).unwrap_err().to_string();
+    assert!(error.contains("expected opset 13 or later for weights in bf16, found 12"), "{error}");
+}
+
 #[test]
 fn the_caller_may_know_the_shape_better() {
     let dims = [Dim::Symbol("n".into()), Dim::Fixed(4)];
@@ -108,7 +121,7 @@ fn what_is_in_the_way_is_named() {
     let path = fixtures().join("onnx/net.onnx");
     let source = open(&path, &options, &Limits::default()).unwrap();
     let error = convert(source.as_ref(), &in_opset(99)).unwrap_err();
-    assert!(matches!(error, ConvertError::Unsupported(_)), "{error}");
+    assert!(matches!(error, ConvertError::Unadaptable(_)), "{error}");
     assert!(error.to_string().contains("opset 99"), "{error}");
 }
 

@@ -20,6 +20,7 @@ const MODELS: &[&str] = &[
     "network_int8",
     "network_int8_float_io",
     "lstm",
+    "clipped_cells",
     "gru_while",
     "stream",
     "while",

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `library` | the shared library, its table of functions, its environment |
 //! | `telemetry` | what keeps it silent |
+//! | `end` | how a process ends while it may still be at work |
 //! | `options`, `session` | loaded models |
 //! | `value` | tensors in and out |
 //! | `status`, `refusal` | errors |
@@ -15,6 +16,7 @@
 
 mod admission;
 mod arena;
+mod end;
 mod library;
 mod options;
 mod refusal;
@@ -28,6 +30,7 @@ use std::time::Instant;
 
 use modelyard_graph::Model;
 
+pub use end::end_process;
 pub use telemetry::prepare_process;
 
 use crate::memory::resident_bytes;

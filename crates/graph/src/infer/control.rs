@@ -23,8 +23,11 @@ impl Walk<'_> {
     }
 
     /// The branch that is taken if that is known, otherwise the dearer one.
+    ///
+    /// What sizes decide is not known: other sizes, that no walk has tried, may decide otherwise.
     fn branches(&mut self, node: &Node, inputs: &[Option<Fact>]) -> Option<Walked> {
         let condition = inputs.first()?.as_ref();
+        let condition = condition.filter(|fact| fact.constant || self.is_estimate);
         let taken = condition.and_then(|fact| fact.values.as_ref()?.first().copied());
         let (yes, no) = (node.graph("then_branch")?, node.graph("else_branch")?);
         match taken {

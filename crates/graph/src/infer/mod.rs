@@ -157,6 +157,7 @@ pub(crate) struct Estimate {
 /// Walks `model` with these sizes.
 pub(crate) fn estimate(model: &Model, sizes: &Sizes) -> Estimate {
     let mut walk = Walk::new(model, sizes);
+    walk.is_estimate = true;
     let inputs = model.graph.inputs.iter().map(|input| walk.input(input)).collect();
     let walked = walk.graph(&model.graph, inputs);
     let mut estimate = walk.estimate;
@@ -209,6 +210,9 @@ struct Walk<'a> {
     /// Whether only what always holds is wanted: an open dimension stands for nothing, and a loop
     /// may end early.
     strict: bool,
+    /// Whether a branch that the sizes of this walk decide on is taken for the one that is always
+    /// taken: right for costs only.
+    is_estimate: bool,
     /// Facts of the outermost graph, after the walk.
     outermost: HashMap<String, Fact>,
 }
@@ -230,6 +234,7 @@ impl<'a> Walk<'a> {
             kinds: HashMap::new(),
             shapes: None,
             strict: false,
+            is_estimate: false,
             outermost: HashMap::new(),
         }
     }

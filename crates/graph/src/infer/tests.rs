@@ -3,8 +3,9 @@
 use modelyard_tensor::{DataType, Dim};
 
 use super::Sizes;
+use crate::rewrite::{Options, clean};
 use crate::summary::{describe, describe_with};
-use crate::{ElementType, Function, GraphBuilder, Model, Node};
+use crate::{ElementType, Function, GraphBuilder, Model, Node, ValueType};
 
 fn fixed(dims: &[usize]) -> Vec<Dim> {
     dims.iter().map(|&dim| Dim::Fixed(dim)).collect()
@@ -204,6 +205,43 @@ fn the_dearer_branch_counts() {
     let summary = describe(&model);
     assert_eq!((summary.flops, summary.operators["Relu"]), (3 * 4, 4));
     assert_eq!(summary.unknown, []);
+}
+
+/// silero_vad squeezes its features where they are one frame long, which no walk's sizes were, and
+/// the number of dimensions of those that are longer was taken for that of all.
+#[test]
+fn the_rank_that_a_size_decides_on_is_not_known() {
+    let branch = |node: Node| {
+        let output = node.outputs[0].clone();
+        GraphBuilder::new("body").node(node).output(&output, DataType::Fp32, &[]).build()
+    };
+    let mut squeeze = branch(Node::new("Squeeze", &["x", "last"], &["squeezed"]));
+    let mut keep = branch(Node::new("Identity", &["x"], &["kept"]));
+    for body in [&mut squeeze, &mut keep] {
+        body.outputs[0].value_type = ValueType::Unknown;
+    }
+    let model = GraphBuilder::new("g")
+        .input("x", ElementType::Float32, &[Dim::Fixed(1), Dim::Symbol("frames".into())])
+        .integers("last", &[1], &[1])
+        .integers("one", &[], &[1])
+        .integers("two", &[], &[2])
+        .node(Node::new("Shape", &["x"], &["shape"]))
+        .node(Node::new("Gather", &["shape", "one"], &["frames"]))
+        .node(Node::new("Equal", &["frames", "one"], &["single"]))
+        .node(
+            Node::new("If", &["single"], &["y"])
+                .with("then_branch", squeeze)
+                .with("else_branch", keep),
+        )
+        .node(Node::new("Shape", &["y"], &["y_shape"]))
+        .node(Node::new("Size", &["y_shape"], &["rank"]))
+        .node(Node::new("Equal", &["rank", "two"], &["is_flat"]))
+        .output("is_flat", ElementType::Bool, &[])
+        .model();
+    assert_eq!(model.kinds().get("y"), None);
+    let cleaned = clean(model.check().expect("the test's model is valid"), &Options::default());
+    assert!(cleaned.graph.initializer("is_flat").is_none());
+    assert!(cleaned.nodes().any(|node| node.is("If")), "{:?}", cleaned.graph.nodes);
 }
 
 #[test]

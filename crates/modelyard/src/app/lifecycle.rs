@@ -146,7 +146,7 @@ impl App {
                 output::complain(&format!("stopped at once: {signal} while draining"));
                 drop((address_file, folder));
                 // The threads that serve would be waited for otherwise.
-                std::process::exit(i32::from(Exit::Failure as u8));
+                modelyard_engine::end_process(Exit::Failure as u8);
             }
         }
         service.set_phase(Phase::Stopped);

@@ -198,6 +198,10 @@ fn options_that_do_not_fit_are_refused() {
     let folder = Folder::new();
     let source = example("digits.tflite");
     refused(&[&source, "--shape", "image"], &folder, 2, &["--shape image", "expected INPUT=SHAPE"]);
+    let words = "a shape was given for input 'x', but the model has 'image'";
+    refused(&[&source, "--shape", "x=1,784"], &folder, 2, &[words]);
+    refused(&[&source, "--shape", "image=1,28,28"], &folder, 2, &["'image'"]);
+    refused(&[&source, "--opset", "99"], &folder, 3, &["ask for an opset from 7 to 28"]);
     refused(&[], &folder, 2, &["SOURCE"]);
     refused(&[&source, "--no-verify", "--against", "python"], &folder, 2, &["cannot be used with"]);
 }

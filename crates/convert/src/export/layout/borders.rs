@@ -129,11 +129,10 @@ impl Window {
         match &self.pads {
             Pads::Same => true,
             Pads::Explicit { stated, beyond } => {
-                let all = stated.iter().zip(beyond).enumerate();
-                let sums = all.map(|(axis, ([begin, end], beyond))| {
+                let mut all = stated.iter().zip(beyond).enumerate();
+                all.all(|(axis, ([begin, end], beyond))| {
                     self.same(axis) == Some([*begin, *end + *beyond])
-                });
-                sums.fold(true, |all, same| all && same)
+                })
             }
         }
     }

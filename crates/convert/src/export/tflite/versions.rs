@@ -2,69 +2,75 @@
 
 use super::writer::{BOOL, FLOAT, INT8, INT64, UINT8};
 
+/// The number of floats of 16 bits.
+const FLOAT16: i8 = 1;
+
 /// The version of an operator whose first input has this type, this many inputs, and perhaps weights
 /// with a scale for each channel.
 pub(super) fn version(operator: &str, type_code: i8, (inputs, by_channel): (usize, bool)) -> i32 {
-    let is_int8 = type_code == INT8;
-    let signed = |version| if is_int8 { version } else { 1 };
+    let signed = |version| if type_code == INT8 { version } else { 1 };
     match operator {
-        "CONV_2D" => {
-            if is_int8 {
-                if by_channel { 3 } else { 3 }
-            } else {
-                1
-            }
-        }
-        "DEPTHWISE_CONV_2D" => signed(3),
-        "TRANSPOSE_CONV" => {
-            if inputs > 3 {
-                3
-            } else {
-                signed(2)
-            }
-        }
+        "CONV_2D" | "DEPTHWISE_CONV_2D" => signed(3),
+        // With a bias.
+        "TRANSPOSE_CONV" if inputs > 3 => 3,
         "FULLY_CONNECTED" => signed(4),
-        "BATCH_MATMUL" => signed(2),
-        "ADD" | "SUB" | "MUL" => {
-            if type_code == INT64 {
-                4.min(if operator == "ADD" { 4 } else { 3 })
-            } else {
-                signed(2)
-            }
-        }
-        "AVERAGE_POOL_2D" | "MAX_POOL_2D" | "CONCATENATION" | "PAD" | "PADV2" | "TRANSPOSE"
-        | "SOFTMAX" | "LOGISTIC" | "TANH" | "MEAN" | "SUM" | "REDUCE_MAX" | "REDUCE_MIN"
-        | "STRIDED_SLICE" | "SPLIT" | "SPLIT_V" | "GATHER" | "SLICE" | "RELU" | "RELU6"
-        | "LEAKY_RELU" | "MAXIMUM" | "MINIMUM" | "SPACE_TO_DEPTH" | "DEPTH_TO_SPACE"
-        | "LOG_SOFTMAX" | "MIRROR_PAD" | "TOPK_V2" | "ARG_MAX" | "ARG_MIN" | "SQUEEZE" => signed(2),
+        "ADD" if type_code == INT64 => 4,
+        "SUB" if type_code == INT64 => 4,
+        "MUL" if type_code == INT64 => 6,
         "RESIZE_BILINEAR" | "RESIZE_NEAREST_NEIGHBOR" => 3,
-        "QUANTIZE" => {
-            if type_code == FLOAT {
-                1
-            } else {
-                2
-            }
-        }
-        "DEQUANTIZE" => {
-            if by_channel {
-                5
-            } else if type_code == FLOAT || type_code == UINT8 {
-                1
-            } else if type_code == 1 {
-                3
-            } else {
-                2
-            }
-        }
-        "EQUAL" | "NOT_EQUAL" => {
-            if type_code == BOOL {
-                2
-            } else {
-                signed(2)
-            }
-        }
-        "GREATER" | "GREATER_EQUAL" | "LESS" | "LESS_EQUAL" => signed(2),
+        "QUANTIZE" if type_code != FLOAT => 2,
+        "DEQUANTIZE" if by_channel => 5,
+        "DEQUANTIZE" if type_code == FLOAT16 => 3,
+        "DEQUANTIZE" if type_code != UINT8 => 2,
+        "EQUAL" | "NOT_EQUAL" if type_code == BOOL => 2,
         "BROADCAST_TO" => 2,
+        name if SIGNED_SECOND.contains(&name) => signed(2),
         _ => 1,
     }
 }
+
+/// Operators that learned 8-bit integers with their second version.
+const SIGNED_SECOND: &[&str] = &[
+    "ADD",
+    "ARG_MAX",
+    "ARG_MIN",
+    "AVERAGE_POOL_2D",
+    "BATCH_MATMUL",
+    "CONCATENATION",
+    "DEPTH_TO_SPACE",
+    "EQUAL",
+    "GATHER",
+    "GREATER",
+    "GREATER_EQUAL",
+    "LEAKY_RELU",
+    "LESS",
+    "LESS_EQUAL",
+    "LOGISTIC",
+    "LOG_SOFTMAX",
+    "MAXIMUM",
+    "MAX_POOL_2D",
+    "MEAN",
+    "MINIMUM",
+    "MIRROR_PAD",
+    "MUL",
+    "NOT_EQUAL",
+    "PAD",
+    "PADV2",
+    "REDUCE_MAX",
+    "REDUCE_MIN",
+    "RELU",
+    "RELU6",
+    "SLICE",
+    "SOFTMAX",
+    "SPACE_TO_DEPTH",
+    "SPLIT",
+    "SPLIT_V",
+    "SQUEEZE",
+    "STRIDED_SLICE",
+    "SUB",
+    "SUM",
+    "TANH",
+    "TOPK_V2",
+    "TRANSPOSE",
+    "TRANSPOSE_CONV",
+];

@@ -14,8 +14,8 @@ use crate::reference::{Array, layout};
 type Result<T> = std::result::Result<T, EvaluateError>;
 
 /// A call that is being evaluated: arguments by name.
-pub(in crate::pytorch) struct Eval<'c, 'p, 'w> {
-    machine: &'c mut Machine<'p, 'w>,
+pub(in crate::pytorch) struct Eval<'c, 'p> {
+    machine: &'c mut Machine<'p>,
     node: &'c Node,
     target: &'c str,
     arguments: Arguments<'c>,
@@ -73,14 +73,14 @@ impl Operand {
     }
 }
 
-impl<'c, 'p, 'w> Eval<'c, 'p, 'w> {
+impl<'c, 'p> Eval<'c, 'p> {
     pub(super) fn new(
-        machine: &'c mut Machine<'p, 'w>,
+        machine: &'c mut Machine<'p>,
         node: &'c Node,
         target: &'c str,
         parameters: &'static str,
         depth: usize,
-    ) -> Eval<'c, 'p, 'w> {
+    ) -> Eval<'c, 'p> {
         let arguments = Arguments::new(node, parameters);
         Eval { machine, node, target, arguments, depth }
     }
@@ -359,14 +359,14 @@ impl<'c, 'p, 'w> Eval<'c, 'p, 'w> {
     }
 }
 
-impl<'c> Eval<'c, '_, '_> {
+impl<'c> Eval<'c, '_> {
     /// The arguments as they are.
     pub(in crate::pytorch) fn arguments(&self) -> Arguments<'c> {
         self.arguments
     }
 }
 
-impl<'c> Eval<'c, '_, '_> {
+impl<'c> Eval<'c, '_> {
     /// Where a region's graph stands among the arguments, and the values of the operands behind it.
     pub(in crate::pytorch) fn region(&mut self) -> Option<(usize, Vec<Value>)> {
         let node = self.node;

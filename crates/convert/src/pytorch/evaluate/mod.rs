@@ -4,7 +4,6 @@
 //! views of memory ([`Strided`]), types are promoted by PyTorch's rules, shapes come from the
 //! arguments, not from what the file says of them.
 
-mod annotate;
 mod call;
 mod strided;
 
@@ -17,8 +16,6 @@ use super::{inplace, ops};
 use crate::EvaluateError;
 use crate::reference::{Array, elementwise, shape};
 
-#[allow(unused_imports, reason = "for producers that do not know the types of their values")]
-pub(super) use annotate::annotate;
 pub(super) use call::{Eval, Operand};
 pub(super) use strided::Strided;
 
@@ -56,19 +53,20 @@ pub(super) fn evaluate(program: &Program, inputs: &[Tensor]) -> Result<Vec<Tenso
     for input in inputs {
         arrays.push(Array::from_tensor(input)?);
     }
-    let values = run(program, arrays, &mut |_, _| {})?;
+    let values = run(program, arrays)?;
     values.iter().map(to_tensor).collect()
 }
 
-/// Sees each value as it is computed, by name.
-type Watch<'w> = dyn FnMut(&str, &Value) + 'w;
+/// What one call gives, with these values by name.
+pub(super) fn call(node: &Node, values: HashMap<String, Value>) -> Outcome {
+    let program = Program::default();
+    let mut machine = Machine::new(&program);
+    machine.values = values;
+    machine.call(node, DEPTH)
+}
 
-fn run(
-    program: &Program,
-    inputs: Vec<Array>,
-    watch: &mut Watch<'_>,
-) -> Result<Vec<Value>, EvaluateError> {
-    let mut machine = Machine::new(program, watch);
+fn run(program: &Program, inputs: Vec<Array>) -> Result<Vec<Value>, EvaluateError> {
+    let mut machine = Machine::new(program);
     let mut given = inputs.into_iter();
     for (name, kind) in program.graph.inputs.iter().zip(&program.inputs) {
         let value = match kind {
@@ -133,17 +131,15 @@ fn to_tensor(value: &Value) -> Result<Tensor, EvaluateError> {
 }
 
 /// Values by name while a graph runs.
-pub(super) struct Machine<'p, 'w> {
+pub(super) struct Machine<'p> {
     program: &'p Program,
     values: HashMap<String, Value>,
     /// Weights that are not read yet: by value, the name in the program.
     weights: BTreeMap<String, String>,
-    watch: &'w mut Watch<'w>,
 }
 
-impl<'p> Machine<'p, '_> {
+impl<'p> Machine<'p> {
     fn set(&mut self, name: &str, value: Value) {
-        (self.watch)(name, &value);
         self.values.insert(name.to_owned(), value);
     }
 
@@ -173,7 +169,6 @@ impl<'p> Machine<'p, '_> {
             let at = |error: EvaluateError| error.at(format!("{} at '{}'", node.target, node.name));
             let results = self.call(node, depth).map_err(at)?;
             for (name, result) in node.outputs.iter().zip(results) {
-                (self.watch)(name, &result);
                 if last.contains_key(name.as_str()) {
                     self.values.insert(name.clone(), result);
                 }
@@ -232,8 +227,7 @@ impl<'p> Machine<'p, '_> {
     ) -> Result<Vec<Value>, EvaluateError> {
         let depth = depth.checked_sub(1);
         let depth = depth.ok_or_else(|| EvaluateError::new("graphs nest too deep"))?;
-        let mut watch = |_: &str, _: &Value| {};
-        let mut machine = Machine::new(self.program, &mut watch);
+        let mut machine = Machine::new(self.program);
         for (name, value) in graph.inputs.iter().zip(inputs) {
             machine.set(name, value);
         }
@@ -241,8 +235,8 @@ impl<'p> Machine<'p, '_> {
     }
 }
 
-impl<'p, 'w> Machine<'p, 'w> {
-    fn new(program: &'p Program, watch: &'w mut Watch<'w>) -> Machine<'p, 'w> {
-        Machine { program, values: HashMap::new(), weights: BTreeMap::new(), watch }
+impl<'p> Machine<'p> {
+    fn new(program: &'p Program) -> Machine<'p> {
+        Machine { program, values: HashMap::new(), weights: BTreeMap::new() }
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn program(
         weights,
         symbols: symbols(&range_constraints),
         guards: guards_code,
+        ..Program::default()
     })
 }
 

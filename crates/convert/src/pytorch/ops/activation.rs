@@ -67,7 +67,7 @@ fn convert_relu(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, wide)
 }
 
-fn evaluate_relu(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_relu(eval: &mut Eval<'_, '_>) -> Outcome {
     one(elementwise::clamp(&*eval.tensor("self")?, 0.0, f64::INFINITY))
 }
 
@@ -85,7 +85,7 @@ fn convert_hardtanh(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, own.element_type)
 }
 
-fn evaluate_hardtanh(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_hardtanh(eval: &mut Eval<'_, '_>) -> Outcome {
     let (low, high) = match eval.operator() {
         "relu6" => RELU6,
         _ => (eval.float_or("min_val", -1.0)?, eval.float_or("max_val", 1.0)?),
@@ -140,7 +140,7 @@ fn convert_gelu(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     })
 }
 
-fn evaluate_gelu(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_gelu(eval: &mut Eval<'_, '_>) -> Outcome {
     match eval.text_or("approximate", "none")?.as_str() {
         "tanh" => evaluate(eval, activations::gelu_tanh),
         _ => evaluate(eval, activations::gelu),
@@ -167,7 +167,7 @@ fn convert_elu(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     })
 }
 
-fn evaluate_elu(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_elu(eval: &mut Eval<'_, '_>) -> Outcome {
     let alpha = eval.float_or("alpha", 1.0)?;
     let (scale, input_scale) = (eval.float_or("scale", 1.0)?, eval.float_or("input_scale", 1.0)?);
     evaluate(eval, |value| match value > 0.0 {
@@ -183,7 +183,7 @@ fn convert_celu(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     })
 }
 
-fn evaluate_celu(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_celu(eval: &mut Eval<'_, '_>) -> Outcome {
     let alpha = eval.float_or("alpha", 1.0)?;
     evaluate(eval, |value| activations::celu(value, alpha))
 }
@@ -195,7 +195,7 @@ fn convert_leaky(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     })
 }
 
-fn evaluate_leaky(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_leaky(eval: &mut Eval<'_, '_>) -> Outcome {
     let slope = eval.float_or("negative_slope", 0.01)?;
     evaluate(eval, |value| activations::leaky_relu(value, slope))
 }
@@ -216,7 +216,7 @@ fn convert_prelu(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_prelu(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_prelu(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, weight) = (eval.tensor("self")?, eval.tensor("weight")?);
     let slope = if weight.rank() == 1 && weight.len() > 1 {
         let mut dims = vec![1; own.rank()];
@@ -265,7 +265,7 @@ fn convert_softplus(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     })
 }
 
-fn evaluate_softplus(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_softplus(eval: &mut Eval<'_, '_>) -> Outcome {
     let (beta, threshold) = (eval.float_or("beta", 1.0)?, eval.float_or("threshold", 20.0)?);
     evaluate(eval, |value| match value * beta > threshold {
         true => value,
@@ -289,7 +289,7 @@ fn convert_glu(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_glu(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_glu(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let axis = eval.axis("dim", own.rank(), -1)?;
     let half = own.dims().get(axis).copied().unwrap_or(0) / 2;
@@ -307,7 +307,7 @@ fn convert_shrink(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     })
 }
 
-fn evaluate_shrink(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_shrink(eval: &mut Eval<'_, '_>) -> Outcome {
     let lambd = eval.float_or("lambd", 0.5)?;
     match eval.operator() {
         "softshrink" => evaluate(eval, |value| activations::soft_shrink(value, lambd)),
@@ -326,7 +326,7 @@ fn convert_threshold(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_threshold(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_threshold(eval: &mut Eval<'_, '_>) -> Outcome {
     let (threshold, instead) = (eval.float_or("threshold", 0.0)?, eval.float_or("value", 0.0)?);
     let own = eval.tensor("self")?;
     one(elementwise::map(&own, |value| if value > threshold { value } else { instead }))
@@ -351,7 +351,7 @@ fn convert_logit(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     })
 }
 
-fn evaluate_logit(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_logit(eval: &mut Eval<'_, '_>) -> Outcome {
     let eps = if eval.has("eps") { Some(eval.float_or("eps", 0.0)?) } else { None };
     let own = floats(eval)?;
     one(elementwise::map(&own, |value| {

@@ -159,7 +159,7 @@ fn along(
     Ok(Tensor { name, sizes: resized(wanted), ..own.clone() })
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, is_batched) = evaluated_batched(eval)?;
     let sizes = evaluated_sizes(eval, &own)?;
     let result = match is_average(eval.operator()) {
@@ -169,7 +169,7 @@ fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     Ok(vec![evaluated_unbatched(result, is_batched)?.into()])
 }
 
-fn evaluated_sizes(eval: &mut Eval<'_, '_, '_>, own: &Array) -> Result<Vec<usize>, EvaluateError> {
+fn evaluated_sizes(eval: &mut Eval<'_, '_>, own: &Array) -> Result<Vec<usize>, EvaluateError> {
     let rank = spatial_rank(eval.operator());
     let spatial = &own.dims()[own.rank().saturating_sub(rank)..];
     let arguments: Arguments<'_> = eval.arguments();

@@ -112,7 +112,7 @@ fn filter(distance: f64, is_cubic: bool) -> f64 {
     }
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let is_cubic = eval.operator().contains("cubic");
     let align = eval.bool_or("align_corners", false)?;
     let (own, sizes) = evaluated_sizes(eval)?;

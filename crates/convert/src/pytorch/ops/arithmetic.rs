@@ -75,7 +75,7 @@ fn convert_sum(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_sum(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_sum(eval: &mut Eval<'_, '_>) -> Outcome {
     let (mut a, mut b) = evaluated_both(eval)?;
     if eval.operator() == "rsub" {
         std::mem::swap(&mut a, &mut b);
@@ -97,7 +97,7 @@ fn convert_mul(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     give_both(call, "Mul", Some("And"))
 }
 
-fn evaluate_mul(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_mul(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = evaluated_both(eval)?;
     one(match a.element_type() {
         ElementType::Bool => elementwise::logical(&a, &b, |a, b| a && b),
@@ -151,7 +151,7 @@ fn convert_div(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_div(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_div(eval: &mut Eval<'_, '_>) -> Outcome {
     let rounding = rounding(eval.operator(), &eval.text_or("rounding_mode", "")?);
     let (operands, promoted) = evaluated(eval, &["self", "other"])?;
     let element_type = if rounding == Rounding::None { float_type(promoted) } else { promoted };
@@ -182,7 +182,7 @@ fn convert_remainder(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_remainder(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_remainder(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = evaluated_both(eval)?;
     one(elementwise::modulo(&a, &b))
 }
@@ -193,7 +193,7 @@ fn convert_fmod(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_fmod(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_fmod(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = evaluated_both(eval)?;
     one(elementwise::fmod(&a, &b))
 }
@@ -227,7 +227,7 @@ fn convert_pow(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_pow(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_pow(eval: &mut Eval<'_, '_>) -> Outcome {
     let (operands, element_type) = evaluated(eval, &["self", "exponent"])?;
     one(elementwise::pow(&*operands[0].array(element_type)?, &*operands[1].array(element_type)?))
 }
@@ -240,7 +240,7 @@ fn convert_max(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     give_both(call, "Max", Some("Or"))
 }
 
-fn evaluate_min(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_min(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = evaluated_both(eval)?;
     one(match a.element_type() {
         ElementType::Bool => elementwise::logical(&a, &b, |a, b| a && b),
@@ -248,7 +248,7 @@ fn evaluate_min(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     })
 }
 
-fn evaluate_max(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_max(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = evaluated_both(eval)?;
     one(match a.element_type() {
         ElementType::Bool => elementwise::logical(&a, &b, |a, b| a || b),
@@ -281,7 +281,7 @@ fn convert_atan2(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, kind)
 }
 
-fn evaluate_atan2(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_atan2(eval: &mut Eval<'_, '_>) -> Outcome {
     let (operands, promoted) = evaluated(eval, &["self", "other"])?;
     let kind = float_type(promoted);
     one(elementwise::zip_floats(&*operands[0].array(kind)?, &*operands[1].array(kind)?, f64::atan2))
@@ -305,7 +305,7 @@ fn convert_addc(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_addc(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_addc(eval: &mut Eval<'_, '_>) -> Outcome {
     let (operands, element_type) = evaluated(eval, &["self", "tensor1", "tensor2"])?;
     let arrays: Result<Vec<_>, EvaluateError> =
         operands.iter().map(|operand| operand.array(element_type)).collect();
@@ -334,7 +334,7 @@ fn convert_lerp(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_lerp(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_lerp(eval: &mut Eval<'_, '_>) -> Outcome {
     let (start, end) = (eval.tensor("self")?, eval.tensor("end")?);
     let weight = eval.operand("weight")?.array(start.element_type())?;
     let apart = elementwise::sub(&end, &start)?;

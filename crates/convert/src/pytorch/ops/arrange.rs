@@ -72,7 +72,7 @@ fn rolled(call: &mut Call<'_, '_>, name: &str, axis: usize, shift: &Extent) -> S
     call.to.concat(&[last, first], axis as i64)
 }
 
-fn evaluate_roll(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_roll(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let (shifts, dims) = (eval.ints("shifts")?, eval.axes("dims", own.rank())?);
     if dims.is_empty() {
@@ -111,7 +111,7 @@ fn convert_flip(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_flip(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_flip(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let dims: Vec<i64> =
         eval.axes("dims", own.rank())?.into_iter().map(|axis| axis as i64).collect();
@@ -184,7 +184,7 @@ fn image(own: &Array) -> Result<(usize, [usize; 3]), EvaluateError> {
     }
 }
 
-fn evaluate_shuffle(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_shuffle(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let factor = usize::try_from(eval.int("upscale_factor")?).unwrap_or(0).max(1);
     let (batch, [channels, height, width]) = image(&own)?;
@@ -196,7 +196,7 @@ fn evaluate_shuffle(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     one(turned.reshaped(&dims))
 }
 
-fn evaluate_unshuffle(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_unshuffle(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let factor = usize::try_from(eval.int("downscale_factor")?).unwrap_or(0).max(1);
     let (batch, [channels, height, width]) = image(&own)?;
@@ -225,7 +225,7 @@ fn convert_channels(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_channels(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_channels(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let groups = usize::try_from(eval.int("groups")?).unwrap_or(0).max(1);
     let (Some(&batch), Some(&channels)) = (own.dims().first(), own.dims().get(1)) else {

@@ -57,7 +57,7 @@ fn is_dense(sizes: &[Size], strides: &[Extent]) -> bool {
     true
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let (dims, strides) = (eval.dims("size")?, eval.ints("stride")?);
     layout::elements(&dims)?;

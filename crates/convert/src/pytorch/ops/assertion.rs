@@ -22,6 +22,6 @@ fn convert(_call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the form of all evaluations")]
-fn evaluate(_eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(_eval: &mut Eval<'_, '_>) -> Outcome {
     Ok(Vec::new())
 }

@@ -138,7 +138,7 @@ fn shared_heads(
     Ok(call.to.reshape(&from, &sizes, Some(&shape)))
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let (query, key, value) = (eval.tensor("query")?, eval.tensor("key")?, eval.tensor("value")?);
     let mask = eval.optional(mask_name(eval.operator()))?;
     let causal = eval.bool_or("is_causal", false)?;

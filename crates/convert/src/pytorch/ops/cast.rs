@@ -67,7 +67,7 @@ fn cast(call: &mut Call<'_, '_>, name: &str, from: ElementType, to: ElementType)
     call.to.cast(name, from, to)
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let element_type = match eval.has("other") {
         true => eval.view("other")?.element_type(),
@@ -99,7 +99,7 @@ fn convert_named(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_named(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_named(eval: &mut Eval<'_, '_>) -> Outcome {
     one(elementwise::cast(&*eval.tensor("self")?, named(eval.operator())))
 }
 
@@ -109,15 +109,15 @@ fn convert_same(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_same(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_same(eval: &mut Eval<'_, '_>) -> Outcome {
     Ok(vec![Value::Tensor(eval.view("self")?)])
 }
 
-fn evaluate_copy(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_copy(eval: &mut Eval<'_, '_>) -> Outcome {
     Ok(vec![eval.tensor("self")?.as_ref().clone().into()])
 }
 
-fn evaluate_contiguous(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_contiguous(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     if own.is_dense() { Ok(vec![Value::Tensor(own)]) } else { evaluate_copy(eval) }
 }
@@ -134,7 +134,7 @@ fn convert_dropout(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_dropout(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_dropout(eval: &mut Eval<'_, '_>) -> Outcome {
     Ok(vec![Value::Tensor(eval.view("input")?)])
 }
 
@@ -154,7 +154,7 @@ fn convert_copy(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_into(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_into(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, src) = (eval.view("self")?, eval.tensor("src")?);
     let cast = elementwise::cast(&src, own.element_type())?;
     one(shape::broadcast_to(&cast, own.dims()))
@@ -180,7 +180,7 @@ fn convert_fill(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_fill(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_fill(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let value = match eval.has("value") {
         true => eval.operand("value")?.array(own.element_type())?,

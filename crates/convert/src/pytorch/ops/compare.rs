@@ -84,7 +84,7 @@ fn convert_compare(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &found, ElementType::Bool)
 }
 
-fn evaluate_compare(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_compare(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = evaluated_both(eval)?;
     one(elementwise::compare(&a, &b, comparison(eval.operator())))
 }
@@ -102,7 +102,7 @@ fn convert_logical(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &found, ElementType::Bool)
 }
 
-fn evaluate_logical(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_logical(eval: &mut Eval<'_, '_>) -> Outcome {
     let truth = |array: &Array| elementwise::cast(array, ElementType::Bool);
     let (a, b) = (truth(&*eval.tensor("self")?)?, truth(&*eval.tensor("other")?)?);
     one(match eval.operator() {
@@ -119,7 +119,7 @@ fn convert_not(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &found, ElementType::Bool)
 }
 
-fn evaluate_not(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_not(eval: &mut Eval<'_, '_>) -> Outcome {
     let truth = elementwise::cast(&*eval.tensor("self")?, ElementType::Bool)?;
     one(elementwise::not(&truth))
 }
@@ -143,7 +143,7 @@ fn convert_bits(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &found, element_type)
 }
 
-fn evaluate_bits(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_bits(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = evaluated_both(eval)?;
     let is_bool = a.element_type() == ElementType::Bool;
     one(match (bits(eval.operator()), is_bool) {
@@ -168,7 +168,7 @@ fn convert_bit_not(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &found, element_type)
 }
 
-fn evaluate_bit_not(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_bit_not(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     one(match own.element_type() {
         ElementType::Bool => elementwise::not(&own),
@@ -208,14 +208,14 @@ fn convert_isfinite(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     })
 }
 
-fn evaluate_isnan(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_isnan(eval: &mut Eval<'_, '_>) -> Outcome {
     one(elementwise::test(&*eval.tensor("self")?, f64::is_nan))
 }
 
-fn evaluate_isinf(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_isinf(eval: &mut Eval<'_, '_>) -> Outcome {
     one(elementwise::test(&*eval.tensor("self")?, f64::is_infinite))
 }
 
-fn evaluate_isfinite(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_isfinite(eval: &mut Eval<'_, '_>) -> Outcome {
     one(elementwise::test(&*eval.tensor("self")?, f64::is_finite))
 }

@@ -47,7 +47,7 @@ fn convert_cond(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_cond(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_cond(eval: &mut Eval<'_, '_>) -> Outcome {
     let values = eval.positional()?;
     let condition = match values.first() {
         Some(Value::Bool(value)) => *value,
@@ -80,7 +80,7 @@ fn convert_region(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.inline(graph, &operands)
 }
 
-fn evaluate_region(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_region(eval: &mut Eval<'_, '_>) -> Outcome {
     let (at, operands) = eval.region().ok_or_else(|| EvaluateError::new("a region of no graph"))?;
     let graph = eval.graph(at).ok_or_else(|| EvaluateError::new("a region of no graph"))?;
     eval.run(graph, operands)

@@ -102,7 +102,7 @@ fn unknown_kernel() -> Refusal {
     Refusal::new("padding 'same' around a kernel of unknown size", "give the padding as numbers")
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let (input, weight) = (eval.tensor("input")?, eval.tensor("weight")?);
     let bias = eval.optional("bias")?;
     let rank = weight.rank().saturating_sub(2);

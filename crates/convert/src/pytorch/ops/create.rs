@@ -77,7 +77,7 @@ fn convert_arange(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_arange(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_arange(eval: &mut Eval<'_, '_>) -> Outcome {
     let mut numbers = Vec::new();
     let mut has_floats = false;
     for (name, default) in [("start", 0), ("end", 0), ("step", 1)] {
@@ -126,7 +126,7 @@ fn linspace(start: f64, end: f64, steps: usize) -> Vec<f64> {
     (0..steps).map(value).collect()
 }
 
-fn evaluate_linspace(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_linspace(eval: &mut Eval<'_, '_>) -> Outcome {
     let (start, end) = (eval.float_or("start", 0.0)?, eval.float_or("end", 1.0)?);
     let steps = usize::try_from(eval.int("steps")?).unwrap_or(0);
     layout::elements(&[steps])?;
@@ -171,7 +171,7 @@ fn convert_full(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_full(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_full(eval: &mut Eval<'_, '_>) -> Outcome {
     let like = if eval.has("self") { Some(eval.view("self")?) } else { None };
     let dims = match (&like, eval.has("size")) {
         (Some(like), false) => like.dims().to_vec(),
@@ -200,7 +200,7 @@ fn convert_scalar(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_scalar(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_scalar(eval: &mut Eval<'_, '_>) -> Outcome {
     let element_type = eval.element_type("dtype")?.unwrap_or(ElementType::Float32);
     let value = eval.operand("s")?.array(element_type)?;
     one(value.as_ref().clone().reshaped(&[]))
@@ -214,7 +214,7 @@ fn convert_eye(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, ElementType::Float32)
 }
 
-fn evaluate_eye(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_eye(eval: &mut Eval<'_, '_>) -> Outcome {
     let rows = usize::try_from(eval.int("n")?).unwrap_or(0);
     let columns = usize::try_from(eval.int_or("m", rows as i64)?).unwrap_or(0);
     let count = layout::elements(&[rows, columns])?;
@@ -242,7 +242,7 @@ fn convert_triangle(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_triangle(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_triangle(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let diagonal = eval.int_or("diagonal", 0)?;
     let is_upper = eval.operator() == "triu";
@@ -291,7 +291,7 @@ fn convert_indices(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &name, ElementType::Int64)
 }
 
-fn evaluate_indices(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_indices(eval: &mut Eval<'_, '_>) -> Outcome {
     let (rows, columns) = (eval.int("row")?, eval.int("col")?);
     if rows.max(columns) > MOST_SIDE {
         return Err(EvaluateError::new(format!("a triangle of {rows} by {columns}")));
@@ -315,7 +315,7 @@ fn convert_one_hot(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_one_hot(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_one_hot(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let classes = match eval.int_or("num_classes", -1)? {
         -1 => own.as_ints()?.iter().max().map_or(0, |&most| most.saturating_add(1)),

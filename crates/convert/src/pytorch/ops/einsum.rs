@@ -45,7 +45,7 @@ fn labels(term: &str, rank: usize) -> Vec<char> {
     }
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let equation: String =
         eval.text_or("equation", "")?.chars().filter(|each| !each.is_whitespace()).collect();
     let tensors = eval.tensors("tensors")?;

@@ -99,18 +99,18 @@ fn expanded(own: &crate::pytorch::evaluate::Strided, sizes: &[i64]) -> Outcome {
     Ok(vec![Value::Tensor(own.seen(dims, strides, own.offset()))])
 }
 
-fn evaluate_expand(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_expand(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     expanded(&own, &eval.ints("size")?)
 }
 
-fn evaluate_like(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_like(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, other) = (eval.view("self")?, eval.view("other")?);
     let sizes: Vec<i64> = other.dims().iter().map(|&size| size as i64).collect();
     expanded(&own, &sizes)
 }
 
-fn evaluate_all(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_all(eval: &mut Eval<'_, '_>) -> Outcome {
     let tensors = eval.tensors("tensors")?;
     let mut dims = Vec::new();
     for tensor in &tensors {
@@ -137,7 +137,7 @@ fn convert_repeat(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_repeat(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_repeat(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let mut repeats = eval.dims(repeats_name(eval.operator()))?;
     while repeats.len() < own.rank() {
@@ -179,7 +179,7 @@ fn convert_interleave(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_interleave(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_interleave(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let repeats = usize::try_from(eval.int("repeats")?).unwrap_or(0);
     let (own, axis) = match eval.has("dim") && own.rank() > 0 {
@@ -221,7 +221,7 @@ fn mesh_axis(index: usize, swapped: bool) -> usize {
     if swapped && index < 2 { 1 - index } else { index }
 }
 
-fn evaluate_mesh(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_mesh(eval: &mut Eval<'_, '_>) -> Outcome {
     let tensors = eval.tensors("tensors")?;
     let swapped = eval.text_or("indexing", "ij")? == "xy" && tensors.len() >= 2;
     let mut dims: Vec<usize> = tensors.iter().map(|tensor| tensor.len()).collect();

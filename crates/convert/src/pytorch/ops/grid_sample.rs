@@ -86,7 +86,7 @@ fn reflected(place: f32, low: f32, high: f32) -> f32 {
     if flips % 2.0 == 0.0 { extra + low } else { span - extra + low }
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let (input, grid) = (eval.tensor("input")?, eval.tensor("grid")?);
     let unknown = || EvaluateError::new("an unknown way of sampling");
     let mode = named(MODES, eval.int_or("interpolation_mode", 0)?).ok_or_else(unknown)?;

@@ -46,7 +46,7 @@ fn convert_embedding(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_embedding(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_embedding(eval: &mut Eval<'_, '_>) -> Outcome {
     let (weight, indices) = (eval.tensor("weight")?, eval.tensor("indices")?);
     one(index::gather(&weight, &indices, 0))
 }
@@ -63,7 +63,7 @@ fn convert_select(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_select(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_select(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, index) = (eval.tensor("self")?, eval.tensor("index")?);
     let axis = eval.axis("dim", own.rank(), 0)? as i64;
     let list = index.as_ref().clone().reshaped(&[index.len()])?;
@@ -83,7 +83,7 @@ fn convert_gather(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_gather(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_gather(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, index) = (eval.tensor("self")?, eval.tensor("index")?);
     if own.rank() == 0 {
         return Ok(vec![own.as_ref().clone().into()]);
@@ -132,7 +132,7 @@ fn convert_along(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_along(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_along(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, index) = (eval.tensor("self")?, eval.tensor("indices")?);
     if !eval.has("dim") {
         let flat = own.as_ref().clone().reshaped(&[own.len()])?;
@@ -152,7 +152,7 @@ fn convert_take(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_take(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_take(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, index) = (eval.tensor("self")?, eval.tensor("index")?);
     one(index::gather(&own.as_ref().clone().reshaped(&[own.len()])?, &index, 0))
 }
@@ -209,7 +209,7 @@ fn cut_like(call: &mut Call<'_, '_>, src: &Tensor, index: &Tensor) -> String {
     name
 }
 
-fn evaluate_scatter(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_scatter(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, index) = (eval.tensor("self")?, eval.tensor("index")?);
     let reduce = eval.text_or("reduce", "")?;
     let (_, combine) = combination(eval.operator(), &reduce)
@@ -273,7 +273,7 @@ fn convert_put(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_put(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_put(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, index) = (eval.tensor("self")?, eval.tensor("index")?);
     let axis = eval.axis("dim", own.rank(), 0)? as i64;
     let data = shape::swap_axes(&own, axis, 0)?;
@@ -314,7 +314,7 @@ fn convert_bucket(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, ElementType::Int64)
 }
 
-fn evaluate_bucket(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_bucket(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, boundaries) = (eval.tensor("self")?, eval.tensor("boundaries")?);
     let how = match eval.bool_or("right", false)? {
         true => Comparison::LessOrEqual,

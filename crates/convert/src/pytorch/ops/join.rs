@@ -39,7 +39,7 @@ fn convert_cat(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
 }
 
 /// All arrays in the type that they are promoted to.
-fn promoted(eval: &mut Eval<'_, '_, '_>) -> Result<Vec<Array>, EvaluateError> {
+fn promoted(eval: &mut Eval<'_, '_>) -> Result<Vec<Array>, EvaluateError> {
     let tensors = eval.tensors("tensors")?;
     let mut all = Vec::new();
     for tensor in &tensors {
@@ -52,7 +52,7 @@ fn promoted(eval: &mut Eval<'_, '_, '_>) -> Result<Vec<Array>, EvaluateError> {
     tensors.iter().map(|tensor| elementwise::cast(tensor, element_type)).collect()
 }
 
-fn evaluate_cat(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_cat(eval: &mut Eval<'_, '_>) -> Outcome {
     let mut arrays = promoted(eval)?;
     if arrays.iter().any(|array| array.dims() != [0]) {
         arrays.retain(|array| array.dims() != [0]);
@@ -78,7 +78,7 @@ fn convert_stack(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_stack(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_stack(eval: &mut Eval<'_, '_>) -> Outcome {
     let arrays = promoted(eval)?;
     let axis = eval.int_or("dim", 0)?;
     one(shape::stack(&arrays.iter().collect::<Vec<_>>(), axis))
@@ -101,7 +101,7 @@ fn convert_stacked(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_stacked(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_stacked(eval: &mut Eval<'_, '_>) -> Outcome {
     let is_vertical = eval.operator() == "vstack";
     let least = if is_vertical { 2 } else { 1 };
     let mut arrays = Vec::new();

@@ -57,7 +57,7 @@ fn convert_linear(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_linear(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_linear(eval: &mut Eval<'_, '_>) -> Outcome {
     let (input, weight) = (eval.tensor("input")?, eval.tensor("weight")?);
     let bias = eval.optional("bias")?;
     if weight.rank() == 1 {
@@ -98,7 +98,7 @@ fn convert_matmul(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_matmul(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_matmul(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = factors(eval.operator());
     let (a, b) = (eval.tensor(a)?, eval.tensor(b)?);
     one(matmul::matmul(&a, &b))
@@ -133,7 +133,7 @@ fn convert_added(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_added(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_added(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = factors(eval.operator());
     let (own, a, b) = (eval.tensor("self")?, eval.tensor(a)?, eval.tensor(b)?);
     let (beta, alpha) = (eval.float_or("beta", 1.0)?, eval.float_or("alpha", 1.0)?);
@@ -158,7 +158,7 @@ fn convert_outer(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_outer(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_outer(eval: &mut Eval<'_, '_>) -> Outcome {
     let (operands, element_type) = evaluated(eval, &["self", "vec2"])?;
     let column = shape::expand_dims(&*operands[0].array(element_type)?, &[1])?;
     one(elementwise::mul(&column, &*operands[1].array(element_type)?))
@@ -177,7 +177,7 @@ fn convert_bilinear(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_bilinear(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_bilinear(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = (eval.tensor("input1")?, eval.tensor("input2")?);
     let (weight, bias) = (eval.tensor("weight")?, eval.optional("bias")?);
     // [..., 1, 1, i] @ [k, i, j] = [..., k, 1, j]; times b, summed over j.

@@ -55,7 +55,7 @@ use super::evaluate::{Eval, Outcome};
 type Convert = fn(&mut Call<'_, '_>) -> Result<(), Refusal>;
 
 /// Computes a call.
-type Evaluate = fn(&mut Eval<'_, '_, '_>) -> Outcome;
+type Evaluate = fn(&mut Eval<'_, '_>) -> Outcome;
 
 /// One overload of an operator.
 pub(super) struct Operator {

@@ -134,7 +134,7 @@ fn channel_vector(
     }
 }
 
-fn evaluate_batch(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_batch(eval: &mut Eval<'_, '_>) -> Outcome {
     let input = eval.tensor("input")?;
     let epsilon = eval.float_or("eps", EPSILON)?;
     let (weight, bias) = (eval.optional("weight")?, eval.optional("bias")?);
@@ -168,7 +168,7 @@ fn convert_instance(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_instance(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_instance(eval: &mut Eval<'_, '_>) -> Outcome {
     if !eval.bool_or("use_input_stats", true)? {
         return evaluate_batch(eval);
     }
@@ -216,7 +216,7 @@ fn convert_layer(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_layer(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_layer(eval: &mut Eval<'_, '_>) -> Outcome {
     let input = eval.tensor("input")?;
     let normalized = eval.dims("normalized_shape")?;
     let axis = first_axis(input.rank(), normalized.len())
@@ -265,7 +265,7 @@ fn convert_group(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_group(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_group(eval: &mut Eval<'_, '_>) -> Outcome {
     let input = eval.tensor("input")?;
     let groups = match eval.operator() {
         "group_norm" => eval.int("num_groups")?,
@@ -314,7 +314,7 @@ fn convert_rms(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_rms(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_rms(eval: &mut Eval<'_, '_>) -> Outcome {
     let input = eval.tensor("input")?;
     let normalized = eval.dims("normalized_shape")?;
     let axis = first_axis(input.rank(), normalized.len())

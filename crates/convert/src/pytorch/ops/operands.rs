@@ -94,7 +94,7 @@ pub(super) fn truncated(call: &mut Call<'_, '_>, name: &str, element_type: Eleme
 
 /// Operands of an evaluation, promoted.
 pub(super) fn evaluated(
-    eval: &mut Eval<'_, '_, '_>,
+    eval: &mut Eval<'_, '_>,
     names: &[&str],
 ) -> Result<(Vec<evaluate::Operand>, ElementType), EvaluateError> {
     let mut operands = Vec::new();
@@ -107,7 +107,7 @@ pub(super) fn evaluated(
 
 /// `self` and `other` as arrays of the type that they are promoted to.
 pub(super) fn evaluated_both(
-    eval: &mut Eval<'_, '_, '_>,
+    eval: &mut Eval<'_, '_>,
 ) -> Result<(Rc<Array>, Rc<Array>), EvaluateError> {
     let (operands, element_type) = evaluated(eval, &["self", "other"])?;
     Ok((operands[0].array(element_type)?, operands[1].array(element_type)?))

@@ -64,7 +64,7 @@ fn give_sorted(
     Ok(())
 }
 
-fn evaluate_topk(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_topk(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let k = usize::try_from(eval.int("k")?).unwrap_or(0);
     if own.rank() == 0 {
@@ -88,7 +88,7 @@ fn convert_sort(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     give_sorted(call, &own, &size, axis, descending, results)
 }
 
-fn evaluate_sort(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_sort(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let (values, places) = if own.rank() == 0 {
         (own.as_ref().clone(), Array::ints(&[], vec![0])?)
@@ -122,7 +122,7 @@ fn running_type(own: ElementType, asked: Option<ElementType>) -> ElementType {
 
 const FROM_THE_FRONT: Running = Running { exclusive: false, reverse: false };
 
-fn evaluate_cumsum(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_cumsum(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let element_type = running_type(own.element_type(), eval.element_type("dtype")?);
     let value = elementwise::cast(&own, element_type)?;
@@ -159,7 +159,7 @@ fn convert_cumprod(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_cumprod(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_cumprod(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let element_type = running_type(own.element_type(), eval.element_type("dtype")?);
     let value = elementwise::cast(&own, element_type)?;

@@ -110,7 +110,7 @@ fn circular(
     Ok(())
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let mode = match mode_of(eval.operator()) {
         Some(mode) => mode.to_owned(),

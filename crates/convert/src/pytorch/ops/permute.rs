@@ -84,7 +84,7 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let mut lists = Vec::new();
     for name in arguments(eval.operator()) {

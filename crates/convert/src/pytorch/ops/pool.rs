@@ -154,7 +154,7 @@ fn convert_max(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluated_window(eval: &mut Eval<'_, '_, '_>, own: &Array) -> Result<Pool, EvaluateError> {
+fn evaluated_window(eval: &mut Eval<'_, '_>, own: &Array) -> Result<Pool, EvaluateError> {
     let rank = spatial_rank(eval.operator());
     let kernel = eval.spatial("kernel_size", rank, 1)?;
     let strides = match eval.ints_or("stride", &[])?.is_empty() {
@@ -188,9 +188,7 @@ fn evaluated_window(eval: &mut Eval<'_, '_, '_>, own: &Array) -> Result<Pool, Ev
 }
 
 /// The input of an evaluation with a batch, and whether it had one.
-pub(super) fn evaluated_batched(
-    eval: &mut Eval<'_, '_, '_>,
-) -> Result<(Array, bool), EvaluateError> {
+pub(super) fn evaluated_batched(eval: &mut Eval<'_, '_>) -> Result<(Array, bool), EvaluateError> {
     let own = eval.tensor("self")?;
     if own.rank() == spatial_rank(eval.operator()) + 1 {
         return Ok((shape::expand_dims(&own, &[0])?, false));
@@ -202,7 +200,7 @@ pub(super) fn evaluated_unbatched(array: Array, is_batched: bool) -> Result<Arra
     if is_batched { Ok(array) } else { shape::squeeze(&array, Some(&[0])) }
 }
 
-fn evaluate_max(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_max(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, is_batched) = evaluated_batched(eval)?;
     let window = evaluated_window(eval, &own)?;
     if !eval.operator().ends_with("_indices") {
@@ -283,7 +281,7 @@ fn average(
     call.to.emit_node(pool.with("count_include_pad", i64::from(counts_pads)))
 }
 
-fn evaluate_average(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_average(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, is_batched) = evaluated_batched(eval)?;
     let window = evaluated_window(eval, &own)?;
     let counts_pads = eval.bool_or("count_include_pad", true)?;

@@ -94,7 +94,7 @@ fn scattered(
     call.to.transpose(&result, &back)
 }
 
-fn evaluate_put(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_put(eval: &mut Eval<'_, '_>) -> Outcome {
     let copy = Strided::new(eval.tensor("self")?.as_ref().clone());
     let axis = eval.axis("dim", copy.dims().len(), 0)?;
     let part = if eval.operator() == "select_scatter" {

@@ -268,7 +268,7 @@ fn step(
     }
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let kind = Kind::of(eval.operator());
     let input = eval.tensor("input")?;
     let states = match kind {
@@ -340,7 +340,7 @@ fn convert_cell(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_cell(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_cell(eval: &mut Eval<'_, '_>) -> Outcome {
     let kind = Kind::of(eval.operator());
     let input = eval.tensor("input")?;
     let states = match kind {

@@ -47,7 +47,7 @@ fn convert_where(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_where(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_where(eval: &mut Eval<'_, '_>) -> Outcome {
     let condition = elementwise::cast(&*eval.tensor("condition")?, ElementType::Bool)?;
     let (operands, element_type) = evaluated(eval, &["self", "other"])?;
     let (yes, no) = (operands[0].array(element_type)?, operands[1].array(element_type)?);
@@ -62,7 +62,7 @@ fn convert_masked_fill(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, own.element_type)
 }
 
-fn evaluate_masked_fill(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_masked_fill(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let mask = elementwise::cast(&*eval.tensor("mask")?, ElementType::Bool)?;
     let value = eval.operand("value")?.array(own.element_type())?;
@@ -116,7 +116,7 @@ fn typed_bound(
     (typed(call, bound, element_type), is_scalar)
 }
 
-fn evaluate_clamp(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_clamp(eval: &mut Eval<'_, '_>) -> Outcome {
     let names: Vec<&str> =
         ["self", "min", "max"].into_iter().filter(|name| eval.has(name)).collect();
     let (operands, element_type) = evaluated(eval, &names)?;
@@ -166,7 +166,7 @@ fn convert_nan(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_nan(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_nan(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     if !is_float(own.element_type()) {
         return Ok(vec![own.as_ref().clone().into()]);

@@ -35,7 +35,7 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = (eval.tensor("x1")?, eval.tensor("x2")?);
     let rank = a.rank().max(b.rank());
     let axis = eval.axis("dim", rank, 1)? as i64 - rank as i64;
@@ -72,7 +72,7 @@ fn convert_pair(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_pair(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_pair(eval: &mut Eval<'_, '_>) -> Outcome {
     let (a, b) = (eval.tensor("x1")?, eval.tensor("x2")?);
     let (p, eps) = (eval.float_or("p", 2.0)?, eval.float_or("eps", 1e-6)?);
     let apart = elementwise::map(&elementwise::sub(&a, &b)?, |value| value + eps)?;

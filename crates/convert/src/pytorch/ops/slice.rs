@@ -54,7 +54,7 @@ fn convert_slice(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_slice(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_slice(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dim", own.dims().len(), 0)?;
     let size = *own.dims().get(axis).ok_or_else(no_axis)?;
@@ -94,7 +94,7 @@ pub(super) fn selected(own: &Strided, axis: usize, index: i64) -> Result<Strided
     Ok(one.seen(dims, strides, one.offset()))
 }
 
-fn evaluate_select(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_select(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dim", own.dims().len(), 0)?;
     Ok(vec![Value::Tensor(selected(&own, axis, eval.int("index")?)?)])
@@ -118,7 +118,7 @@ fn convert_narrow(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_narrow(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_narrow(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dim", own.dims().len(), 0)?;
     let size = *own.dims().get(axis).ok_or_else(no_axis)?;

@@ -57,7 +57,7 @@ fn convert_safe(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     let element_type = eval.element_type("dtype")?.unwrap_or(float_type(own.element_type()));
     let wide = eval.bool_or("half_to_float", false)?;

@@ -176,7 +176,7 @@ fn convert_unknown_split(
     Ok(())
 }
 
-fn evaluate_split(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_split(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dim", own.dims().len(), 0)?;
     let size = *own.dims().get(axis).ok_or_else(no_axis)?;
@@ -204,7 +204,7 @@ fn convert_unbind(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_unbind(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_unbind(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dim", own.dims().len(), 0)?;
     let size = *own.dims().get(axis).ok_or_else(no_axis)?;

@@ -129,12 +129,12 @@ pub(super) fn give(
 }
 
 /// A function of `self` as a float.
-pub(super) fn evaluate(eval: &mut Eval<'_, '_, '_>, function: impl Fn(f64) -> f64) -> Outcome {
+pub(super) fn evaluate(eval: &mut Eval<'_, '_>, function: impl Fn(f64) -> f64) -> Outcome {
     one(elementwise::map(&floats(eval)?, function))
 }
 
 /// `self` as floats.
-pub(super) fn floats(eval: &mut Eval<'_, '_, '_>) -> Result<Array, EvaluateError> {
+pub(super) fn floats(eval: &mut Eval<'_, '_>) -> Result<Array, EvaluateError> {
     let own = eval.tensor("self")?;
     elementwise::cast(&own, float_type(own.element_type()))
 }
@@ -166,7 +166,7 @@ fn convert_number(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     call.give_as(0, &result, element_type)
 }
 
-fn evaluate_number(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_number(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     one(match eval.operator() {
         "neg" | "negative" => elementwise::neg(&own),
@@ -194,7 +194,7 @@ fn convert_round(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_round(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_round(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.tensor("self")?;
     if !is_float(own.element_type()) {
         return Ok(vec![own.as_ref().clone().into()]);
@@ -215,7 +215,7 @@ fn convert_frac(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_frac(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_frac(eval: &mut Eval<'_, '_>) -> Outcome {
     one(elementwise::map(&*eval.tensor("self")?, f64::fract))
 }
 
@@ -230,7 +230,7 @@ fn convert_decimals(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_decimals(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_decimals(eval: &mut Eval<'_, '_>) -> Outcome {
     let scale = 10f64.powi(eval.int_or("decimals", 0)? as i32);
     let own = eval.tensor("self")?;
     let rounded = elementwise::map(&own, |value| (value * scale).round_ties_even() / scale);

@@ -107,7 +107,7 @@ fn scale_factors(call: &mut Call<'_, '_>) -> Result<Vec<f64>, Refusal> {
     call.floats("scale_factors")
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let operator = eval.operator();
     let align = eval.bool_or("align_corners", false)?;
     let (own, sizes) = evaluated_sizes(eval)?;
@@ -129,7 +129,7 @@ fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
 
 /// The image, and the sizes that it gets.
 pub(super) fn evaluated_sizes(
-    eval: &mut Eval<'_, '_, '_>,
+    eval: &mut Eval<'_, '_>,
 ) -> Result<(Rc<Array>, Vec<Sized>), EvaluateError> {
     let name = if eval.overload() == "vec" { "input" } else { "self" };
     let own = eval.tensor(name)?;

@@ -125,19 +125,19 @@ fn completed(sizes: &[i64], elements: usize) -> Result<Vec<usize>, EvaluateError
     Ok(sizes.iter().map(size).collect())
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let sizes = eval.ints(size_name(eval.operator()))?;
     let dims = completed(&sizes, layout::elements(own.dims())?)?;
     reshaped(&own, &dims)
 }
 
-fn evaluate_like(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_like(eval: &mut Eval<'_, '_>) -> Outcome {
     let (own, other) = (eval.view("self")?, eval.view("other")?);
     reshaped(&own, other.dims())
 }
 
-fn evaluate_flatten(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_flatten(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let rank = own.dims().len();
     let (start, end) = (eval.axis("start_dim", rank, 0)?, eval.axis("end_dim", rank, -1)?);
@@ -153,7 +153,7 @@ fn evaluate_flatten(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     reshaped(&own, &dims)
 }
 
-fn evaluate_unflatten(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_unflatten(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dim", own.dims().len(), 0)?;
     let size = own.dims().get(axis).copied().unwrap_or(1);
@@ -166,7 +166,7 @@ fn evaluate_unflatten(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     reshaped(&own, &dims)
 }
 
-fn evaluate_squeeze(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_squeeze(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let rank = own.dims().len();
     let wanted = match eval.has("dim") {
@@ -180,7 +180,7 @@ fn evaluate_squeeze(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     Ok(vec![Value::Tensor(own.seen(dims, strides, own.offset()))])
 }
 
-fn evaluate_unsqueeze(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_unsqueeze(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dim", own.dims().len() + 1, 0)?;
     let (mut dims, mut strides) = (own.dims().to_vec(), own.strides().to_vec());
@@ -190,7 +190,7 @@ fn evaluate_unsqueeze(eval: &mut Eval<'_, '_, '_>) -> Outcome {
     Ok(vec![Value::Tensor(own.seen(dims, strides, own.offset()))])
 }
 
-fn evaluate_atleast(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_atleast(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let rank = if eval.operator().contains("2d") { 2 } else { 1 };
     let mut dims = vec![1; rank.max(own.dims().len()) - own.dims().len()];

@@ -33,7 +33,7 @@ fn convert(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate(eval: &mut Eval<'_, '_>) -> Outcome {
     let (direction, length) = (eval.tensor("v")?, eval.tensor("g")?);
     let axes = other_axes(eval.int_or("dim", 0)?, direction.rank());
     let norm = reduce::norm_l2(&direction, Over::kept(&axes))?;

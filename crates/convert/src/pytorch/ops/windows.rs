@@ -46,7 +46,7 @@ fn convert_diagonal(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_diagonal(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_diagonal(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let rank = own.dims().len();
     let (one, two) = (eval.axis("dim1", rank, 0)?, eval.axis("dim2", rank, 1)?);
@@ -104,7 +104,7 @@ fn convert_unfold(call: &mut Call<'_, '_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn evaluate_unfold(eval: &mut Eval<'_, '_, '_>) -> Outcome {
+fn evaluate_unfold(eval: &mut Eval<'_, '_>) -> Outcome {
     let own = eval.view("self")?;
     let axis = eval.axis("dimension", own.dims().len(), 0)?;
     let all = *own.dims().get(axis).ok_or_else(no_axis)?;

@@ -2,7 +2,8 @@
 
 use super::super::convert::Converter;
 use super::super::evaluate::Evaluation;
-use super::super::model::Operator;
+use super::super::model::{Operator, Quantization};
+use super::super::quantization::Multiplier;
 use super::super::stop::{Stop, mismatch};
 use crate::emitter::node;
 use crate::reference::activations::gelu_tanh;
@@ -58,6 +59,12 @@ fn gelu(cx: &mut Converter<'_>, x: &str, approximate: bool) -> String {
 }
 
 pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Stop> {
+    let quantized = (cx.quantized(op.input(0)?), cx.quantized(op.output(0)?));
+    if let (Some(from), Some(to)) = &quantized
+        && op.kind == "LEAKY_RELU"
+    {
+        return leaky_integers(cx, op, from, to);
+    }
     let x = cx.real(op.input(0)?)?;
     let clamped = |low: f64, high: f64| move |value: f64| value.max(low).min(high);
     let y = match op.kind.as_str() {
@@ -78,4 +85,25 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
         kind => return Err(mismatch(format!("{kind} is not known"))),
     };
     cx.give_real(op.output(0)?, y)
+}
+
+/// `LEAKY_RELU` of integers: one multiplier for each sign. All other activations of integers are
+/// tables of the real function.
+fn leaky_integers(
+    cx: &mut Evaluation<'_>,
+    op: &Operator,
+    from: &Quantization,
+    to: &Quantization,
+) -> Result<(), Stop> {
+    let ((from_scale, from_zero), (scale, zero)) = (from.single()?, to.single()?);
+    let alpha = f64::from(op.options.f32(0)?);
+    let above = Multiplier::new(from_scale / scale);
+    let below = Multiplier::new(from_scale * alpha / scale);
+    let raw = cx.raw(op.input(0)?)?;
+    let step = |&step: &i64| {
+        let value = (step - from_zero) as i32;
+        i64::from(if value >= 0 { above } else { below }.apply(value)) + zero
+    };
+    let steps = raw.as_ints()?.iter().map(step).collect();
+    cx.give_steps(op.output(0)?, raw.dims(), steps)
 }

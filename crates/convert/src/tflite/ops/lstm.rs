@@ -8,6 +8,7 @@ use super::super::evaluate::Evaluation;
 use super::super::model::Operator;
 use super::super::schema::Activation;
 use super::super::stop::{Stop, mismatch, refused};
+use super::lstm_steps::{State, Walk};
 use crate::emitter::node;
 use crate::reference::Array;
 use crate::reference::matmul::linear;
@@ -73,6 +74,9 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
     } else if !parts.time_major {
         x = cx.transpose(&x, &[1, 0, 2]);
     }
+    if parts.clip > 0.0 {
+        return convert_clipped(cx, op, &parts, x);
+    }
     let weights = gates(cx, op, INPUT_WEIGHTS, &first)?;
     let recurrent = gates(cx, op, RECURRENT_WEIGHTS, &first)?;
     let bias = biases(cx, op, &first)?;
@@ -86,15 +90,6 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
     let units = cx.dims(hidden).get(1).copied().flatten();
     let units = units.ok_or_else(|| mismatch("its state has no size"))?;
     let mut lstm = node("LSTM", &inputs).with("hidden_size", units as i64);
-    if parts.clip > 0.0 {
-        let note = format!(
-            "'{}' keeps its cells within {}; the converted model does not, which matters only where \
-             cells become larger",
-            op.label(cx.scope.graph),
-            parts.clip
-        );
-        cx.notes.push(note);
-    }
     if parts.activation == Activation::Relu {
         lstm = lstm.with("activations", strings(&["Sigmoid", "Relu", "Relu"]));
     }
@@ -114,6 +109,63 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
         y = cx.transpose(&y, &[1, 0, 2]);
     }
     cx.give(output, y)
+}
+
+/// As it is written step by step; `x` is `[time, rows, columns]`.
+fn convert_clipped(
+    cx: &mut Converter<'_>,
+    op: &Operator,
+    parts: &Parts,
+    x: String,
+) -> Result<(), Stop> {
+    let axis = usize::from(parts.is_sequence && !parts.time_major);
+    let dims = cx.dims(op.input(0)?);
+    let steps = if parts.is_sequence { dims.get(axis).copied().flatten() } else { Some(1) };
+    let (hidden, cell) = (op.input(OUTPUT_STATE)?, op.input(CELL_STATE)?);
+    let units = cx.dims(hidden).get(1).copied().flatten();
+    let peepholes = match op.optional(PEEPHOLES) {
+        None => None,
+        Some(_) => {
+            let mut each = |gate: usize| cx.real(op.input(PEEPHOLES + gate)?);
+            Some([each(0)?, each(1)?, each(2)?])
+        }
+    };
+    let walk = Walk {
+        x,
+        steps,
+        weights: stacked(cx, op, INPUT_WEIGHTS)?,
+        recurrent: stacked(cx, op, RECURRENT_WEIGHTS)?,
+        bias: stacked(cx, op, BIASES)?,
+        peepholes,
+        units: units.ok_or_else(|| mismatch("its state has no size"))?,
+        activation: parts.activation,
+        clip: parts.clip,
+    };
+    let start = State { hidden: cx.real(hidden)?, cell: cx.real(cell)? };
+    let (outputs, last) = walk.write(cx, start)?;
+    cx.next_state(hidden, last.hidden)?;
+    cx.next_state(cell, last.cell)?;
+    if !parts.is_sequence {
+        let only = outputs.into_iter().next();
+        return cx.give(op.output(0)?, only.ok_or_else(|| mismatch("it has no step"))?);
+    }
+    let at = cx.emitter.integers("time", &[axis as i64]);
+    let frames: Vec<String> =
+        outputs.iter().map(|frame| cx.emitter.add(node("Unsqueeze", &[frame, &at]))).collect();
+    let y = match frames.as_slice() {
+        [only] => only.clone(),
+        _ => cx.emitter.add(node("Concat", &frames).with("axis", axis as i64)),
+    };
+    cx.give(op.output(0)?, y)
+}
+
+/// What all gates have of one kind, below each other, in the order of TensorFlow Lite.
+fn stacked(cx: &mut Converter<'_>, op: &Operator, first: usize) -> Result<String, Stop> {
+    let mut parts = Vec::new();
+    for gate in 0..GATES.len() {
+        parts.push(cx.real(op.input(first + gate)?)?);
+    }
+    Ok(cx.emitter.add(node("Concat", &parts).with("axis", 0i64)))
 }
 
 fn strings(values: &[&str]) -> modelyard_graph::AttributeValue {

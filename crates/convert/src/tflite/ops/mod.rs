@@ -19,6 +19,7 @@ mod gather;
 mod join;
 mod lookup;
 mod lstm;
+mod lstm_steps;
 mod mediapipe;
 mod norm;
 mod order;

@@ -5,9 +5,11 @@ use modelyard_graph::ElementType;
 
 use super::super::convert::Converter;
 use super::super::evaluate::Evaluation;
-use super::super::model::Operator;
+use super::super::model::{Operator, Quantization};
+use super::super::quantization::Multiplier;
 use super::super::stop::{Stop, mismatch};
 use crate::emitter::node;
+use crate::reference::Array;
 use crate::reference::elementwise::cast;
 use crate::reference::reduce::{self, Over, Tie};
 
@@ -57,6 +59,12 @@ fn distinct(axes: &[i64], rank: usize) -> Result<Vec<i64>, Stop> {
 }
 
 pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Stop> {
+    let quantized = (cx.quantized(op.input(0)?), cx.quantized(op.output(0)?));
+    if let (Some(from), Some(to)) = &quantized
+        && matches!(op.kind.as_str(), "MEAN" | "SUM")
+    {
+        return integers(cx, op, from, to);
+    }
     let x = cx.real(op.input(0)?)?;
     let axes = distinct(&cx.ints(op.input(1)?)?, x.rank())?;
     let over = Over { axes: Some(&axes), keep_dims: op.options.bool(0)? };
@@ -71,6 +79,30 @@ pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Sto
         kind => return Err(mismatch(format!("{kind} is not known"))),
     };
     cx.give_real(op.output(0)?, y)
+}
+
+/// Integers are added up exactly; the sum is scaled once, by a multiplier that holds the number of
+/// elements of a mean.
+fn integers(
+    cx: &mut Evaluation<'_>,
+    op: &Operator,
+    from: &Quantization,
+    to: &Quantization,
+) -> Result<(), Stop> {
+    let ((from_scale, from_zero), (scale, zero)) = (from.single()?, to.single()?);
+    let raw = cx.raw(op.input(0)?)?;
+    let axes = distinct(&cx.ints(op.input(1)?)?, raw.rank())?;
+    let over = Over { axes: Some(&axes), keep_dims: op.options.bool(0)? };
+    let steps = raw.as_ints()?.iter().map(|&step| step - from_zero).collect();
+    let sums = reduce::sum(&Array::ints(raw.dims(), steps)?, over)?;
+    let count = raw.len() / sums.len().max(1);
+    let mut multiplier = Multiplier::new(from_scale / scale);
+    if op.kind == "MEAN" {
+        multiplier = multiplier.divided_by(count);
+    }
+    let step = |&sum: &i64| i64::from(multiplier.apply(sum as i32)) + zero;
+    let steps = sums.as_ints()?.iter().map(step).collect();
+    cx.give_steps(op.output(0)?, sums.dims(), steps)
 }
 
 pub(super) fn convert_arg(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop> {

@@ -76,6 +76,9 @@ fn wanted_shape(
 pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Stop> {
     let positions = positions(op)?;
     let sizes = super::fill::shape(&cx.ints(op.input(1)?)?)?;
+    if positions.is_linear && cx.quantized(op.input(0)?).is_some() {
+        return integers(cx, op, &positions, &sizes);
+    }
     let x = cx.real(op.input(0)?)?;
     let (&[batch, height, width, channels], &[new_height, new_width]) = (x.dims(), &sizes[..])
     else {
@@ -138,4 +141,74 @@ impl Positions {
         };
         (0..new).map(tap).collect()
     }
+}
+
+/// A place between two elements in 1024ths.
+struct Place {
+    low: usize,
+    high: usize,
+    /// How far it is from the lower one.
+    share: i64,
+}
+
+/// 1 in the fixed point of the kernels of integers.
+const WHOLE: i64 = 1 << 10;
+
+impl Positions {
+    /// Where each of `new` elements lies among `old` ones.
+    fn places(&self, old: usize, new: usize) -> Vec<Place> {
+        let (old, count) = (old as i64, new as i64);
+        let scale = match self.align_corners && new > 1 {
+            true => (WHOLE * (old - 1) + (count - 1) / 2) / (count - 1),
+            false => (WHOLE * old + count / 2) / count.max(1),
+        };
+        let place = |index: i64| {
+            let at = match self.half_pixel {
+                true => index * scale + scale / 2 - WHOLE / 2,
+                false => index * scale,
+            };
+            let low = (at / WHOLE).clamp(0, (old - 1).max(0));
+            let high = ((at + WHOLE - 1) / WHOLE).clamp(0, (old - 1).max(0));
+            Place { low: low as usize, high: high as usize, share: at - WHOLE * low }
+        };
+        (0..count).map(place).collect()
+    }
+}
+
+/// Bilinear between integers, whose scale stays: shares of 10 bits, halves away from zero.
+fn integers(
+    cx: &mut Evaluation<'_>,
+    op: &Operator,
+    positions: &Positions,
+    sizes: &[usize],
+) -> Result<(), Stop> {
+    let x = cx.raw(op.input(0)?)?;
+    let (&[batch, height, width, channels], &[new_height, new_width]) = (x.dims(), sizes) else {
+        return Err(mismatch("expected an image and its new height and width"));
+    };
+    let dims = [batch, new_height, new_width, channels];
+    let mut result = Vec::with_capacity(cx.room(&dims)?);
+    let (rows, columns) =
+        (positions.places(height, new_height), positions.places(width, new_width));
+    let values = x.as_ints()?;
+    for image in 0..batch {
+        let at = |y: usize, x: usize, c: usize| {
+            values[((image * height + y) * width + x) * channels + c]
+        };
+        for row in &rows {
+            for column in &columns {
+                for c in 0..channels {
+                    let across = |y: usize| {
+                        at(y, column.low, c) * (WHOLE - column.share)
+                            + at(y, column.high, c) * column.share
+                    };
+                    let sum = across(row.low) * (WHOLE - row.share) + across(row.high) * row.share;
+                    let half = WHOLE * WHOLE / 2;
+                    let sum = if sum > 0 { sum + half } else { sum - half };
+                    result.push(sum / (WHOLE * WHOLE));
+                }
+            }
+        }
+    }
+    cx.give_steps(op.output(0)?, &dims, result)
 }

@@ -11,8 +11,10 @@
 //! | `elementwise` | Sign (of 0 it is 1, of NaN a number), Cast to BOOL (keeps the number) |
 //! | `nan` | Relu, Clip (NaN becomes a bound), where NaN comes up inside the model |
 //! | `quantize` | QuantizeLinear, DynamicQuantizeLinear: rten multiplies by `1 / scale` |
+//! | `convolution` | Conv and its kin without `kernel_shape` |
 //! | `softmax` | Softmax and LogSoftmax before opset 13, which flatten |
 
+mod convolution;
 mod elementwise;
 mod nan;
 mod quantize;
@@ -68,6 +70,7 @@ fn rule(op_type: &str) -> Option<Rule> {
         "Clip" => Some(nan::clip),
         "QuantizeLinear" => Some(quantize::linear),
         "DynamicQuantizeLinear" => Some(quantize::dynamic),
+        "Conv" | "ConvTranspose" | "ConvInteger" | "QLinearConv" => Some(convolution::convolution),
         "Softmax" | "LogSoftmax" => Some(softmax::softmax),
         _ => None,
     }
@@ -77,7 +80,7 @@ fn rule(op_type: &str) -> Option<Rule> {
 struct Amender {
     kinds: HashMap<String, Kind>,
     opset: i64,
-    /// Dimensions of the initializers.
+    /// Dimensions of the initializers, and of what else convolutions take as weights.
     dims: HashMap<String, Vec<usize>>,
     /// Constants that are the number 0.
     zeros: HashSet<String>,
@@ -99,6 +102,7 @@ impl Amender {
             opset: model.opset("").unwrap_or(1),
             dims: initializers
                 .map(|constant| (constant.name.clone(), constant.dims.clone()))
+                .chain(convolution::computed_weights(model))
                 .collect(),
             zeros: nan::zeros(model),
             makes_nan: nan::comes_up(model),

@@ -162,3 +162,34 @@ fn what_is_right_stays_as_it_is() {
     let cast = Node::new("Cast", &["x"], &["y"]).with("to", 1i64);
     assert!(amend(&model(cast, (DataType::Int64, 1), (DataType::Fp32, 1))).model.is_none());
 }
+
+#[test]
+fn the_weights_say_how_large_a_kernel_is() {
+    let convolution = |weights: &str| {
+        Node::new("Conv", &["x", weights], &["y"])
+            .with("strides", [2i64].as_slice())
+            .with("dilations", [2i64].as_slice())
+    };
+    let stored = GraphBuilder::new("strided")
+        .input("x", DataType::Fp32, &free(3))
+        .output("y", DataType::Fp32, &free(3))
+        .floats("w", &[1, 1, 2], &[1.0, 10.0]);
+    let computed = stored
+        .clone()
+        .node(Node::new("Cast", &["w"], &["half"]).with("to", 10i64))
+        .node(Node::new("Cast", &["half"], &["v"]).with("to", 1i64));
+    let input = tensor(&[1, 1, 6], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    for builder in [stored.node(convolution("w")), computed.node(convolution("v"))] {
+        let answer = run(builder.model().check().unwrap(), &input);
+        assert_eq!(answer.values::<f32>().unwrap().as_ref(), [31.0, 53.0]);
+    }
+    let unknown = GraphBuilder::new("unknown")
+        .input("x", DataType::Fp32, &free(3))
+        .input("w", DataType::Fp32, &free(3))
+        .output("y", DataType::Fp32, &free(3))
+        .node(convolution("w"));
+    let [refusal] = &amend(&unknown.model().check().unwrap()).refusals[..] else {
+        panic!("accepted")
+    };
+    assert!(refusal.reason.contains("kernel_shape"), "{refusal:?}");
+}

@@ -11,6 +11,7 @@
 //! | [`vocabulary`] | which operators are covered |
 
 pub(super) mod aside;
+mod judge;
 pub(super) mod options;
 pub(super) mod prove;
 mod python;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use modelyard_convert::{Limits, Options, WeightType};
+use modelyard_graph::ElementType;
 use modelyard_graph::file::External;
 use modelyard_tensor::Dim;
 
@@ -17,6 +18,14 @@ pub(super) struct ConversionArgs {
     /// name is a free dimension (repeatable)
     #[arg(long = "shape", value_name = "INPUT=SHAPE")]
     shapes: Vec<String>,
+    /// Type of an input where the source does not say it (TorchScript), such as ids=int64
+    /// (repeatable)
+    #[arg(long = "type", value_name = "INPUT=TYPE")]
+    types: Vec<String>,
+    /// Value that an input is fixed to, such as sample_rate=16000: it is no input any more
+    /// (TorchScript, repeatable)
+    #[arg(long = "value", value_name = "INPUT=VALUE")]
+    values: Vec<String>,
     /// Signature of a SavedModel [default: serving_default]
     #[arg(long, value_name = "NAME")]
     signature: Option<String>,
@@ -73,8 +82,21 @@ impl ConversionArgs {
                 bail!("--shape {text}: the input has a shape already");
             }
         }
+        let mut types = BTreeMap::new();
+        for text in &self.types {
+            let (name, element_type) = typed(text).with_context(|| format!("--type {text}"))?;
+            types.insert(name, element_type);
+        }
+        let mut values = BTreeMap::new();
+        for text in &self.values {
+            let pair = text.split_once('=').context("expected INPUT=VALUE");
+            let (name, value) = pair.with_context(|| format!("--value {text}"))?;
+            values.insert(name.to_owned(), value.to_owned());
+        }
         Ok(Options {
             shapes,
+            types,
+            values,
             signature: self.signature.clone(),
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
@@ -100,6 +122,28 @@ impl ConversionArgs {
         if self.external_data { External::From(SMALLEST_BYTES) } else { External::WhenNeeded }
     }
 }
+
+fn typed(text: &str) -> anyhow::Result<(String, ElementType)> {
+    let (name, wanted) = text.rsplit_once('=').context("expected INPUT=TYPE")?;
+    let (_, found) = TYPES.iter().find(|(name, _)| *name == wanted).with_context(|| {
+        let known: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+        format!("expected one of {}; found '{wanted}'", known.join(", "))
+    })?;
+    Ok((name.to_owned(), *found))
+}
+
+/// Types that inputs can have, by PyTorch's names.
+const TYPES: [(&str, ElementType); 9] = [
+    ("float32", ElementType::Float32),
+    ("float64", ElementType::Float64),
+    ("float16", ElementType::Float16),
+    ("bfloat16", ElementType::Bfloat16),
+    ("int64", ElementType::Int64),
+    ("int32", ElementType::Int32),
+    ("int8", ElementType::Int8),
+    ("uint8", ElementType::Uint8),
+    ("bool", ElementType::Bool),
+];
 
 fn shape(text: &str) -> anyhow::Result<(String, Vec<Dim>)> {
     let (name, dims) = text.rsplit_once('=').context("expected INPUT=SHAPE")?;

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use modelyard_convert::verify::{Agreement, Trial, compare, inputs, quantization_step};
+use modelyard_convert::verify::{Trial, inputs, quantization_step};
 use modelyard_convert::{Conversion, SourceModel, Tolerance};
-use modelyard_engine::{ModelFile, Session};
+use modelyard_engine::ModelFile;
 use modelyard_graph::summary::describe;
 use modelyard_tensor::{Signature, Tensor};
 use serde::Serialize;
 
+use super::judge::{Judge, Leg, Question};
 use super::python;
-use crate::commands::local_model;
 use crate::config::Config;
 use crate::exit::{self, Exit, ExitWith};
 use crate::observe::progress::Progress;
@@ -92,19 +92,6 @@ pub(in crate::commands) struct Proof {
     pub(in crate::commands) legs: Vec<Leg>,
 }
 
-/// One thing that it was compared with.
-#[derive(Serialize)]
-pub(in crate::commands) struct Leg {
-    /// With what.
-    pub(in crate::commands) against: String,
-    /// How many sets of inputs.
-    pub(in crate::commands) trials: usize,
-    /// The largest difference of all outputs, relative to the largest magnitude in the output.
-    pub(in crate::commands) worst: f64,
-    /// What was allowed, in words.
-    pub(in crate::commands) tolerance: String,
-}
-
 /// Where a proof takes place.
 pub(in crate::commands) struct Context<'a> {
     pub(in crate::commands) config: &'a Config,
@@ -139,7 +126,7 @@ pub(super) fn prove(
         let answers = context.progress.spin("asking the source's framework", ask)?;
         asked.push(("the source's framework".to_owned(), answers));
     }
-    judged(&args.trials, (conversion, path), &asked, context)
+    judged(&args.trials, source, (conversion, path), &asked, context)
 }
 
 /// Compares the answers of the model at `path` in an engine with those of `source`, by the reference
@@ -155,7 +142,7 @@ pub(in crate::commands) fn prove_by_evaluator(
         return Ok(Proof { engine: "", legs: Vec::new() });
     }
     let asked = vec![evaluated(args, source, conversion, context)?];
-    judged(args, (conversion, path), &asked, context)
+    judged(args, source, (conversion, path), &asked, context)
 }
 
 fn signature(conversion: &Conversion) -> anyhow::Result<&Signature> {
@@ -180,6 +167,7 @@ fn evaluated(
 /// Runs the model at `path` and compares its answers with all others.
 fn judged(
     args: &TrialArgs,
+    source: &dyn SourceModel,
     (conversion, path): (&Conversion, &Path),
     asked: &[(String, Vec<Question>)],
     context: &Context<'_>,
@@ -200,7 +188,7 @@ fn judged(
         "no engine runs the result, so it cannot be verified; `modelyard engine install \
          onnxruntime` gets one that runs more, --no-verify goes without",
     )?;
-    let judge = Judge { signature, tolerance, steps };
+    let judge = Judge { source, signature, tolerance, steps };
     let run = || {
         let legs = asked
             .iter()
@@ -209,12 +197,6 @@ fn judged(
     };
     let legs = context.progress.spin("comparing the answers", run).exit_with(Exit::Model)?;
     Ok(Proof { engine: loaded.engine, legs })
-}
-
-/// Inputs and what the outputs should be.
-pub(super) struct Question {
-    pub(super) inputs: Vec<Tensor>,
-    pub(super) answers: Vec<Tensor>,
 }
 
 /// What the source says by its own definitions, for inputs of every kind.
@@ -285,63 +267,6 @@ fn by_name(
         found.push(arrays.swap_remove(index).1);
     }
     Ok(found)
-}
-
-/// Decides whether answers agree.
-struct Judge<'a> {
-    signature: &'a Signature,
-    tolerance: Tolerance,
-    /// By output: the step of its quantization.
-    steps: Vec<Option<f64>>,
-}
-
-impl Judge<'_> {
-    fn leg(
-        &self,
-        session: &dyn Session,
-        against: &str,
-        questions: &[Question],
-    ) -> anyhow::Result<Leg> {
-        let all: Vec<usize> = (0..self.signature.outputs.len()).collect();
-        let mut worst = 0.0f64;
-        for question in questions {
-            let found = local_model::run(session, &question.inputs, &all)
-                .context("the result does not run, so it was not written")?;
-            for (index, agreement) in self.agreements(question, &found).enumerate() {
-                if let Some(mismatch) = agreement.mismatch {
-                    let output = &self.signature.outputs[index].name;
-                    bail!(
-                        "the result disagrees with {against} on output '{output}', so it was not \
-                         written: {mismatch}"
-                    );
-                }
-                worst = worst.max(agreement.worst);
-            }
-        }
-        let trials = questions.len();
-        Ok(Leg { against: against.to_owned(), trials, worst, tolerance: self.in_words() })
-    }
-
-    fn agreements<'q>(
-        &'q self,
-        question: &'q Question,
-        found: &'q [Tensor],
-    ) -> impl Iterator<Item = Agreement> + 'q {
-        let pairs = question.answers.iter().zip(found).zip(&self.steps);
-        pairs.map(|((answer, found), step)| compare(answer, found, &self.tolerance, *step))
-    }
-
-    fn in_words(&self) -> String {
-        let mut text = format!("{:e} relative allowed", self.tolerance.relative);
-        if self.tolerance.steps > 0.0 {
-            text.push_str(&format!(", {} quantization steps", self.tolerance.steps));
-        }
-        if self.tolerance.outliers > 0.0 {
-            let percent = self.tolerance.outliers * 100.0;
-            text.push_str(&format!(", beyond it {percent} % of elements"));
-        }
-        text
-    }
 }
 
 #[cfg(test)]

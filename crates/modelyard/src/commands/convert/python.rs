@@ -8,7 +8,7 @@ use modelyard_convert::SourceModel;
 use modelyard_tensor::{Signature, Tensor};
 use serde_json::json;
 
-use super::prove::Question;
+use super::judge::Question;
 use crate::exit::{Exit, ExitWith};
 use crate::tensors::{self, npz};
 

@@ -8,7 +8,8 @@ use modelyard_convert::{Conversion, SourceModel, Step};
 use modelyard_tensor::TensorSpec;
 use serde::Serialize;
 
-use super::prove::{Leg, Proof};
+use super::judge::Leg;
+use super::prove::Proof;
 
 /// What is said about a conversion.
 #[derive(Serialize)]
@@ -153,11 +154,7 @@ pub(in crate::commands) fn proof_lines(proof: &Proof) -> Vec<String> {
         return vec!["not verified (--no-verify)".to_owned()];
     }
     let line = |leg: &Leg| {
-        let trials = if leg.trials == 1 { "trial" } else { "trials" };
-        format!(
-            "verified in {} against {}: {} {trials}, worst difference {:.1e} ({})",
-            proof.engine, leg.against, leg.trials, leg.worst, leg.tolerance
-        )
+        format!("verified in {} against {}: {}", proof.engine, leg.against, leg.in_words())
     };
     proof.legs.iter().map(line).collect()
 }

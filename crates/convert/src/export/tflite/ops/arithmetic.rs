@@ -39,10 +39,20 @@ pub(super) fn binary<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop
         cx.with(operator, &[Some(left), Some(right)], &[made], Some(options));
         return Ok(());
     }
-    let inputs = [Some(cx.value(left)?), Some(cx.value(right)?)];
+    let inputs = [Some(computable(cx, left)?), Some(cx.value(right)?)];
     let made = cx.output(behind)?;
     cx.with(operator, &inputs, &[made], Some(options));
     Ok(())
+}
+
+/// The tensor of a value that operators of TensorFlow Lite compute with as it is.
+fn computable(cx: &mut Writer<'_>, name: &str) -> Result<Id, Stop> {
+    let id = cx.value(name)?;
+    if [FLOAT, INT32, INT64].contains(&cx.tensor(id).type_code) {
+        return Ok(id);
+    }
+    let found = cx.facts.element_type(name).map_or_else(String::new, |found| found.to_string());
+    Err(refused(format!("arithmetic of {found}"), "cast to int32 or float before"))
 }
 
 /// The 8-bit integers that stand for an operand, also where it is a constant.
@@ -81,8 +91,8 @@ pub(super) fn variadic<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), St
         _ => "ADD",
     };
     let mut values = Vec::new();
-    for slot in 0..node.inputs.len() {
-        values.push(cx.input(node, slot)?);
+    for input in &node.inputs {
+        values.push(computable(cx, input)?);
     }
     let made = cx.output(output)?;
     let mean = node.op_type == "Mean";
@@ -157,7 +167,7 @@ pub(super) fn modulo<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop
         // The sign is that of the dividend: x - y * trunc(x / y).
         return Err(refused("fmod, whose sign is that of the dividend", "use mod of integers"));
     }
-    let inputs = [cx.value(left)?, cx.value(right)?];
+    let inputs = [computable(cx, left)?, cx.value(right)?];
     let made = cx.output(output)?;
     cx.plain("FLOOR_MOD", &inputs, made);
     Ok(())

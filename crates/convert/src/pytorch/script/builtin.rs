@@ -1,0 +1,387 @@
+//! Functions that are built in: those of Python on known values are computed, those on numbers that
+//! the model computes become operations on numbers, the others calls of ATen's operators.
+
+use std::rc::Rc;
+
+use modelyard_graph::ElementType;
+
+use super::interpret::{Interpreter, Result, Stop};
+use super::value::{NumberKind, Value};
+use super::{containers, numbers, texts};
+use crate::pytorch::convert::Scalar;
+use crate::pytorch::graph::{Argument, Named};
+
+impl Interpreter<'_> {
+    /// Calls a function by its name: `torch.add`, `ops.prim.device`, `int`.
+    pub(super) fn builtin(
+        &mut self,
+        name: &str,
+        positional: Vec<Value>,
+        named: Vec<(String, Value)>,
+    ) -> Result<Value> {
+        if let Some(class) = name.strip_prefix("new.") {
+            let found = self.library.class(class)?;
+            let found = found.ok_or_else(|| self.wrong(format!("there is no class {class}")))?;
+            return Ok(Value::Object(self.instance(class.into(), found)));
+        }
+        let (namespace, short) = match name.strip_prefix("ops.").unwrap_or(name).split_once('.') {
+            Some(("torch", short)) => ("aten", short),
+            Some((namespace, short)) => (namespace, short),
+            None => ("python", name),
+        };
+        if !matches!(namespace, "aten" | "prim" | "python") {
+            return self.foreign(&format!("{namespace}.{short}"));
+        }
+        if let ("getattr", [of, Value::Text(attribute)]) = (short, positional.as_slice()) {
+            let attribute = Rc::clone(attribute);
+            return self.attribute_of(&of.clone(), &attribute);
+        }
+        if let Some(value) = self.without_effect(short, &positional)? {
+            return Ok(value);
+        }
+        if let Some(value) = self.container(short, &positional, &named)? {
+            return Ok(value);
+        }
+        if let Some(value) = texts::call(short, &positional) {
+            return Ok(value);
+        }
+        if let Some(value) = self.number(short, &positional)? {
+            return Ok(value);
+        }
+        if positional.iter().chain(named.iter().map(|(_, value)| value)).any(Value::is_lost) {
+            self.note_unknown(namespace, short);
+            return Ok(Value::Lost);
+        }
+        if let Some(value) = self.about_tensor(short, &positional)? {
+            return Ok(value);
+        }
+        if let Some(value) = self.fused(short, &positional)? {
+            return Ok(value);
+        }
+        match namespace {
+            "prim" => self.prim(short, positional),
+            _ => self.aten(short, positional, named),
+        }
+    }
+
+    /// An operator of another library than ATen.
+    fn foreign(&mut self, target: &str) -> Result<Value> {
+        let refusal = crate::pytorch::ops::unknown(target);
+        self.refuse(target, &refusal.reason, &refusal.way_out);
+        Ok(Value::Lost)
+    }
+
+    /// What changes nothing in inference.
+    fn without_effect(&mut self, name: &str, positional: &[Value]) -> Result<Option<Value>> {
+        Ok(Some(match name {
+            "warn"
+            | "print"
+            | "manual_seed"
+            | "set_grad_enabled"
+            | "_assert_async"
+            | "record_stream"
+            | "_record_function_enter"
+            | "_record_function_exit" => Value::None,
+            "RaiseException" => {
+                let message = match positional.first() {
+                    Some(Value::Text(text)) => text.to_string(),
+                    _ => "an exception".into(),
+                };
+                return Err(Stop::Raised(message));
+            }
+            "device" if matches!(positional, [Value::Text(_)]) => match &positional[0] {
+                Value::Text(text) => Value::Device(Rc::clone(text)),
+                _ => Value::None,
+            },
+            // With gradients, modules do what they say; without, some take a shortcut with an
+            // operator that is all of them at once.
+            "is_grad_enabled" | "is_scripting" => Value::Bool(true),
+            "is_autocast_enabled"
+            | "is_tracing"
+            | "AutogradAnyNonZero"
+            | "AutogradAllNonZero"
+            | "is_autocast_cpu_enabled" => Value::Bool(false),
+            "_get_cpu_capability" => Value::text("DEFAULT"),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What Python does with lists, tuples and dicts.
+    fn container(
+        &mut self,
+        name: &str,
+        positional: &[Value],
+        named: &[(String, Value)],
+    ) -> Result<Option<Value>> {
+        if matches!(name, "slice") && !matches!(positional.first(), Some(Value::Tensor(_))) {
+            return self.slice(positional).map(Some);
+        }
+        if name == "__getitem__"
+            && let [of, index] = positional
+        {
+            return self.item(of, index).map(Some);
+        }
+        if name == "_set_item" {
+            return self.set_item(positional).map(Some);
+        }
+        let done = containers::call(name, positional, named);
+        let done = done.map_err(|message| self.wrong(message))?;
+        if done.as_ref().is_some_and(|done| done.changes) {
+            self.changes += 1;
+        }
+        Ok(done.map(|done| done.value))
+    }
+
+    fn set_item(&mut self, positional: &[Value]) -> Result<Value> {
+        let [of, index, value] = positional else {
+            return Err(self.wrong("_set_item takes 3 arguments"));
+        };
+        self.changes += 1;
+        match of {
+            Value::List(items) => {
+                let length = items.borrow().len();
+                let at = match index {
+                    Value::Int(index) => counted(*index, length),
+                    _ => None,
+                };
+                let at = at.ok_or_else(|| self.wrong("an index outside of the list"))?;
+                if let Some(item) = items.borrow_mut().get_mut(at) {
+                    *item = value.clone();
+                }
+            }
+            Value::Dict(entries) => containers::put(entries, index, value),
+            Value::Lost => {}
+            other => return Err(self.wrong(format!("an item of {} is set", other.type_name()))),
+        }
+        Ok(Value::None)
+    }
+
+    /// An item of a list, tuple, dict or text.
+    pub(super) fn item(&mut self, of: &Value, index: &Value) -> Result<Value> {
+        let at = match index {
+            Value::Int(index) => Some(*index),
+            Value::Bool(index) => Some(i64::from(*index)),
+            _ => None,
+        };
+        let found = match (of, at) {
+            (Value::Lost, _) => return Ok(Value::Lost),
+            (_, _) if matches!(index, Value::Lost) => return Ok(Value::Lost),
+            (Value::Dict(entries), _) => containers::get(entries, index),
+            (Value::List(items), Some(at)) => {
+                let items = items.borrow();
+                counted(at, items.len()).and_then(|at| items.get(at).cloned())
+            }
+            (Value::Tuple(items, _), Some(at)) => {
+                counted(at, items.len()).and_then(|at| items.get(at).cloned())
+            }
+            (Value::Text(text), Some(at)) => {
+                let letters: Vec<char> = text.chars().collect();
+                let letter = counted(at, letters.len()).and_then(|at| letters.get(at));
+                letter.map(|letter| Value::text(&letter.to_string()))
+            }
+            (Value::Tensor(_), _) => {
+                let arguments = vec![of.clone(), Value::Int(0), index.clone()];
+                return self.builtin("torch.select", arguments, Vec::new());
+            }
+            _ => {
+                let message = format!("{} of {}", index.type_name(), of.type_name());
+                return Err(self.refusal("an item", message, "use indices that are constants"));
+            }
+        };
+        found.ok_or_else(|| {
+            let index = texts::shown(index);
+            match of {
+                Value::Dict(_) => Stop::Raised(format!("KeyError: {index}")),
+                _ => Stop::Raised(format!("IndexError: {index} is out of range")),
+            }
+        })
+    }
+
+    /// A part of a list, tuple or text: what, start, end, step.
+    pub(super) fn slice(&mut self, arguments: &[Value]) -> Result<Value> {
+        if let Some(of @ Value::Tensor(_)) = arguments.first() {
+            let mut all = vec![of.clone(), Value::Int(0)];
+            all.extend(arguments.iter().skip(1).cloned());
+            return self.builtin("torch.slice", all, Vec::new());
+        }
+        containers::slice(arguments).map_err(|message| self.wrong(message))
+    }
+
+    /// Arithmetic of Python: computed, or an operation of the graph.
+    fn number(&mut self, name: &str, positional: &[Value]) -> Result<Option<Value>> {
+        if positional.is_empty() || !positional.iter().all(is_number) {
+            return Ok(None);
+        }
+        let known: Option<Vec<Scalar>> = positional.iter().map(Value::as_scalar).collect();
+        if let Some(known) = known {
+            return match numbers::calculate(name, &known) {
+                Some(Ok(value)) => Ok(Some(value)),
+                Some(Err(message)) => Err(Stop::Raised(message.into())),
+                None => Ok(None),
+            };
+        }
+        if let Some(same) = numbers::unchanged(name, positional) {
+            return Ok(Some(same));
+        }
+        if let ("bool" | "Bool", [number]) = (name, positional) {
+            return self.number("ne", &[number.clone(), Value::Int(0)]);
+        }
+        let Some(target) = numbers::target(name) else { return Ok(None) };
+        let mut arguments = Vec::new();
+        for value in positional {
+            let argument = self.argument(value)?;
+            arguments.push(Named { name: String::new(), value: argument });
+        }
+        let results = self.emit(target, arguments)?;
+        let value = results.into_iter().next().unwrap_or(Value::Lost);
+        Ok(Some(value))
+    }
+
+    /// What is asked about a tensor and known of it.
+    fn about_tensor(&mut self, name: &str, positional: &[Value]) -> Result<Option<Value>> {
+        let Some(Value::Tensor(tensor)) = positional.first() else { return Ok(None) };
+        let (element_type, _) = tensor.first();
+        let rank = tensor.rank();
+        Ok(Some(match name {
+            "dim" | "ndim" | "ndimension" => Value::Int(rank as i64),
+            "dtype" => match super::tensors::type_code(element_type) {
+                Some(code) => Value::Int(code),
+                None => return Err(self.wrong("a type of elements without a number")),
+            },
+            "layout" => Value::Int(0),
+            "device" => Value::Device("cpu".into()),
+            "is_floating_point" => Value::Bool(crate::pytorch::types::is_float(element_type)),
+            "is_cuda" | "is_mkldnn" | "is_quantized" | "is_sparse" | "is_complex" | "is_meta"
+            | "is_xla" | "is_xpu" | "is_mps" | "is_ort" | "is_vulkan" | "is_nested"
+            | "is_sparse_csr" | "is_inference" => Value::Bool(false),
+            "requires_grad" => Value::Bool(self.weights.contains_key(&tensor.name)),
+            "is_cpu" | "is_contiguous" | "is_leaf" => Value::Bool(true),
+            "get_device" => Value::Int(-1),
+            "grad" => Value::None,
+            "size" | "shape" if positional.len() == 1 => {
+                let mut sizes = Vec::new();
+                for axis in 0..rank {
+                    sizes.push(self.size(tensor, axis)?);
+                }
+                Value::list(sizes)
+            }
+            "size" => match positional.get(1) {
+                Some(Value::Int(axis)) => match counted(*axis, rank) {
+                    Some(axis) => self.size(tensor, axis)?,
+                    None => return Err(Stop::Raised(format!("dimension {axis} is out of range"))),
+                },
+                _ => return Err(self.wrong("a size along an axis that is not known")),
+            },
+            "len" => match rank {
+                0 => return Err(Stop::Raised("len() of a tensor without dimensions".into())),
+                _ => self.size(tensor, 0)?,
+            },
+            "numel" => {
+                let mut product = Value::Int(1);
+                for axis in 0..rank {
+                    let size = self.size(tensor, axis)?;
+                    product = self.builtin("torch.mul", vec![product, size], Vec::new())?;
+                }
+                product
+            }
+            "__is__" | "__isnot__" => {
+                let same = match positional.get(1) {
+                    Some(Value::Tensor(other)) => other.name == tensor.name,
+                    _ => false,
+                };
+                Value::Bool(same == (name == "__is__"))
+            }
+            "Int" | "int" | "Float" | "float" | "Bool" | "bool" | "IntImplicit"
+            | "FloatImplicit" | "ScalarImplicit" | "item"
+                if positional.len() == 1 =>
+            {
+                return self.as_number(tensor, name).map(Some);
+            }
+            "to_mkldnn" | "to_dense" | "data" | "cpu" | "cuda" | "requires_grad_"
+            | "pin_memory" | "retain_grad" => positional[0].clone(),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The one element of a tensor as a number.
+    fn as_number(&mut self, tensor: &Rc<super::value::Tensor>, name: &str) -> Result<Value> {
+        let kind = match name {
+            "Int" | "int" | "IntImplicit" => Some(NumberKind::Int),
+            "Float" | "float" | "FloatImplicit" => Some(NumberKind::Float),
+            "Bool" | "bool" => Some(NumberKind::Bool),
+            _ => None,
+        };
+        let value = Value::Tensor(Rc::clone(tensor));
+        let own = super::tensors::number_kind(tensor.first().0);
+        let argument = self.argument(&value)?;
+        let argument = match (kind, own) {
+            (Some(NumberKind::Bool), NumberKind::Int | NumberKind::Float) => {
+                let zero = Named { name: String::new(), value: Argument::Int(0) };
+                let own = Named { name: String::new(), value: argument };
+                let result = self.emit("aten.ne.Scalar", vec![own, zero])?;
+                let value = result.into_iter().next().unwrap_or(Value::Lost);
+                self.argument(&value)?
+            }
+            _ => argument,
+        };
+        let own_name = Named { name: String::new(), value: argument };
+        let item = self.emit("aten.item.default", vec![own_name])?;
+        let item = item.into_iter().next().unwrap_or(Value::Lost);
+        match (kind, own) {
+            (Some(NumberKind::Int), NumberKind::Float | NumberKind::Bool) => {
+                Ok(self.number("int", &[item])?.unwrap_or(Value::Lost))
+            }
+            (Some(NumberKind::Float), NumberKind::Int | NumberKind::Bool) => {
+                Ok(self.number("float", &[item])?.unwrap_or(Value::Lost))
+            }
+            _ => Ok(item),
+        }
+    }
+
+    /// Operations that only the compiler writes.
+    fn prim(&mut self, name: &str, positional: Vec<Value>) -> Result<Value> {
+        match (name, positional.as_slice()) {
+            ("NumToTensor", [value]) => {
+                // Whole numbers of Python make tensors of 64 bits.
+                let element_type = match value {
+                    Value::Int(_) => ElementType::Int64,
+                    Value::Bool(_) => ElementType::Bool,
+                    Value::Number(number) if number.kind == NumberKind::Int => ElementType::Int64,
+                    Value::Number(number) if number.kind == NumberKind::Bool => ElementType::Bool,
+                    _ => ElementType::Float32,
+                };
+                let value = Named { name: String::new(), value: self.argument(value)? };
+                let dtype = Named { name: "dtype".into(), value: Argument::Type(element_type) };
+                let results = self.emit("aten.scalar_tensor.default", vec![value, dtype])?;
+                Ok(results.into_iter().next().unwrap_or(Value::Lost))
+            }
+            ("unchecked_unwrap_optional" | "unchecked_cast", [value]) => Ok(value.clone()),
+            ("rangelist", [Value::Int(count)]) if *count <= self.limits.nodes as i64 => {
+                Ok(Value::list((0..*count).map(Value::Int).collect()))
+            }
+            ("type", _) => Ok(Value::text("cpu")),
+            _ => {
+                let way_out = match name.contains("mkldnn") || name.contains("MKLDNN") {
+                    true => {
+                        "weights of a model that torch.jit.optimize_for_inference made for \
+                             this machine are not in the file; save the model before it"
+                    }
+                    false => "save the model with torch.export.save instead",
+                };
+                self.refuse(&format!("prim.{name}"), "the operator", way_out);
+                Ok(Value::Lost)
+            }
+        }
+    }
+}
+
+fn is_number(value: &Value) -> bool {
+    matches!(value, Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Number(_))
+}
+
+/// An index counted from the front.
+pub(super) fn counted(index: i64, length: usize) -> Option<usize> {
+    let length = i64::try_from(length).ok()?;
+    let index = if index < 0 { index.checked_add(length)? } else { index };
+    usize::try_from(index).ok().filter(|_| index < length)
+}

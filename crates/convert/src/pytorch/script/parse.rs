@@ -1,0 +1,448 @@
+//! From text to statements. Nothing is executed; blocks and brackets nest only so deep.
+
+use std::rc::Rc;
+
+use super::syntax::{Class, Expression, Fault, Field, File, Function, Parameter, Statement, What};
+use super::token::{Kind, Token, tokens};
+
+/// How deep blocks and brackets may nest.
+const DEPTH: usize = 100;
+
+pub(super) type Result<T> = std::result::Result<T, Fault>;
+
+/// Parses a file.
+pub(super) fn parse(text: &str) -> Result<File> {
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
+    let mut file = File::default();
+    loop {
+        if parser.skip_kind(&Kind::End) {
+            return Ok(file);
+        }
+        if parser.skip_kind(&Kind::Newline) {
+            continue;
+        }
+        match parser.peek_name() {
+            Some("class") => file.classes.push(Rc::new(parser.class()?)),
+            Some("def") => file.functions.push(Rc::new(parser.function()?)),
+            // `op_version_set = 1`, `import ...` of old versions.
+            Some("op_version_set" | "import" | "from") => parser.skip_line(),
+            _ => return Err(parser.unexpected("a class or function")),
+        }
+    }
+}
+
+pub(super) struct Parser {
+    tokens: Vec<Token>,
+    at: usize,
+    depth: usize,
+}
+
+impl Parser {
+    pub(super) fn peek(&self) -> &Kind {
+        self.ahead(0)
+    }
+
+    pub(super) fn ahead(&self, by: usize) -> &Kind {
+        self.tokens.get(self.at + by).map_or(&Kind::End, |token| &token.kind)
+    }
+
+    fn peek_name(&self) -> Option<&str> {
+        match self.peek() {
+            Kind::Name(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub(super) fn line(&self) -> u32 {
+        let token = self.tokens.get(self.at).or_else(|| self.tokens.last());
+        token.map_or(0, |token| token.line)
+    }
+
+    pub(super) fn next(&mut self) -> Kind {
+        let kind = self.peek().clone();
+        self.at += 1;
+        kind
+    }
+
+    fn skip_kind(&mut self, kind: &Kind) -> bool {
+        let found = self.peek() == kind;
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(super) fn skip(&mut self, mark: &str) -> bool {
+        let found = matches!(self.peek(), Kind::Mark(other) if *other == mark);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(super) fn skip_word(&mut self, word: &str) -> bool {
+        let found = self.peek_name() == Some(word);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(super) fn is(&self, mark: &str) -> bool {
+        matches!(self.peek(), Kind::Mark(other) if *other == mark)
+    }
+
+    pub(super) fn expect(&mut self, mark: &str) -> Result<()> {
+        if self.skip(mark) { Ok(()) } else { Err(self.unexpected(&format!("'{mark}'"))) }
+    }
+
+    pub(super) fn name(&mut self) -> Result<String> {
+        match self.peek() {
+            Kind::Name(name) => {
+                let name = name.clone();
+                self.at += 1;
+                Ok(name)
+            }
+            _ => Err(self.unexpected("a name")),
+        }
+    }
+
+    fn skip_line(&mut self) {
+        while !matches!(self.peek(), Kind::Newline | Kind::End) {
+            self.at += 1;
+        }
+    }
+
+    pub(super) fn fault(&self, message: impl Into<String>) -> Fault {
+        Fault { line: self.line(), message: message.into() }
+    }
+
+    pub(super) fn unexpected(&self, expected: &str) -> Fault {
+        let found = match self.peek() {
+            Kind::Name(name) => format!("'{name}'"),
+            Kind::Int(value) => value.to_string(),
+            Kind::Float(value) => value.to_string(),
+            Kind::Text(_) => "a text".into(),
+            Kind::Mark(mark) => format!("'{mark}'"),
+            Kind::Newline => "the end of the line".into(),
+            Kind::Indent => "a block".into(),
+            Kind::Dedent => "the end of the block".into(),
+            Kind::End => "the end of the file".into(),
+        };
+        self.fault(format!("expected {expected}, found {found}"))
+    }
+
+    /// Runs a step one level deeper.
+    pub(super) fn deeper<T>(&mut self, step: impl FnOnce(&mut Parser) -> Result<T>) -> Result<T> {
+        if self.depth == DEPTH {
+            return Err(self.fault(format!("it nests deeper than {DEPTH} levels")));
+        }
+        self.depth += 1;
+        let result = step(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn class(&mut self) -> Result<Class> {
+        self.at += 1;
+        let name = self.name()?;
+        let mut base = String::new();
+        if self.skip("(") {
+            if !self.is(")") {
+                base = self.expression()?.dotted().unwrap_or_default();
+            }
+            self.expect(")")?;
+        }
+        let mut class = Class { name, base, fields: Vec::new(), methods: Vec::new() };
+        self.expect(":")?;
+        if !self.skip_kind(&Kind::Newline) {
+            // `class A: pass` on one line.
+            self.skip_line();
+            return Ok(class);
+        }
+        if !self.skip_kind(&Kind::Indent) {
+            return Ok(class);
+        }
+        while !self.skip_kind(&Kind::Dedent) {
+            match self.peek() {
+                Kind::End => break,
+                Kind::Newline => self.at += 1,
+                Kind::Name(word) if word == "def" => class.methods.push(Rc::new(self.function()?)),
+                Kind::Name(word) if word == "pass" => self.at += 1,
+                _ => class.fields.push(self.field()?),
+            }
+        }
+        Ok(class)
+    }
+
+    /// `name : type`, `name = value`, `name : type = value`, `__annotations__["0"] = type`.
+    fn field(&mut self) -> Result<Field> {
+        let name = self.name()?;
+        if name == "__annotations__" && self.skip("[") {
+            let Kind::Text(name) = self.next() else { return Err(self.unexpected("a text")) };
+            self.expect("]")?;
+            self.expect("=")?;
+            let kind = Some(self.expression()?);
+            return Ok(Field { name, kind, value: None });
+        }
+        let kind = if self.skip(":") { Some(self.expression()?) } else { None };
+        let value = if self.skip("=") { Some(self.expression()?) } else { None };
+        if kind.is_none() && value.is_none() {
+            return Err(self.unexpected("':' or '='"));
+        }
+        Ok(Field { name, kind, value })
+    }
+
+    fn function(&mut self) -> Result<Function> {
+        self.at += 1;
+        let mut name = self.name()?;
+        while self.skip(".") {
+            name = format!("{name}.{}", self.name()?);
+        }
+        self.expect("(")?;
+        let mut parameters = Vec::new();
+        while !self.skip(")") {
+            let starred = self.skip("*");
+            if !(starred && self.is(",")) {
+                let name = self.name()?;
+                let kind = if self.skip(":") { Some(self.expression()?) } else { None };
+                let default = if self.skip("=") { Some(self.expression()?) } else { None };
+                parameters.push(Parameter { name, kind, default });
+            }
+            if !self.skip(",") && !self.is(")") {
+                return Err(self.unexpected("',' or ')'"));
+            }
+        }
+        if self.skip("->") {
+            self.expression()?;
+        }
+        self.expect(":")?;
+        let body = self.block()?;
+        Ok(Function { name, parameters, body })
+    }
+
+    /// What follows a colon.
+    fn block(&mut self) -> Result<Vec<Statement>> {
+        self.deeper(|parser| {
+            let mut statements = Vec::new();
+            if !parser.skip_kind(&Kind::Newline) {
+                statements.push(parser.statement()?);
+                return Ok(statements);
+            }
+            if !parser.skip_kind(&Kind::Indent) {
+                return Err(parser.unexpected("a block"));
+            }
+            while !parser.skip_kind(&Kind::Dedent) {
+                match parser.peek() {
+                    Kind::End => break,
+                    Kind::Newline => parser.at += 1,
+                    _ => statements.push(parser.statement()?),
+                }
+            }
+            Ok(statements)
+        })
+    }
+
+    fn statement(&mut self) -> Result<Statement> {
+        let line = self.line();
+        let what = match self.peek_name() {
+            Some("pass") => self.word(What::Pass),
+            Some("break") => self.word(What::Break),
+            Some("continue") => self.word(What::Continue),
+            Some("if") => self.branch()?,
+            Some("for") => {
+                self.at += 1;
+                let target = self.targets()?;
+                if !self.skip_word("in") {
+                    return Err(self.unexpected("'in'"));
+                }
+                let over = self.expression()?;
+                self.expect(":")?;
+                What::For(target, over, self.block()?)
+            }
+            Some("while") => {
+                self.at += 1;
+                let condition = self.expression()?;
+                self.expect(":")?;
+                What::While(condition, self.block()?)
+            }
+            Some("with") => {
+                self.at += 1;
+                self.expression()?;
+                if self.skip_word("as") {
+                    self.expression()?;
+                }
+                self.expect(":")?;
+                What::With(self.block()?)
+            }
+            Some("return") => {
+                self.at += 1;
+                let none = matches!(self.peek(), Kind::Newline | Kind::End);
+                What::Return(if none { None } else { Some(self.targets()?) })
+            }
+            Some("assert") => {
+                self.at += 1;
+                let condition = self.expression()?;
+                if self.skip(",") {
+                    self.expression()?;
+                }
+                What::Assert(condition)
+            }
+            Some("raise") => {
+                self.at += 1;
+                What::Raise(self.expression()?)
+            }
+            Some("def" | "class" | "del" | "import" | "lambda") => {
+                return Err(self.unexpected("a statement of TorchScript"));
+            }
+            _ => self.assignment()?,
+        };
+        if !matches!(self.peek(), Kind::Dedent | Kind::End)
+            && !self.skip_kind(&Kind::Newline)
+            && !matches!(what, What::If(..) | What::For(..) | What::While(..) | What::With(..))
+        {
+            return Err(self.unexpected("the end of the line"));
+        }
+        Ok(Statement { line, what })
+    }
+
+    fn word(&mut self, what: What) -> What {
+        self.at += 1;
+        what
+    }
+
+    fn branch(&mut self) -> Result<What> {
+        self.at += 1;
+        let condition = self.expression()?;
+        self.expect(":")?;
+        let yes = self.block()?;
+        let line = self.line();
+        let no = match self.peek_name() {
+            Some("else") => {
+                self.at += 1;
+                self.expect(":")?;
+                self.block()?
+            }
+            Some("elif") => {
+                let what = self.deeper(Parser::branch)?;
+                vec![Statement { line, what }]
+            }
+            _ => Vec::new(),
+        };
+        Ok(What::If(condition, yes, no))
+    }
+
+    fn assignment(&mut self) -> Result<What> {
+        let target = self.targets()?;
+        if self.skip(":") {
+            // `name : type = value`
+            self.expression()?;
+        }
+        for (mark, operator) in [("+=", "add"), ("-=", "sub"), ("*=", "mul"), ("/=", "div")] {
+            if self.skip(mark) {
+                let both = Box::new((target.clone(), self.expression()?));
+                return Ok(What::Assign(target, Expression::Binary(operator, both)));
+            }
+        }
+        if !self.skip("=") {
+            return Ok(What::Expression(target));
+        }
+        Ok(What::Assign(target, self.targets()?))
+    }
+
+    /// Expressions with commas between: a tuple where there is a comma.
+    fn targets(&mut self) -> Result<Expression> {
+        let first = self.expression()?;
+        if !self.is(",") {
+            return Ok(first);
+        }
+        let mut all = vec![first];
+        while self.skip(",") {
+            let ended = matches!(self.peek(), Kind::Newline | Kind::End | Kind::Mark("=" | ":"))
+                || self.peek_name() == Some("in");
+            if ended {
+                break;
+            }
+            all.push(self.expression()?);
+        }
+        Ok(Expression::Tuple(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CODE: &str = "\
+class Net(Module):
+  __parameters__ = [\"weight\", ]
+  __buffers__ = []
+  training : bool
+  __annotations__[\"0\"] = __torch__.torch.nn.modules.conv.Conv2d
+  dim : Final[int] = 1
+  def forward(self: __torch__.Net,
+    x: Tensor,
+    state: Optional[Tensor]=None) -> Tuple[Tensor, int]:
+    _0 = annotate(List[int], [])
+    a, b, = torch.chunk(x, 2, dim=1)
+    c : Optional[Tensor] = a
+    if torch.gt((torch.size(x))[-1], 1):
+      d = (getattr(self, \"0\")).forward(x, )
+    else:
+      ops.prim.RaiseException(\"no\")
+      d = x
+    for i in range(3):
+      _1 = torch.append(_0, -i)
+    return (d, len(_0))
+def f(x: float=-inf) -> float:
+  return x
+";
+
+    #[test]
+    fn a_file_is_understood() {
+        let file = parse(CODE).unwrap();
+        let class = &file.classes[0];
+        assert_eq!((class.name.as_str(), class.base.as_str()), ("Net", "Module"));
+        let fields: Vec<&str> = class.fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!(fields, ["__parameters__", "__buffers__", "training", "0", "dim"]);
+        let forward = class.method("forward").unwrap();
+        assert_eq!(forward.parameters.len(), 3);
+        assert_eq!(forward.parameters[2].default, Some(Expression::None));
+        assert_eq!(forward.body.len(), 6);
+        assert!(
+            matches!(&forward.body[1].what, What::Assign(Expression::Tuple(both), _) if both.len() == 2)
+        );
+        assert!(
+            matches!(&forward.body[3].what, What::If(_, yes, no) if yes.len() == 1 && no.len() == 2)
+        );
+        assert_eq!(file.functions[0].name, "f");
+    }
+
+    #[test]
+    fn what_nests_without_end_is_refused() {
+        let error = parse(&format!("def f():\n  a = {}", "(".repeat(100_000))).unwrap_err();
+        assert!(error.message.contains("nests deeper"), "{}", error.message);
+        let error = parse(&format!("def f():\n  a = {}1", "-".repeat(100_000))).unwrap_err();
+        assert!(error.message.contains("nests deeper"), "{}", error.message);
+        let mut text = String::from("def f():\n");
+        for depth in 1..1000 {
+            text.push_str(&format!("{}if a:\n", " ".repeat(depth)));
+        }
+        assert!(parse(&text).unwrap_err().message.contains("nests deeper"));
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_text_does_no_harm(at in 0..CODE.len(), byte: u8, cut: bool) {
+            let mut bytes = CODE.as_bytes().to_vec();
+            if cut { bytes.truncate(at) } else { bytes[at] ^= byte }
+            if let Ok(text) = String::from_utf8(bytes) {
+                let _ = parse(&text);
+            }
+        }
+
+        #[test]
+        fn random_text_does_no_harm(words in proptest::collection::vec(proptest::sample::select(&[
+            "def ", "class ", "f", "(", ")", ":", "\n", "\n  ", "\n    ", "if ", "else", "for ", "in ",
+            "return ", "=", ",", "[", "]", "{", "}", "-", "not ", "1", "1.5", "\"a\"", ".", "and ", "*",
+        ][..]), 0..60)) {
+            let _ = parse(&words.concat());
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! An LSTM that keeps its cells within a bound, step by step: ONNX's operator bounds what goes into
+//! activations instead, which is something else.
+
+use super::super::convert::Converter;
+use super::super::schema::Activation;
+use super::super::stop::{Stop, mismatch, refused};
+use crate::emitter::node;
+
+/// Steps that are written out at most.
+const MOST_STEPS: usize = 256;
+
+/// What one walk over time needs, as names of values. Gates are in the order of TensorFlow Lite:
+/// input, forget, cell, output.
+pub(super) struct Walk {
+    /// `[time, rows, columns]`.
+    pub(super) x: String,
+    /// How many steps there are; `None` where that is free.
+    pub(super) steps: Option<usize>,
+    /// `[4 * units, columns]` and `[4 * units, units]`, all gates below each other.
+    pub(super) weights: String,
+    pub(super) recurrent: String,
+    /// `[4 * units]`.
+    pub(super) bias: String,
+    /// Of the input, forget and output gates, `[units]` each.
+    pub(super) peepholes: Option<[String; 3]>,
+    pub(super) units: usize,
+    pub(super) activation: Activation,
+    pub(super) clip: f32,
+}
+
+/// The state of the walk: what it gives and what it keeps, `[rows, units]` each.
+pub(super) struct State {
+    pub(super) hidden: String,
+    pub(super) cell: String,
+}
+
+impl Walk {
+    /// Walks from a state: gives the output of each step, and the state after the last.
+    pub(super) fn write(
+        &self,
+        cx: &mut Converter<'_>,
+        mut state: State,
+    ) -> Result<(Vec<String>, State), Stop> {
+        let steps = self.steps.filter(|&steps| steps <= MOST_STEPS).ok_or_else(|| {
+            let reason = format!("cells that are kept within {} over so many steps", self.clip);
+            let way_out = format!(
+                "run it on at most {MOST_STEPS} steps at a time, or set its cell_clip to 0, where \
+                 cells stay smaller anyway"
+            );
+            refused(reason, way_out)
+        })?;
+        let first = cx.emitter.integers("axis", &[0]);
+        let turned = cx.transpose(&self.weights, &[1, 0]);
+        let product = cx.emitter.add(node("MatMul", &[&self.x, &turned]));
+        let sums = cx.emitter.add(node("Add", &[&product, &self.bias]));
+        let mut frames = vec![sums];
+        if steps > 1 {
+            let lengths = cx.emitter.integers("lengths", &vec![1; steps]);
+            let split = node("Split", &[&frames[0], &lengths]).with("axis", 0i64);
+            frames = cx.emitter.add_many(split, steps);
+        }
+        let mut outputs = Vec::new();
+        for frame in frames {
+            let frame = cx.emitter.add(node("Squeeze", &[&frame, &first]));
+            state = self.step(cx, &frame, &state)?;
+            outputs.push(state.hidden.clone());
+        }
+        Ok((outputs, state))
+    }
+
+    /// One step from the sums of its input: `[rows, 4 * units]`.
+    fn step(&self, cx: &mut Converter<'_>, sums: &str, state: &State) -> Result<State, Stop> {
+        let gemm = node("Gemm", &[state.hidden.as_str(), &self.recurrent, sums]);
+        let sums = cx.emitter.add(gemm.with("transB", 1i64));
+        let lengths = cx.emitter.integers("gates", &[self.units as i64; 4]);
+        let split = node("Split", &[sums, lengths]).with("axis", 1i64);
+        let gates = cx.emitter.add_many(split, 4);
+        let [input, forget, cell, output] = gates.as_slice() else {
+            return Err(mismatch("an LSTM has four gates"));
+        };
+        let input = self.gate(cx, input, 0, &state.cell);
+        let forget = self.gate(cx, forget, 1, &state.cell);
+        let change = cx.activated(cell, self.activation);
+        let kept = cx.emitter.add(node("Mul", &[&forget, &state.cell]));
+        let added = cx.emitter.add(node("Mul", &[&input, &change]));
+        let cell = cx.emitter.add(node("Add", &[kept, added]));
+        let cell = cx.clipped(&cell, -self.clip, self.clip);
+        let output = self.gate(cx, output, 2, &cell);
+        let active = cx.activated(&cell, self.activation);
+        let hidden = cx.emitter.add(node("Mul", &[output, active]));
+        Ok(State { hidden, cell })
+    }
+
+    /// A gate, which may look at the cell.
+    fn gate(&self, cx: &mut Converter<'_>, sums: &str, peephole: usize, cell: &str) -> String {
+        let mut sums = sums.to_owned();
+        if let Some(peepholes) = &self.peepholes {
+            let seen = cx.emitter.add(node("Mul", &[cell, peepholes[peephole].as_str()]));
+            sums = cx.emitter.add(node("Add", &[sums, seen]));
+        }
+        cx.emitter.add(node("Sigmoid", &[sums]))
+    }
+}

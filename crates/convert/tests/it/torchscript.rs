@@ -1,0 +1,281 @@
+//! TorchScript, traced and scripted: `fixtures/torchscript.py` made the archives.
+
+use std::io::{Cursor, Read, Write};
+
+use modelyard_convert::{Conversion, ConvertError, Limits, Options, convert, open};
+use modelyard_tensor::Dim;
+use proptest::prelude::*;
+use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
+
+use crate::support::{check_with, fixtures};
+
+/// Options with these shapes: sizes, or the name of a free one.
+fn shapes(shapes: &[(&str, &str)]) -> Options {
+    let dim = |text: &str| match text.parse() {
+        Ok(size) => Dim::Fixed(size),
+        Err(_) => Dim::Symbol(text.to_owned()),
+    };
+    let shapes = shapes.iter().map(|(name, dims)| {
+        let dims = dims.split(',').filter(|text| !text.is_empty()).map(dim).collect();
+        ((*name).to_owned(), dims)
+    });
+    Options { shapes: shapes.collect(), ..Options::default() }
+}
+
+/// Checks an archive with these shapes; with the batch free, and with all sizes as numbers.
+fn check(name: &str, inputs: &[(&str, &str)]) -> Conversion {
+    check_fixed(name, inputs);
+    check_fixed(name, &free(inputs))
+}
+
+fn check_fixed(name: &str, inputs: &[(&str, &str)]) -> Conversion {
+    check_with(&format!("torchscript/{name}.pt"), &shapes(inputs))
+}
+
+/// The same with a free first dimension.
+fn free<'i>(inputs: &[(&'i str, &'i str)]) -> Vec<(&'i str, &'i str)> {
+    let free = |&(name, dims): &(&'i str, &'i str)| -> (&'i str, &'i str) {
+        let rest = dims.split_once(',').map_or("", |(_, rest)| rest);
+        (name, Box::leak(format!("batch,{rest}").into_boxed_str()))
+    };
+    inputs.iter().map(free).collect()
+}
+
+#[test]
+fn networks() {
+    for name in ["scripted", "traced", "frozen", "frozentrace", "stored"] {
+        let conversion = check(name, &[("x", "2,3,8,8")]);
+        let outputs = &conversion.model.signature().unwrap().outputs;
+        let batch = &outputs[0].dims.as_ref().unwrap()[0];
+        assert_eq!(*batch, Dim::Symbol("batch".into()), "{name}");
+    }
+}
+
+#[test]
+fn places_are_those_of_modules() {
+    let conversion = check_fixed("scripted", &[("x", "2,3,8,8")]);
+    let labels: Vec<&str> = conversion.steps.iter().map(|step| step.label.as_str()).collect();
+    assert!(labels.contains(&"blocks.1.conv.conv2d"), "{labels:?}");
+}
+
+#[test]
+fn loops_lists_and_dicts() {
+    check("loops", &[("x", "2,3,4")]);
+}
+
+#[test]
+fn tuples_and_optional_inputs() {
+    check("tuples", &[("x", "2,3,4")]);
+}
+
+#[test]
+fn nested_inputs() {
+    check_fixed("nested", &[("x", "2,3"), ("pair.0", "2,3"), ("pair.1", "3")]);
+}
+
+#[test]
+fn changes_in_place() {
+    check_fixed("inplace", &[("x", "2,3,6")]);
+}
+
+#[test]
+fn recurrent_layers() {
+    check_fixed("recurrent", &[("x", "2,5,4"), ("h", "1,2,3")]);
+    check_fixed("recurrent", &[("x", "batch,5,4"), ("h", "1,batch,3")]);
+}
+
+#[test]
+fn functions() {
+    check("functions", &[("x", "2,3,4,5")]);
+}
+
+#[test]
+fn attention() {
+    let mut options = shapes(&[("x", "2,4,8"), ("mask", "2,4")]);
+    options.types.insert("mask".into(), modelyard_graph::ElementType::Bool);
+    check_with("torchscript/attention.pt", &options);
+    check_with("torchscript/fused.pt", &options);
+    let mut options = shapes(&[("x", "batch,length,8"), ("mask", "batch,length")]);
+    options.types.insert("mask".into(), modelyard_graph::ElementType::Bool);
+    check_with("torchscript/fused.pt", &options);
+}
+
+#[test]
+fn inputs_of_indices_are_integers() {
+    check("encoder", &[("ids", "2,5"), ("mask", "2,5")]);
+    check_fixed("encoder", &[("ids", "batch,length"), ("mask", "batch,length")]);
+}
+
+#[test]
+fn branches_that_depend_on_data() {
+    let conversion = check_fixed("choice", &[("x", "2,3")]);
+    assert!(conversion.model.graph.nodes.iter().any(|node| node.op_type == "If"));
+    let notes = conversion.notes.join("\n");
+    assert!(notes.contains("may raise 'not a number'"), "{notes}");
+}
+
+#[test]
+fn state_becomes_inputs_and_outputs() {
+    check_fixed("stream", &[("x", "batch,4")]);
+    let conversion = check_fixed("stream", &[("x", "1,4")]);
+    let signature = conversion.model.signature().unwrap();
+    let names: Vec<&str> = signature.inputs.iter().map(|input| input.name.as_str()).collect();
+    assert_eq!(names, ["x", "state.state", "state.heard"]);
+}
+
+#[test]
+fn inputs_can_be_fixed() {
+    let mut options = shapes(&[("x", "2,8")]);
+    options.values.insert("rate".into(), "16000".into());
+    options.values.insert("mode".into(), "fast".into());
+    check_with("torchscript/fixed.pt", &options);
+    options.values.insert("rate".into(), "44100".into());
+    let error = refused_with("fixed.pt", &options);
+    assert!(error.contains("rates are 8000 and 16000"), "{error}");
+    options.values.insert("rate".into(), "fast".into());
+    assert!(refused_with("fixed.pt", &options).contains("'fast' is no value for input 'rate'"));
+}
+
+fn refused_with(name: &str, options: &Options) -> String {
+    let path = fixtures().join("torchscript").join(name);
+    let result = open(&path, options, &Limits::default());
+    match result.and_then(|source| convert(source.as_ref(), options)) {
+        Ok(_) => panic!("{name} is converted"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[track_caller]
+fn refused(name: &str, inputs: &[(&str, &str)], parts: &[&str]) {
+    let error = refused_with(name, &shapes(inputs));
+    for part in parts {
+        assert!(error.contains(part), "'{part}' is not in: {error}");
+    }
+}
+
+#[test]
+fn shapes_that_are_missing_are_asked_for_all_at_once() {
+    refused(
+        "fixed.pt",
+        &[],
+        &["x (Tensor): --shape x=SIZES", "rate (int): --value rate=VALUE", "mode (str)"],
+    );
+    refused("nested.pt", &[("x", "2,3")], &["--shape pair.0=SIZES --shape pair.1=SIZES"]);
+    refused("scripted.pt", &[("image", "1,3,8,8")], &["x (Tensor)"]);
+    refused(
+        "scripted.pt",
+        &[("x", "1,3,8,8"), ("y", "1")],
+        &["there is no input 'y'; the model has x"],
+    );
+}
+
+#[test]
+fn what_has_no_counterpart_is_named_all_at_once() {
+    refused(
+        "refused_unknown.pt",
+        &[("x", "2,2")],
+        &["aten.linalg_qr", "aten.fft_fft", "aten.bernoulli", ".py:", "forward"],
+    );
+    refused("refused_endless.pt", &[("x", "2,2")], &["a loop that goes on as long as data"]);
+    refused("refused_raises.pt", &[("x", "2,2")], &["expected 7 columns, got 2"]);
+    refused("refused_quantized.pt", &[("x", "2,4")], &["quantize the ONNX model"]);
+    refused("scripted.pt", &[("x", "1,5,8,8")], &["aten.conv2d"]);
+    let error = refused_with("tuples.pt", &shapes(&[("x", "2,columns")]));
+    assert!(error.contains("part"), "{error}");
+}
+
+fn entries(name: &str) -> Vec<(String, Vec<u8>)> {
+    let bytes = std::fs::read(fixtures().join("torchscript").join(name)).unwrap();
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let mut entries = Vec::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        entries.push((entry.name().unwrap().into_owned(), content));
+    }
+    entries
+}
+
+/// Reads and converts an archive with these entries.
+fn tried(entries: &[(String, Vec<u8>)], options: &Options) -> Result<Conversion, ConvertError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.pt");
+    let mut out = ZipWriter::new(std::fs::File::create(&path).unwrap());
+    for (name, content) in entries {
+        out.start_file(name.as_str(), SimpleFileOptions::default()).unwrap();
+        out.write_all(content).unwrap();
+    }
+    out.finish().unwrap();
+    let limits = Limits { nodes: 10_000, tensor_bytes: 1 << 20, ..Limits::default() };
+    convert(open(&path, options, &limits)?.as_ref(), options)
+}
+
+#[test]
+fn archives_for_mobile_devices_are_read_where_they_have_code() {
+    check_fixed("mobile", &[("x", "2,3,8,8")]);
+    let mut all = entries("mobile.pt");
+    assert!(all.iter().any(|(name, _)| name.ends_with("bytecode.pkl")));
+    all.retain(|(name, _)| !name.contains("/code/"));
+    let error = tried(&all, &shapes(&[("x", "2,3,8,8")])).unwrap_err().to_string();
+    assert!(error.contains("bytecode for mobile devices and no source code"), "{error}");
+}
+
+#[test]
+fn code_that_calls_itself_or_never_ends_is_stopped() {
+    let options = shapes(&[("x", "2,3,4")]);
+    let with_code = |code: &str| {
+        let mut all = entries("loops.pt");
+        for (name, content) in &mut all {
+            if name.ends_with(".py") {
+                let text = String::from_utf8(content.clone()).unwrap();
+                let Some(start) = text.find("class Loops(") else { continue };
+                let head = text[start..].find("  def forward(").unwrap() + start;
+                let mut changed = text[..head].to_owned();
+                changed
+                    .push_str("  def forward(self: __torch__.Loops,\n    x: Tensor) -> Tensor:\n");
+                changed.push_str(code);
+                if let Some(next) = text[head..].find("\nclass ") {
+                    changed.push_str(&text[head + next + 1..]);
+                }
+                *content = changed.into_bytes();
+            }
+        }
+        tried(&all, &options).unwrap_err().to_string()
+    };
+    let error = with_code("    return (self).forward(x, )\n");
+    assert!(error.contains("calls nest deeper"), "{error}");
+    let error = with_code("    while True:\n      y = x\n    return x\n");
+    assert!(error.contains("steps of the code"), "{error}");
+    let error = with_code("    for i in range(9000000000000000000):\n      y = x\n    return x\n");
+    assert!(error.contains("steps of the code"), "{error}");
+    let error = with_code("    return torch.zeros([100000, 100000, 100000])\n");
+    assert!(error.contains("torch") || error.contains("elements"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn damaged_archives_do_no_harm(
+        name in proptest::sample::select(&["loops.pt", "scripted.pt", "inplace.pt"][..]),
+        entry: prop::sample::Index,
+        at: prop::sample::Index,
+        value: u8,
+        cut: bool,
+    ) {
+        let mut all = entries(name);
+        let place = entry.index(all.len());
+        let content = &mut all[place].1;
+        if !content.is_empty() {
+            let at = at.index(content.len());
+            if cut {
+                content.truncate(at);
+            } else {
+                content[at] ^= value;
+            }
+        }
+        let dims = if name == "scripted.pt" { "2,3,8,8" } else { "2,3,6" };
+        let _ = tried(&all, &shapes(&[("x", dims)]));
+    }
+}
