@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use modelyard_convert::export::{ExportOptions, Exported, Target, export};
+use modelyard_convert::export::{ExportOptions, Exported, Target, export, read_back};
 use modelyard_convert::verify::{Trial, compare, inputs};
 use modelyard_convert::{Conversion, Limits, Options, open};
 use modelyard_graph::file::{WriteOptions, read_whole, write};
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Reads back what was written.
 fn compared(exported: &Exported, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let limits = Limits::default();
-    let written = open(out, &Options::default(), &limits)?;
+    let written = read_back(exported, out, &limits)?;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("model.onnx");
     write(&exported.model, &path, &WriteOptions::default())?;

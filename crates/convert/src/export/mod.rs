@@ -9,15 +9,19 @@
 //! | `graph` | a graph on its way: what is known of its values, and how it is written anew |
 //! | `interface` | inputs and outputs as they were asked for |
 //! | `prepare` | the one form |
+//! | `read_back` | what was written, read back |
 //! | `lower` | operators that no target has, as those that they have |
 //! | `layout` | channels last |
 //! | `tflite` | the writer of TensorFlow Lite |
+//! | `saved_model` | the writer of SavedModels |
 
 pub(crate) mod graph;
 mod interface;
 mod layout;
 mod lower;
 mod prepare;
+mod read_back;
+mod saved_model;
 mod tflite;
 
 use std::collections::BTreeMap;
@@ -31,7 +35,9 @@ use crate::{ConvertError, Limits, Step, Tolerance};
 #[cfg(test)]
 mod tests;
 
+pub(crate) use graph::Facts;
 pub(crate) use prepare::{Prepared, prepare};
+pub use read_back::read_back;
 
 /// A format that models are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,9 +128,7 @@ pub fn export(
 fn write(prepared: &Prepared, target: Target, _: &Limits) -> Result<Written, ConvertError> {
     match target {
         Target::Tflite => tflite::write(prepared),
-        Target::SavedModel => Err(ConvertError::Option(
-            "a SavedModel cannot be written by this version; export with --to tflite".into(),
-        )),
+        Target::SavedModel => saved_model::write(prepared),
     }
 }
 
@@ -132,6 +136,6 @@ fn write(prepared: &Prepared, target: Target, _: &Limits) -> Result<Written, Con
 pub fn operators(target: Target) -> Vec<String> {
     match target {
         Target::Tflite => tflite::operators(),
-        Target::SavedModel => Vec::new(),
+        Target::SavedModel => saved_model::operators(),
     }
 }

@@ -94,6 +94,10 @@ fn attention() {
     let mut options = shapes(&[("x", "2,4,8"), ("mask", "2,4")]);
     options.types.insert("mask".into(), modelyard_graph::ElementType::Bool);
     check_with("torchscript/attention.pt", &options);
+    check_with("torchscript/fused.pt", &options);
+    let mut options = shapes(&[("x", "batch,length,8"), ("mask", "batch,length")]);
+    options.types.insert("mask".into(), modelyard_graph::ElementType::Bool);
+    check_with("torchscript/fused.pt", &options);
 }
 
 #[test]
@@ -112,6 +116,7 @@ fn branches_that_depend_on_data() {
 
 #[test]
 fn state_becomes_inputs_and_outputs() {
+    check_fixed("stream", &[("x", "batch,4")]);
     let conversion = check_fixed("stream", &[("x", "1,4")]);
     let signature = conversion.model.signature().unwrap();
     let names: Vec<&str> = signature.inputs.iter().map(|input| input.name.as_str()).collect();

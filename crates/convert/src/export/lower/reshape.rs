@@ -10,9 +10,8 @@ pub(super) fn flatten(graph: &mut Rewriting, old: Node) -> Option<Node> {
         graph.add_as(node("Reshape", &[old.input(0)?, &shape]), old.output(0)?);
         return None;
     }
-    let way_out = "give the model inputs of a fixed size (`convert --shape`)";
-    graph.refuse(&old, "a shape of several open sizes", way_out);
-    None
+    // Of several open sizes: not every target has that, so that is for the targets to say.
+    Some(old)
 }
 
 pub(super) fn reshape(graph: &mut Rewriting, mut old: Node) -> Option<Node> {

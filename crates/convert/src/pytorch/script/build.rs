@@ -14,7 +14,7 @@ use super::interpret::{Interpreter, Stop};
 use super::library::Library;
 use super::objects::joined;
 use super::outputs::Outputs;
-use super::value::{Object, Tensor, Value};
+use super::value::{Number, Object, Tensor, Value};
 use super::{FORMAT, damaged};
 use crate::input::Source;
 use crate::pytorch::graph::{Argument, InputKind, Meta, OutputKind, Program, Range, Size};
@@ -198,6 +198,13 @@ impl Builder<'_> {
                     made.push(input);
                     value
                 }
+                // A free size of the run before is that of an input.
+                (Kept::Plain(_), Some(Value::Number(number))) => {
+                    match size_like(interpreter, number) {
+                        Some(size) => size,
+                        None => continue,
+                    }
+                }
                 (Kept::Plain(_), Some(value)) => value.clone(),
                 (Kept::Plain(_), None) => continue,
             };
@@ -326,6 +333,25 @@ fn is_same(value: &Value, state: &State, _interpreter: &Interpreter<'_>) -> bool
         }
         Kept::Tensor(..) => false,
     }
+}
+
+/// The size of an input that is this number in all worlds.
+fn size_like(interpreter: &mut Interpreter<'_>, number: &Number) -> Option<Value> {
+    let worlds = number.worlds.as_ref()?;
+    let sizes: Vec<usize> =
+        worlds.iter().map(|one| usize::try_from(one.as_i64()).ok()).collect::<Option<_>>()?;
+    let mut names: Vec<String> = interpreter.origins.keys().cloned().collect();
+    names.sort_unstable();
+    for name in names {
+        let Some(Value::Tensor(tensor)) = interpreter.values.get(&name).cloned() else { continue };
+        for axis in 0..tensor.rank() {
+            let own = tensor.worlds.iter().map(|seen| seen.dims.get(axis).copied().unwrap_or(0));
+            if own.eq(sizes.iter().copied()) {
+                return interpreter.size(&tensor, axis).ok();
+            }
+        }
+    }
+    None
 }
 
 /// The object at a path from the root.

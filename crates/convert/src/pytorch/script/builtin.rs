@@ -55,6 +55,9 @@ impl Interpreter<'_> {
         if let Some(value) = self.about_tensor(short, &positional)? {
             return Ok(value);
         }
+        if let Some(value) = self.fused(short, &positional)? {
+            return Ok(value);
+        }
         match namespace {
             "prim" => self.prim(short, positional),
             _ => self.aten(short, positional, named),
@@ -219,6 +222,9 @@ impl Interpreter<'_> {
         }
         if let Some(same) = numbers::unchanged(name, positional) {
             return Ok(Some(same));
+        }
+        if let ("bool" | "Bool", [number]) = (name, positional) {
+            return self.number("ne", &[number.clone(), Value::Int(0)]);
         }
         let Some(target) = numbers::target(name) else { return Ok(None) };
         let mut arguments = Vec::new();

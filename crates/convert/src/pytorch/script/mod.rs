@@ -13,6 +13,7 @@
 //! | `interpret`, `expression` | statements and expressions, evaluated |
 //! | `builtin`, `containers`, `texts`, `numbers` | what Python does |
 //! | `tensors`, `resolve`, `shapes` | calls of ATen's operators |
+//! | `fused` | operators that are whole layers |
 //! | `choice` | branches that depend on data |
 //! | `inputs`, `outputs` | what `forward` takes and gives |
 //! | `build` | the whole program, and state that modules keep |
@@ -22,6 +23,7 @@ mod builtin;
 mod choice;
 mod containers;
 mod expression;
+mod fused;
 mod inputs;
 mod interpret;
 mod library;

@@ -45,7 +45,7 @@ pub(super) fn is_known(name: &str) -> bool {
 
 /// Names that are answered without an operator.
 pub(super) fn is_about_values(name: &str) -> bool {
-    const NAMES: [&str; 34] = [
+    const NAMES: [&str; 36] = [
         "dim",
         "size",
         "len",
@@ -80,6 +80,8 @@ pub(super) fn is_about_values(name: &str) -> bool {
         "cuda",
         "data",
         "list",
+        "_native_multi_head_attention",
+        "_transformer_encoder_layer_fwd",
     ];
     NAMES.contains(&name)
 }

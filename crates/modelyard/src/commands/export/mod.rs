@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use modelyard_convert::export::{ExportOptions, Exported, Target, export, operators};
-use modelyard_convert::{Conversion, ConvertError, Limits, Options, open};
+use modelyard_convert::export::{ExportOptions, Exported, Target, export, operators, read_back};
+use modelyard_convert::{Conversion, ConvertError, Limits};
 use modelyard_graph::Model;
 use modelyard_graph::file::{WriteOptions, read_whole, write};
 
@@ -208,8 +208,7 @@ fn prove(
     (path, limits): (&Path, &Limits),
     context: &Context<'_>,
 ) -> anyhow::Result<Proof> {
-    let written =
-        open(path, &Options::default(), limits).context("failed to read the result back")?;
+    let written = read_back(exported, path, limits).context("failed to read the result back")?;
     let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
     let model = folder.path().join("model.onnx");
     write(&exported.model, &model, &WriteOptions::default())?;
