@@ -40,6 +40,7 @@ fixtures! {
     weights_in_8_bits: "quantized.keras",
     images_over_time: "conv_lstm.keras",
     layers_of_convnext: "convnext_parts.keras",
+    layers_of_inception_resnet: "inception_parts.keras",
     keras_2_in_hdf5: "keras2_h5.h5",
     keras_2_archive: "keras2_archive.keras",
     keras_1: "keras1_h5.h5",

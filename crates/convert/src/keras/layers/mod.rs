@@ -29,6 +29,7 @@ mod quantized;
 mod recurrent;
 mod refused;
 mod reshape;
+mod residual;
 pub(crate) mod resize;
 mod scaling;
 mod unit_norm;
@@ -88,6 +89,7 @@ const LAYERS: &[(&[&str], Read)] = &[
     (&["Cropping1D", "Cropping2D", "Cropping3D"], border::read),
     (&["UpSampling1D", "UpSampling2D", "UpSampling3D", "Resizing", "CenterCrop"], resize::read),
     (&["Rescaling", "Normalization", "LayerScale"], scaling::read),
+    (&["CustomScaleLayer"], residual::read),
     (&["CategoryEncoding", "Discretization", "IntegerLookup"], category::read),
     (&["SimpleRNN", "LSTM", "GRU", "RNN"], recurrent::read),
     (&["Bidirectional"], recurrent::bidirectional::read),

@@ -120,9 +120,12 @@ pub(super) const ONE_HOT: Operator = Operator {
         let places = site.input(0)?;
         let places = site.cast_from(&places, from, ElementType::Int64);
         let depth = site.emitter.integer("depth", depth);
-        let levels = site.numbers("levels", to, &[2], &[off, on]);
+        // ONNX Runtime has the operator for few types of elements.
+        let kind = if to == ElementType::Int64 { to } else { ElementType::Float32 };
+        let levels = site.numbers("levels", kind, &[2], &[off, on]);
         let found = node("OneHot", &[places, depth, levels]).with("axis", -1);
-        Ok(vec![site.add(found)])
+        let found = site.add(found);
+        Ok(vec![site.cast_from(&found, kind, to)])
     },
     evaluate: |op, inputs| {
         let kind = kind_of(op.attributes, "dtype")?.unwrap_or(ElementType::Float32);
