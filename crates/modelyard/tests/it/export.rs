@@ -28,6 +28,22 @@ fn digits_go_to_tensorflow_lite_and_back() {
 }
 
 #[test]
+fn digits_go_to_tensorflow_and_back() {
+    let folder = Folder::new();
+    let model = digits();
+    let arguments = ["export", &model, "--to", "savedmodel", "-o", "saved", "--json"];
+    let (code, stdout, stderr) = run(&arguments, &folder);
+    assert_eq!(code, 0, "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["proof"]["legs"][0]["sensitive"], 0, "{report}");
+    let (code, stdout, stderr) = run(&["convert", "saved", "-o", "back.onnx", "--json"], &folder);
+    assert_eq!(code, 0, "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["inputs"][0]["shape"], "[batch,784]", "{report}");
+    assert_eq!(report["outputs"][0]["name"], "probabilities", "{report}");
+}
+
+#[test]
 fn what_is_refused_leaves_nothing() {
     let folder = Folder::new();
     let model = digits();
