@@ -54,7 +54,7 @@ def sources(options):
 
 def converted(options, source):
     target = options.out / f"{source.stem}.onnx"
-    _, _, code, said = common.convert(options.modelyard, source, target)
+    *_, code, said = common.convert(options.modelyard, source, target)
     if code:
         raise RuntimeError(f"not converted: {said}")
     return target
@@ -116,23 +116,23 @@ def is_quantized(path):
 
 
 def row(options, target, path):
-    """Seconds, peak memory, worst difference, and what went wrong."""
+    """Seconds, seconds of processors, peak memory, worst difference, and what went wrong."""
     result = options.out / f"{path.stem}.{target}"
     command = [options.modelyard, "export", path, "--to", target, "-o", result, "--no-verify"]
-    seconds, memory, code, said = common.measured(command)
+    seconds, cpu, memory, code, said = common.measured(command)
     if code:
-        return seconds, memory, None, said.splitlines()[-1] if said else f"exit code {code}"
+        return seconds, cpu, memory, None, said.splitlines()[-1] if said else f"exit code {code}"
     inputs, expected = questions(path)
     try:
         found = answers(target, result, inputs)
     except Exception as error:  # whatever it raises is the finding
-        return seconds, memory, None, str(error).strip().splitlines()[0][:200]
+        return seconds, cpu, memory, None, str(error).strip().splitlines()[0][:200]
     missing = [name for name in expected if name not in found]
     if missing:
-        return seconds, memory, None, f"no output {missing[0]}"
+        return seconds, cpu, memory, None, f"no output {missing[0]}"
     worst = common.worst(list(expected.values()), [found[name] for name in expected])
     limit = QUANTIZED if is_quantized(path) else common.TOLERANCE
-    return seconds, memory, worst, "" if worst <= limit else "too far"
+    return seconds, cpu, memory, worst, "" if worst <= limit else "too far"
 
 
 def main():
@@ -140,7 +140,7 @@ def main():
         __doc__.splitlines()[0],
         lambda parser: parser.add_argument("--models", type=pathlib.Path, help="folder of .onnx files"),
     )
-    table = common.Table("model", "target", "seconds", "MB", "worst", "problem")
+    table = common.Table("model", "target", "seconds", "CPU s", "peak MB", "worst", "problem")
     agreed = {target: 0 for target in TARGETS}
     tried = 0
     for name, source in sources(options):
@@ -153,9 +153,9 @@ def main():
             continue
         tried += 1
         for target in TARGETS:
-            seconds, memory, worst, problem = row(options, target, path)
+            seconds, cpu, memory, worst, problem = row(options, target, path)
             agreed[target] += problem == ""
-            table.add(name, target, seconds, memory, worst, problem)
+            table.add(name, target, seconds, cpu, memory, worst, problem)
     counts = ", ".join(f"{target} {count}" for target, count in agreed.items())
     table.print(f"Of {tried} models agree with ONNX Runtime: {counts}.", options.json)
 

@@ -141,10 +141,10 @@ def compared(path, module, inputs, counts):
 def peer(path, target, module, inputs, options):
     torch.save(list(inputs.values()), options.out / "inputs.pt")
     command = [sys.executable, "-c", PEER, path, target, options.out / "inputs.pt"]
-    seconds, memory, code, errors = common.measured(command)
+    seconds, cpu, memory, code, errors = common.measured(command)
     if code:
-        return [seconds, memory, errors.splitlines()[-1][:120] if errors else f"exit code {code}"]
-    return [seconds, memory, compared(target, module, inputs, (1,))]
+        return [seconds, cpu, memory, errors.splitlines()[-1][:120] if errors else f"exit code {code}"]
+    return [seconds, cpu, memory, compared(target, module, inputs, (1,))]
 
 
 def row(name, make, how, options):
@@ -158,9 +158,9 @@ def row(name, make, how, options):
     inputs = named(module, inputs)
     target = path.with_suffix(".onnx")
     command = list(shapes(inputs))
-    seconds, memory, code, errors = common.convert(options.modelyard, path, target, *command)
+    seconds, cpu, memory, code, errors = common.convert(options.modelyard, path, target, *command)
     result = compared(target, module, inputs, (1, 2)) if code == 0 else errors.splitlines()[-1][:160]
-    cells = [name, path.stat().st_size / 1e6, seconds, memory, result]
+    cells = [name, path.stat().st_size / 1e6, seconds, cpu, memory, result]
     if options.peers:
         cells += peer(path, path.with_suffix(".peer.onnx"), module, inputs, options)
     for written in options.out.glob(f"{path.stem}.*"):
@@ -176,9 +176,9 @@ def silero(rate, options):
     samples = 512 if rate == 16000 else 256
     target = options.out / "silero.onnx"
     command = ["--shape", f"x=batch,{samples}", "--value", f"sr={rate}"]
-    seconds, memory, code, errors = common.convert(options.modelyard, path, target, *command)
+    seconds, cpu, memory, code, errors = common.convert(options.modelyard, path, target, *command)
     if code:
-        return [f"silero_vad/{rate}", path.stat().st_size / 1e6, seconds, memory, errors.splitlines()[-1][:160]]
+        return [f"silero_vad/{rate}", path.stat().st_size / 1e6, seconds, cpu, memory, errors.splitlines()[-1][:160]]
     torch.manual_seed(0)
     module = torch.jit.load(path)
     worst = common.checked(target) or 0.0
@@ -189,7 +189,7 @@ def silero(rate, options):
         if len(before[0]) and not isinstance(worst, str):
             found = common.answers(target, [value.numpy() for value in [chunk, *before]])
             worst = max(worst, common.worst(expected, found))
-    return [f"silero_vad/{rate}", path.stat().st_size / 1e6, seconds, memory, worst]
+    return [f"silero_vad/{rate}", path.stat().st_size / 1e6, seconds, cpu, memory, worst]
 
 
 def agrees(result):
@@ -201,9 +201,9 @@ def main():
     warnings.filterwarnings("ignore")
     logging.disable(logging.CRITICAL)
     torch.set_num_threads(1)
-    columns = ["model", "MB", "s", "peak MB", "difference"]
+    columns = ["model", "MB", "s", "CPU s", "peak MB", "difference"]
     if options.peers:
-        columns += ["torch.onnx s", "torch.onnx peak MB", "torch.onnx difference"]
+        columns += ["torch.onnx s", "torch.onnx CPU s", "torch.onnx peak MB", "torch.onnx difference"]
     table = common.Table(*columns)
     total = good = others = 0
     rows = [(name, lambda make=make, how=how, name=name: row(name, make, how, options)) for name, make, how in models()]
@@ -215,7 +215,7 @@ def main():
         try:
             cells = make()
         except Exception as error:
-            table.add(name, None, None, None, f"{type(error).__name__}: {error}".splitlines()[0][:160])
+            table.add(name, None, None, None, None, f"{type(error).__name__}: {error}".splitlines()[0][:160])
             continue
         good += agrees(cells[4])
         others += len(cells) > 7 and agrees(cells[7])
