@@ -65,7 +65,9 @@ def normalize(model, images, rng):
         layer.momentum = before
         mean, variance = (numpy.asarray(value) for value in (layer.moving_mean, layer.moving_variance))
         layer.moving_mean.assign(mean + rng.normal(0, 0.1, mean.shape) * numpy.sqrt(variance))
-        layer.moving_variance.assign(variance * rng.uniform(0.7, 1.4, mean.shape) + 1e-3)
+        # Noise has nearly the same mean everywhere, which would cancel: no image of the world is so.
+        spread = variance * rng.uniform(0.7, 1.4, mean.shape) + 0.1 * mean**2 + 1e-3
+        layer.moving_variance.assign(spread)
 
 
 def export(name, folder, peer):
