@@ -184,3 +184,37 @@ mod nonsense {
         }
     }
 }
+
+/// Detectors with a pyramid of features ask for parts of image -1 where boxes were suppressed. (No
+/// fixture: MXNet 1.9.1 itself writes its zero into another part then.)
+#[test]
+fn parts_of_no_image_are_zero() {
+    let symbol = r#"{"nodes": [
+        {"op": "null", "name": "data", "inputs": []},
+        {"op": "null", "name": "rois", "inputs": []},
+        {"op": "_contrib_ROIAlign", "name": "parts", "inputs": [[0, 0, 0], [1, 0, 0]],
+         "attrs": {"pooled_size": "(2, 2)", "spatial_scale": "1.0", "sample_ratio": "2"}}
+    ], "arg_nodes": [0, 1], "heads": [[2, 0, 0]]}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("parts-symbol.json");
+    std::fs::write(&path, symbol).unwrap();
+    let parameters = fixtures().join("mxnet/dense-0000.params");
+    std::fs::copy(parameters, folder.path().join("parts-0000.params")).unwrap();
+    let fixed = |dims: &[usize]| dims.iter().map(|&size| Dim::Fixed(size)).collect::<Vec<_>>();
+    let shapes = BTreeMap::from([
+        ("data".to_owned(), fixed(&[1, 1, 8, 8])),
+        ("rois".to_owned(), fixed(&[2, 5])),
+    ]);
+    let options = Options { shapes, ..Options::default() };
+    let source = open(&path, &options, &Limits::default()).unwrap();
+    let conversion = convert(source.as_ref(), &options).unwrap();
+    let image = Tensor::from_vec(Shape::new(&[1, 1, 8, 8]), vec![3f32; 64]).unwrap();
+    let rois = vec![-1f32, 1.0, 1.0, 5.0, 5.0, 0.0, 1.0, 1.0, 5.0, 5.0];
+    let rois = Tensor::from_vec(Shape::new(&[2, 5]), rois).unwrap();
+    let inputs = [image, rois];
+    let evaluated = source.evaluate(&inputs).unwrap();
+    for answers in [Some(evaluated), run(&conversion, &inputs)].into_iter().flatten() {
+        let found = answers[0].values::<f32>().unwrap();
+        assert_eq!(found[..], [0.0, 0.0, 0.0, 0.0, 3.0, 3.0, 3.0, 3.0]);
+    }
+}

@@ -49,11 +49,17 @@ fn infer(op: &Op<'_>, inputs: &[Info]) -> Result<Vec<Info>, Problem> {
     }
 }
 
-/// A part is the number of its image and two corners.
+/// A part is the number of its image and two corners. Detectors give those that they suppressed the
+/// number -1: parts of no image, which are 0, and which ONNX does not know.
 fn convert(site: &mut Site<'_>) -> Result<Vec<String>, Problem> {
     let align = align(&site.op)?;
     let (image, parts) = (site.input(0)?, site.input(1)?);
     let number = site.slice(&parts, 1, 0, 1);
+    let kind = site.known(1)?.kind;
+    let zero = site.number("zero", kind, 0.0);
+    let is_none = site.op("Less", &[&number, &zero]);
+    let is_none = site.unsqueeze(&is_none, &[2, 3]);
+    let number = site.op("Max", &[&number, &zero]);
     let number = site.squeeze(&number, &[1]);
     let number = site.cast(&number, ElementType::Int64);
     let corners = site.slice(&parts, 1, 1, 5);
@@ -65,7 +71,10 @@ fn convert(site: &mut Site<'_>) -> Result<Vec<String>, Problem> {
         .with("output_width", align.size[1] as i64)
         .with("sampling_ratio", align.samples as i64)
         .with("spatial_scale", align.scale as f32);
-    Ok(vec![site.add(found)])
+    let found = site.add(found);
+    let kind = site.kind()?;
+    let nothing = site.number("nothing", kind, 0.0);
+    Ok(vec![site.op("Where", &[&is_none, &nothing, &found])])
 }
 
 fn evaluate(op: &Op<'_>, inputs: &[&Array]) -> Result<Vec<Array>, EvaluateError> {
