@@ -61,12 +61,12 @@ def converted(options, source):
 
 
 def application(options, name):
-    import keras
-
-    path = options.out / f"{name}.keras"
-    keras.utils.set_random_seed(7)
-    getattr(keras.applications, name)(weights=None).save(path)
-    return converted(options, path)
+    """The model as keras.py makes it: as it comes, all its answers would be nearly the same."""
+    maker = pathlib.Path(__file__).parent / "keras.py"
+    *_, code, said = common.measured([sys.executable, maker, "make", name, options.out])
+    if code:
+        raise RuntimeError(f"not made: {said}")
+    return converted(options, options.out / f"{name}.keras")
 
 
 def questions(path):
