@@ -180,6 +180,9 @@ fn normalized(taps: Taps) -> Taps {
     taps.into_iter().map(|(place, weight)| (place, weight / sum)).collect()
 }
 
+/// Products that one axis may take: a mistake of a model would take hours.
+const MOST_WORK: usize = 1 << 28;
+
 fn apply(array: &Array, axis: usize, taps: &[Taps]) -> Result<Array, EvaluateError> {
     fn copied<T: Clone>(values: &[T], taps: &[Taps], (own, inner): (usize, usize)) -> Vec<T> {
         let rows = values.chunks_exact((own * inner).max(1));
@@ -196,6 +199,13 @@ fn apply(array: &Array, axis: usize, taps: &[Taps]) -> Result<Array, EvaluateErr
     elements(&dims)?;
     let size = (own, elements(&dims[axis + 1..])?);
     let exact = taps.iter().all(|taps| taps.len() == 1);
+    let sums = taps.iter().map(Vec::len).sum::<usize>();
+    let rows = elements(&dims[..axis])?;
+    let work = [rows, sums, size.1].iter().try_fold(1usize, |all, &part| all.checked_mul(part));
+    if work.is_none_or(|work| work > MOST_WORK) {
+        let message = format!("resizing to shape {dims:?} takes more than {MOST_WORK} products");
+        return Err(EvaluateError::new(message));
+    }
     let data = match array.data() {
         Data::Floats(values) if exact => Data::Floats(copied(values, taps, size)),
         Data::Doubles(values) if exact => Data::Doubles(copied(values, taps, size)),

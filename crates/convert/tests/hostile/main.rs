@@ -45,6 +45,11 @@ fn pt2() {
 }
 
 #[test]
+fn torchscript() {
+    play("torchscript", &files("torchscript", &["pt"]), None);
+}
+
+#[test]
 fn pytorch_weights() {
     play("pytorch_weights", &folders("pytorch_weights"), None);
     let states = files("pytorch_weights", &["pth"]);
