@@ -120,7 +120,11 @@ pub fn export(
     let prepared = prepare(&model, options)?;
     let written = write(&prepared, target, limits)?;
     notes.extend(written.notes);
-    let tolerance = prepared.tolerance;
+    // SavedModels round as ONNX says.
+    let tolerance = match target {
+        Target::Tflite => prepared.tolerance,
+        Target::SavedModel => Tolerance { relative: 1e-4, ..prepared.tolerance },
+    };
     Ok(Exported { files: written.files, model, steps: written.steps, notes, tolerance })
 }
 

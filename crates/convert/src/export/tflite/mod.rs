@@ -17,6 +17,7 @@ mod ops;
 mod options;
 mod patterns;
 mod quantized;
+mod ranks;
 mod stop;
 mod values;
 mod versions;

@@ -100,6 +100,13 @@ impl Writer<'_> {
         order: Option<&[usize]>,
     ) -> Result<Id, Stop> {
         let name = stored.constant.name.clone();
+        // TensorFlow Lite dequantizes no integers of 32 bits.
+        if stored.constant.element_type == ElementType::Int32
+            && order.is_none()
+            && let Some(values) = reals(&stored)
+        {
+            return Ok(self.floats(&name, &stored.constant.dims.clone(), &values));
+        }
         let is_real =
             stored.constant.element_type == ElementType::Float16 || stored.quantization.is_some();
         let id = self.raw_tensor(stored, order)?;
@@ -302,4 +309,25 @@ fn moved<const N: usize>(
     }
     let dims = axes.iter().map(|(size, _)| *size).collect();
     Some((dims, Bytes::from(result.into_flattened())))
+}
+
+/// The real numbers of a constant of one dimension, or with one scale.
+pub(super) fn reals(stored: &Stored) -> Option<Vec<f32>> {
+    let Some(quantization) = &stored.quantization else {
+        return super::super::graph::floats(&stored.constant);
+    };
+    let bytes = stored.constant.bytes()?;
+    let integers: Vec<i64> = match stored.constant.element_type {
+        ElementType::Int32 => {
+            bytes.as_chunks().0.iter().map(|&item| i32::from_le_bytes(item).into()).collect()
+        }
+        ElementType::Int8 => bytes.iter().map(|&byte| i64::from(byte as i8)).collect(),
+        _ => return None,
+    };
+    let real = |(index, &value): (usize, &i64)| {
+        let place = if quantization.scales.len() == 1 { 0 } else { index };
+        let steps = value.checked_sub(*quantization.zero_points.get(place)?)?;
+        Some((steps as f64 * f64::from(*quantization.scales.get(place)?)) as f32)
+    };
+    integers.iter().enumerate().map(real).collect()
 }

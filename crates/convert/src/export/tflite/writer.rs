@@ -11,7 +11,7 @@ use super::super::graph::{Facts, fixed, missing};
 use super::file::{File, Operator, Quantization, Tensor};
 use super::options::{self, Options};
 use super::stop::{Stop, refused};
-use super::{ops, versions};
+use super::{ops, ranks, versions};
 use crate::tflite::schema::type_code;
 use crate::{Missing, Step};
 
@@ -94,7 +94,7 @@ impl<'a> Writer<'a> {
             self.current = index;
             self.begin(node);
             let result = match ops::find(node) {
-                Some(write) => write(self, node),
+                Some(write) => ranks::check(self, node).and_then(|()| write(self, node)),
                 None => Err(ops::unknown(node)),
             };
             if let Err(stop) = result {

@@ -7,6 +7,7 @@ use super::syntax::Statement;
 use super::value::{Tensor, Value};
 use crate::Missing;
 use crate::pytorch::graph::{Argument, Graph, Named, Node};
+use crate::pytorch::inplace;
 
 /// What a branch did.
 struct Branch {
@@ -70,6 +71,14 @@ impl Interpreter<'_> {
             Some(frame) => std::mem::replace(&mut frame.variables, variables),
             None => HashMap::new(),
         };
+        // What a branch changes for good, it must not have changed where it is not taken.
+        if self.changes != changes {
+            let reason = "a branch on data that changes a list, dict or attribute";
+            return Err(self.branch_refusal(reason));
+        }
+        if own.iter().any(|node| inplace::computed_by(&node.target).is_some()) {
+            return Err(self.branch_refusal("a branch on data that changes a tensor in place"));
+        }
         let given = match flow {
             Err(text) => return Ok(Err(text)),
             Ok(Flow::Next) => None,
@@ -78,10 +87,6 @@ impl Interpreter<'_> {
                 return Err(self.branch_refusal("a branch on data that leaves a loop"));
             }
         };
-        if self.changes != changes {
-            let reason = "a branch on data that changes a list, dict or attribute";
-            return Err(self.branch_refusal(reason));
-        }
         Ok(Ok(Branch { nodes: own, variables: after, given }))
     }
 
@@ -276,12 +281,8 @@ impl Chosen {
             (Value::List(a), Value::List(b)) if std::rc::Rc::ptr_eq(a, b) => {
                 Some(Merged::Same(one.clone()))
             }
-            (Value::List(a), Value::List(b)) if a.borrow().len() == b.borrow().len() => {
-                let (a, b) = (a.borrow(), b.borrow());
-                let items: Option<Vec<Merged>> =
-                    a.iter().zip(b.iter()).map(|(a, b)| self.merge(a, b)).collect();
-                items.map(Merged::List)
-            }
+            // Two lists stay two: who else holds one of them would see the other.
+            (Value::List(_), Value::List(_)) => None,
             (Value::Object(a), Value::Object(b)) if std::rc::Rc::ptr_eq(a, b) => {
                 Some(Merged::Same(one.clone()))
             }

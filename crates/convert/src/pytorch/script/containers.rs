@@ -147,7 +147,7 @@ fn list(
             items.borrow_mut().reverse();
             Value::None
         }
-        ("sort", more) if !items.borrow().iter().any(Value::is_computed) => {
+        ("sort", more) if items.borrow().iter().all(has_order) => {
             let reverse = more.first().or(named.first().map(|(_, value)| value));
             let reverse = matches!(reverse, Some(Value::Bool(true)));
             sort(&mut items.borrow_mut(), reverse);
@@ -190,7 +190,7 @@ fn seen(name: &str, items: &Rc<RefCell<Vec<Value>>>, rest: &[Value]) -> Result<O
             let count = items.iter().filter(|item| item.equals(wanted) == Some(true)).count();
             Value::Int(count as i64)
         }
-        ("sorted", []) if !items.iter().any(Value::is_computed) => {
+        ("sorted", []) if items.iter().all(has_order) => {
             let mut sorted = items.clone();
             sort(&mut sorted, false);
             Value::list(sorted)
@@ -234,6 +234,11 @@ fn sum(items: &[Value]) -> Option<Value> {
             Some(Value::Float(floats.sum()))
         }
     }
+}
+
+/// Whether [`sort`] knows where a value belongs.
+fn has_order(value: &Value) -> bool {
+    matches!(value, Value::Text(_)) || value.as_scalar().is_some()
 }
 
 fn sort(items: &mut [Value], reverse: bool) {

@@ -36,9 +36,10 @@ pub(super) fn symbols(options: &Options, base: usize) -> Symbols {
             let Some(symbol) = symbol(name, axis, dim) else { continue };
             let number = symbols.len();
             symbols.entry(symbol).or_insert_with(|| match axis {
+                // Odd and even, so that what depends on a remainder shows.
                 0 => {
                     leading += 1;
-                    vec![1 + 2 * leading, 3 + 4 * leading]
+                    vec![1 + 2 * leading, 8 + 8 * leading]
                 }
                 // Even, and apart from each other.
                 _ => vec![base + base / 4 * number, base * 3 / 2 + base / 2 * number],

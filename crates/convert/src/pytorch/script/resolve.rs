@@ -15,6 +15,10 @@ pub(super) fn target(
     positional: Vec<Value>,
     named: Vec<(String, Value)>,
 ) -> Option<Resolved> {
+    // A result that is put into a tensor that was there before.
+    if named.iter().any(|(name, value)| name == "out" && !matches!(value, Value::None)) {
+        return None;
+    }
     let in_place = inplace::computed_by(&format!("aten.{name}"));
     let base = match &in_place {
         Some(target) => target.strip_prefix("aten.")?.to_owned(),

@@ -83,10 +83,13 @@ impl Interpreter<'_> {
         let Some(data) = positional.first() else {
             return Err(self.wrong("torch.tensor without data"));
         };
-        if let Value::Tensor(_) = data {
-            return Ok(data.clone());
-        }
         let by_name = named.iter().find(|(name, _)| name == "dtype").map(|(_, value)| value);
+        if let Value::Tensor(_) = data {
+            return match by_name.or(positional.get(1)) {
+                None | Some(Value::None) => Ok(data.clone()),
+                Some(dtype) => self.aten("to", vec![data.clone(), dtype.clone()], Vec::new()),
+            };
+        }
         let element_type = match by_name.or(positional.get(1)) {
             Some(Value::Int(code)) => element_type(*code),
             _ => None,

@@ -8,7 +8,6 @@ pub(super) fn call(name: &str, positional: &[Value]) -> Option<Value> {
     match (name, positional) {
         ("format", [Value::Text(pattern), rest @ ..]) => text(&format(pattern, rest)),
         ("str", [value]) => text(&plain(value)),
-        ("percentFormat", [Value::Text(pattern), ..]) => text(pattern),
         ("add", [Value::Text(one), Value::Text(two)]) => text(&format!("{one}{two}")),
         ("add", [Value::Text(one), other]) => text(&format!("{one}{}", plain(other))),
         ("len", [Value::Text(own)]) => Some(Value::Int(own.chars().count() as i64)),

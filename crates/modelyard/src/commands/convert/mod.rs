@@ -127,7 +127,7 @@ fn target(source: &Path, output: Option<&Path>) -> anyhow::Result<PathBuf> {
             let stem = source.file_stem().with_context(|| {
                 format!("'{}' has no name to call the model by; give --output", source.display())
             })?;
-            PathBuf::from(stem).with_extension("onnx")
+            PathBuf::from(format!("{}.onnx", stem.display()))
         }
     };
     let same = |path: &Path| path.canonicalize().ok();

@@ -167,7 +167,7 @@ fn place(model: &Path, to: Target, output: Option<&Path>) -> anyhow::Result<Path
                 format!("'{}' has no name to call the result by; give --output", model.display())
             })?;
             match to {
-                Target::Tflite => PathBuf::from(stem).with_extension("tflite"),
+                Target::Tflite => PathBuf::from(format!("{}.tflite", stem.display())),
                 Target::SavedModel => PathBuf::from(stem),
             }
         }
@@ -208,6 +208,9 @@ fn prove(
     (path, limits): (&Path, &Limits),
     context: &Context<'_>,
 ) -> anyhow::Result<Proof> {
+    if args.trials.no_verify {
+        return Ok(Proof { engine: "", legs: Vec::new() });
+    }
     let written = read_back(exported, path, limits).context("failed to read the result back")?;
     let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
     let model = folder.path().join("model.onnx");

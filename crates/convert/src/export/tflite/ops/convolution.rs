@@ -6,7 +6,7 @@ use modelyard_graph::Node;
 use super::super::file::Quantization;
 use super::super::options::{self, Slide};
 use super::super::stop::{Stop, refused};
-use super::super::values::Stored;
+use super::super::values::reals;
 use super::super::writer::{INT32, Id, Writer};
 use crate::tflite::schema::{Activation, Padding};
 
@@ -147,29 +147,6 @@ impl Writer<'_> {
         self.file.tensors[id].quantization = Some(Quantization { scales, zero_points, axis: 0 });
         Some(id)
     }
-}
-
-/// The real numbers of a constant of one dimension.
-fn reals(stored: &Stored) -> Option<Vec<f32>> {
-    let Some(quantization) = &stored.quantization else {
-        return super::super::super::graph::floats(&stored.constant);
-    };
-    let bytes = stored.constant.bytes()?;
-    let integers: Vec<i64> = match stored.constant.element_type {
-        modelyard_graph::ElementType::Int32 => {
-            bytes.as_chunks().0.iter().map(|&item| i32::from_le_bytes(item).into()).collect()
-        }
-        modelyard_graph::ElementType::Int8 => {
-            bytes.iter().map(|&byte| i64::from(byte as i8)).collect()
-        }
-        _ => return None,
-    };
-    let real = |(index, &value): (usize, &i64)| {
-        let place = if quantization.scales.len() == 1 { 0 } else { index };
-        let steps = value.checked_sub(*quantization.zero_points.get(place)?)?;
-        Some((steps as f64 * f64::from(*quantization.scales.get(place)?)) as f32)
-    };
-    integers.iter().enumerate().map(real).collect()
 }
 
 pub(super) fn write<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop> {
