@@ -516,3 +516,19 @@ fn quantized_models_stay_quantized() {
     // All of it is computed with integers.
     assert_eq!(operators.get("DEQUANTIZE"), None, "{operators:?}");
 }
+
+/// The interpreter of TensorFlow Lite aborts, or reads memory that is not its own.
+#[test]
+fn more_dimensions_than_kernels_take_are_refused() {
+    let five = [Dim::Fixed(2), Dim::Fixed(1), Dim::Fixed(2), Dim::Fixed(1), Dim::Fixed(2)];
+    let model = GraphBuilder::new("g")
+        .input("x", DataType::Fp32, &five)
+        .floats("limits", &[1, 3, 1, 3, 1], &[0.5; 9])
+        .output("y", DataType::Bool, &five.map(|_| Dim::Free))
+        .node(Node::new("Less", &["x", "limits"], &["y"]))
+        .model()
+        .check()
+        .unwrap();
+    let error = export(&model, Target::Tflite, &default(), &Limits::default()).unwrap_err();
+    assert!(error.to_string().contains("5 dimensions, where TensorFlow Lite takes at most 4"));
+}

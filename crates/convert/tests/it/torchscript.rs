@@ -178,6 +178,8 @@ fn what_has_no_counterpart_is_named_all_at_once() {
     );
     refused("refused_endless.pt", &[("x", "2,2")], &["a loop that goes on as long as data"]);
     refused("refused_raises.pt", &[("x", "2,2")], &["expected 7 columns, got 2"]);
+    refused("refused_branching.pt", &[("x", "2,2")], &["changes a tensor in place"]);
+    refused("refused_percent.pt", &[("x", "2,2")], &["percentFormat"]);
     refused("refused_quantized.pt", &[("x", "2,4")], &["quantize the ONNX model"]);
     refused("scripted.pt", &[("x", "1,5,8,8")], &["aten.conv2d"]);
     let error = refused_with("tuples.pt", &shapes(&[("x", "2,columns")]));

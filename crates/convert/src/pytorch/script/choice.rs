@@ -237,7 +237,6 @@ enum Merged {
     /// The result of this number.
     Chosen(usize),
     Tuple(Vec<Merged>),
-    List(Vec<Merged>),
 }
 
 impl Merged {
@@ -247,9 +246,6 @@ impl Merged {
             Merged::Chosen(index) => results.get(*index).cloned().unwrap_or(Value::Lost),
             Merged::Tuple(items) => {
                 Value::tuple(items.iter().map(|item| item.value(results)).collect())
-            }
-            Merged::List(items) => {
-                Value::list(items.iter().map(|item| item.value(results)).collect())
             }
         }
     }

@@ -105,12 +105,35 @@ fn contains(items: &[Value], wanted: &Value) -> Result<Option<Done>> {
     }
 }
 
+/// Values that are looked at in search of a list within itself.
+const MOST_VALUES: usize = 100_000;
+
+/// Whether a value has this list in it, or more than `left` other values. Nobody would come out of it
+/// again.
+fn holds(value: &Value, list: &Rc<RefCell<Vec<Value>>>, left: &mut usize) -> bool {
+    if *left == 0 {
+        return true;
+    }
+    *left -= 1;
+    match value {
+        Value::List(items) => {
+            Rc::ptr_eq(items, list) || items.borrow().iter().any(|item| holds(item, list, left))
+        }
+        Value::Tuple(items, _) => items.iter().any(|item| holds(item, list, left)),
+        Value::Dict(entries) => entries.borrow().iter().any(|(_, item)| holds(item, list, left)),
+        _ => false,
+    }
+}
+
 fn list(
     name: &str,
     items: &Rc<RefCell<Vec<Value>>>,
     rest: &[Value],
     named: &[(String, Value)],
 ) -> Result<Option<Done>> {
+    if rest.iter().any(|value| holds(value, items, &mut MOST_VALUES.clone())) {
+        return Err("a list within itself".into());
+    }
     let length = items.borrow().len();
     let mut changes = true;
     let value = match (name, rest) {

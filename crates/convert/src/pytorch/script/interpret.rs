@@ -167,7 +167,7 @@ impl<'l> Interpreter<'l> {
     }
 
     /// Makes tensors of the archive known to the graph.
-    fn register(&mut self, value: &Value, seen: &mut HashSet<*const Object>) {
+    fn register(&mut self, value: &Value, seen: &mut HashSet<*const ()>) {
         match value {
             Value::Tensor(tensor) => {
                 self.names.fresh(&tensor.name);
@@ -175,16 +175,18 @@ impl<'l> Interpreter<'l> {
                 let meta = self.tensor_meta(tensor);
                 self.graph.values.insert(tensor.name.clone(), meta);
             }
-            Value::Object(object) if seen.insert(Rc::as_ptr(object)) => {
+            Value::Object(object) if seen.insert(Rc::as_ptr(object).cast()) => {
                 for value in object.attributes.borrow().values() {
                     self.register(value, seen);
                 }
             }
-            Value::List(items) => {
+            Value::List(items) if seen.insert(Rc::as_ptr(items).cast()) => {
                 items.borrow().iter().for_each(|item| self.register(item, seen));
             }
-            Value::Tuple(items, _) => items.iter().for_each(|item| self.register(item, seen)),
-            Value::Dict(entries) => {
+            Value::Tuple(items, _) if seen.insert(Rc::as_ptr(items).cast()) => {
+                items.iter().for_each(|item| self.register(item, seen))
+            }
+            Value::Dict(entries) if seen.insert(Rc::as_ptr(entries).cast()) => {
                 entries.borrow().iter().for_each(|(_, value)| self.register(value, seen));
             }
             _ => {}

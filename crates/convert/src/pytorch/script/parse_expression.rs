@@ -35,9 +35,21 @@ impl Parser {
         })
     }
 
+    /// Counts a term of a chain: each lies one level deeper in the tree.
+    fn one_more(&self, terms: &mut usize) -> Result<()> {
+        const MOST_TERMS: usize = 500;
+        *terms += 1;
+        match *terms > MOST_TERMS {
+            true => Err(self.unexpected("an expression of at most 500 terms")),
+            false => Ok(()),
+        }
+    }
+
     fn either(&mut self) -> Result<Expression> {
         let mut value = self.both()?;
+        let mut terms = 0;
         while self.skip_word("or") {
+            self.one_more(&mut terms)?;
             value = Expression::Lazy(true, Box::new((value, self.both()?)));
         }
         Ok(value)
@@ -45,7 +57,9 @@ impl Parser {
 
     fn both(&mut self) -> Result<Expression> {
         let mut value = self.negated()?;
+        let mut terms = 0;
         while self.skip_word("and") {
+            self.one_more(&mut terms)?;
             value = Expression::Lazy(false, Box::new((value, self.negated()?)));
         }
         Ok(value)
@@ -62,6 +76,7 @@ impl Parser {
     fn level(&mut self, level: usize) -> Result<Expression> {
         let Some(operators) = LEVELS.get(level) else { return self.unary() };
         let mut value = self.level(level + 1)?;
+        let mut terms = 0;
         loop {
             let found = operators.iter().find(|(mark, _)| self.is(mark)).copied();
             let name = match found {
@@ -75,6 +90,7 @@ impl Parser {
                 },
                 None => return Ok(value),
             };
+            self.one_more(&mut terms)?;
             let other = self.level(level + 1)?;
             value = Expression::Binary(name, Box::new((value, other)));
         }
