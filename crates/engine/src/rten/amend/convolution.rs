@@ -8,18 +8,18 @@ use modelyard_tensor::Dim;
 
 use super::{Amender, Answer};
 
-/// Which input the weights are.
-fn weights(node: &Node) -> Option<&str> {
-    node.input(if node.op_type == "QLinearConv" { 3 } else { 1 })
+/// Whether the operator goes wrong: it has lists, and nothing that says how long they are.
+fn is_open(node: &Node) -> bool {
+    let has = |name: &str| node.attribute(name).is_some();
+    !has("kernel_shape") && (has("strides") || has("dilations"))
 }
 
 /// Weights of convolutions that are no constants of the graph, where their sizes are known still.
 pub(super) fn computed_weights(model: &Model) -> HashMap<String, Vec<usize>> {
     let open = |node: &Node| {
-        let kinds = ["Conv", "ConvTranspose", "ConvInteger", "QLinearConv"];
-        let name = weights(node).filter(|_| kinds.iter().any(|kind| node.is(kind)))?;
-        let is_open = node.attribute("kernel_shape").is_none();
-        (is_open && model.graph.initializer(name).is_none()).then(|| name.to_owned())
+        let is_float = node.is("Conv") || node.is("ConvTranspose");
+        let name = node.input(1).filter(|_| is_float && is_open(node))?;
+        model.graph.initializer(name).is_none().then(|| name.to_owned())
     };
     let names: Vec<String> = model.nodes().filter_map(open).collect();
     if names.is_empty() {
@@ -41,17 +41,14 @@ pub(super) fn computed_weights(model: &Model) -> HashMap<String, Vec<usize>> {
 
 /// States the size of the kernel.
 pub(super) fn convolution(amender: &mut Amender, node: &Node) -> Answer {
-    if node.attribute("kernel_shape").is_some() {
+    if !is_open(node) {
         return Ok(None);
     }
-    let takes_lists = ["strides", "dilations"].iter().any(|name| node.attribute(name).is_some());
-    let dims = weights(node).and_then(|name| amender.dims.get(name)?.get(2..));
-    match dims {
+    match node.input(1).and_then(|name| amender.dims.get(name)?.get(2..)) {
         Some(dims) => {
             let kernel: Vec<i64> = dims.iter().map(|&size| size as i64).collect();
             Ok(Some(vec![node.clone().with("kernel_shape", kernel.as_slice())]))
         }
-        None if !takes_lists => Ok(None),
         None => {
             Err("has strides or dilations, but neither kernel_shape nor weights of a known size")
         }

@@ -11,7 +11,7 @@
 //! | `elementwise` | Sign (of 0 it is 1, of NaN a number), Cast to BOOL (keeps the number) |
 //! | `nan` | Relu, Clip (NaN becomes a bound), where NaN comes up inside the model |
 //! | `quantize` | QuantizeLinear, DynamicQuantizeLinear: rten multiplies by `1 / scale` |
-//! | `convolution` | Conv and its kin without `kernel_shape` |
+//! | `convolution` | Conv and ConvTranspose with strides, without `kernel_shape` |
 //! | `softmax` | Softmax and LogSoftmax before opset 13, which flatten |
 
 mod convolution;
@@ -70,7 +70,7 @@ fn rule(op_type: &str) -> Option<Rule> {
         "Clip" => Some(nan::clip),
         "QuantizeLinear" => Some(quantize::linear),
         "DynamicQuantizeLinear" => Some(quantize::dynamic),
-        "Conv" | "ConvTranspose" | "ConvInteger" | "QLinearConv" => Some(convolution::convolution),
+        "Conv" | "ConvTranspose" => Some(convolution::convolution),
         "Softmax" | "LogSoftmax" => Some(softmax::softmax),
         _ => None,
     }
