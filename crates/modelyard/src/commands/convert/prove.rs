@@ -49,7 +49,7 @@ pub(in crate::commands) struct TrialArgs {
     dims: Vec<(String, usize)>,
     /// Write the model without running it; its metadata will say so
     #[arg(long)]
-    no_verify: bool,
+    pub(in crate::commands) no_verify: bool,
 }
 
 /// What else to compare with.
