@@ -217,8 +217,8 @@ def main():
         except Exception as error:
             table.add(name, None, None, None, None, f"{type(error).__name__}: {error}".splitlines()[0][:160])
             continue
-        good += agrees(cells[4])
-        others += len(cells) > 7 and agrees(cells[7])
+        good += agrees(cells[5])
+        others += len(cells) > 9 and agrees(cells[9])
         table.add(*cells)
     summary = f"{good} of {total} agree to {common.TOLERANCE:g}"
     if options.peers:

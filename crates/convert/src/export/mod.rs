@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use modelyard_graph::Model;
+use modelyard_graph::{Model, weights};
 
 use crate::{ConvertError, Limits, Step, Tolerance};
 
@@ -117,7 +117,12 @@ pub fn export(
 ) -> Result<Exported, ConvertError> {
     let mut notes = Vec::new();
     let model = interface::asked_for(model.clone(), options, &mut notes)?.check()?;
-    let prepared = prepare(&model, options)?;
+    let mut source = model.clone();
+    if target == Target::SavedModel {
+        // Weights that are cast can be transposed while TensorFlow runs only.
+        weights::widen(&mut source);
+    }
+    let prepared = prepare(&source, options)?;
     let written = write(&prepared, target, limits)?;
     notes.extend(written.notes);
     // SavedModels round as ONNX says.
