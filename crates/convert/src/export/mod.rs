@@ -1,6 +1,6 @@
 //! ONNX models to other formats: [`export`].
 //!
-//! A model is brought to one form first, which all targets start from ([`prepare()`]): one version of
+//! A model is brought to one form first, which all targets start from (`prepare`): one version of
 //! the operators, functions put in, constants folded, composite operators taken apart (`lower`),
 //! images with their channels last (`layout`). What is left is written operator by operator.
 //!
