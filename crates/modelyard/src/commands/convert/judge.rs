@@ -22,8 +22,8 @@ pub(in crate::commands) struct Leg {
     pub(super) against: String,
     /// How many sets of inputs.
     pub(super) trials: usize,
-    /// Of those, how many had answers that rounding errors of the inputs move by more than the
-    /// tolerance, so that more was allowed.
+    /// Of those, how many were allowed more than the tolerance: rounding errors of the inputs, or
+    /// another set of the framework's own kernels, move their answers by more.
     pub(super) sensitive: usize,
     /// The largest differences: of floats and of integers, as far as there are both.
     pub(super) worst: Vec<Worst>,
@@ -75,6 +75,13 @@ impl Judge<'_> {
         for question in questions {
             let found = local_model::run(session, &question.inputs, &all)
                 .context("the result does not run, so it was not written")?;
+            // An output that nothing is compared with would be taken for right.
+            let (asked, given) = (question.answers.len(), found.len());
+            if asked != given {
+                bail!(
+                    "the result has {given} outputs, {against} has {asked}, so it was not written"
+                );
+            }
             let mut agreements = self.agreements(question, &found, &[]);
             if let Some(mismatch) = self.mismatch(&agreements) {
                 agreements = match self.among_kernels(question, &found)? {
@@ -190,7 +197,8 @@ impl Leg {
         }
         if self.sensitive > 0 {
             text.push_str(&format!(
-                "; in {} of them rounding the inputs moves the answers, so that more was allowed",
+                "; {} of them allowed more: rounding the inputs, or the framework's other kernels, move \
+                 the answers so far",
                 self.sensitive
             ));
         }
