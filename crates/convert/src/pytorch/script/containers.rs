@@ -56,6 +56,9 @@ pub(super) fn call(
         }
         (_, [Value::List(items), rest @ ..]) => list(name, items, rest, named),
         (_, [Value::Tuple(items, _), ..]) => tuple(name, items, positional),
+        (_, [Value::Dict(_), key, ..]) if name != "update" && key.is_computed() => {
+            Err("a key of a dict that is not known at conversion".into())
+        }
         (_, [Value::Dict(entries), rest @ ..]) => dict(name, entries, rest),
         _ => Ok(None),
     }
@@ -205,11 +208,15 @@ fn seen(name: &str, items: &Rc<RefCell<Vec<Value>>>, rest: &[Value]) -> Result<O
             count.ok_or("a list that is repeated too often")?;
             Value::list(items.iter().cycle().take(items.len() * times).cloned().collect())
         }
-        ("index", [wanted]) if !wanted.is_computed() && !wanted_is_list(wanted) => {
+        ("index", [wanted])
+            if !wanted.is_computed()
+                && !wanted_is_list(wanted)
+                && !items.iter().any(Value::is_computed) =>
+        {
             let at = items.iter().position(|item| item.equals(wanted) == Some(true));
             Value::Int(at.ok_or("a value that is not in the list")? as i64)
         }
-        ("count", [wanted]) if !wanted.is_computed() => {
+        ("count", [wanted]) if !wanted.is_computed() && !items.iter().any(Value::is_computed) => {
             let count = items.iter().filter(|item| item.equals(wanted) == Some(true)).count();
             Value::Int(count as i64)
         }

@@ -225,28 +225,17 @@ impl Value {
                 }
             }
             (Value::Number(one), Value::Number(two)) if one.name == two.name => Some(true),
+            // Two that are the same however the model is tried are the same size.
             (Value::Number(one), Value::Number(two)) => {
-                let pairs = one.worlds.as_ref()?.iter().zip(two.worlds.as_ref()?);
-                agreed(pairs.map(|(one, two)| one.as_f64() == two.as_f64()))
+                let mut pairs = one.worlds.as_ref()?.iter().zip(two.worlds.as_ref()?);
+                pairs.all(|(one, two)| one.as_f64() == two.as_f64()).then_some(true)
             }
-            (Value::Number(number), other) | (other, Value::Number(number)) => {
-                let other = match other {
-                    Value::Tensor(_) | Value::Lost => return None,
-                    other => other.as_scalar().map(Scalar::as_f64),
-                };
-                let worlds = number.worlds.as_ref()?;
-                agreed(worlds.iter().map(|one| Some(one.as_f64()) == other))
-            }
+            // A free size may be any number: those that it is tried with decide nothing.
+            (Value::Number(_), _) | (_, Value::Number(_)) => None,
             (Value::Tensor(_) | Value::Lost, _) | (_, Value::Tensor(_) | Value::Lost) => None,
             _ => Some(false),
         }
     }
-}
-
-/// The answer that all worlds give.
-fn agreed(mut answers: impl Iterator<Item = bool>) -> Option<bool> {
-    let first = answers.next()?;
-    answers.all(|answer| answer == first).then_some(first)
 }
 
 impl Tensor {
