@@ -58,6 +58,7 @@ pub use infer::{CHANNELS_LAST, Kind, Sizes};
 pub use inline::{inline, take_branches};
 pub use limits::Limits;
 pub use model::{Function, Graph, Model, Nodes, Quantization};
+pub use names::Names;
 pub use node::{Attribute, AttributeValue, Node};
 pub use obstacle::{Obstacle, Unadaptable};
 pub use value::{Value, ValueType};

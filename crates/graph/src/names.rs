@@ -6,7 +6,7 @@ use crate::{Graph, Model, Node};
 
 /// All names of a model: of values and of nodes, in all its graphs.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub struct Names {
     taken: HashSet<String>,
     /// How often a base of a name was asked for.
     counts: HashMap<String, usize>,
@@ -14,7 +14,7 @@ pub(crate) struct Names {
 
 impl Names {
     /// The names of the main graph and of all graphs inside it. Functions have names of their own.
-    pub(crate) fn of(model: &Model) -> Names {
+    pub fn of(model: &Model) -> Names {
         let mut names = Names::default();
         let mut graphs = vec![&model.graph];
         while let Some(graph) = graphs.pop() {
@@ -37,7 +37,7 @@ impl Names {
     }
 
     /// A name that nobody has, which begins like `base`.
-    pub(crate) fn unique(&mut self, base: &str) -> String {
+    pub fn unique(&mut self, base: &str) -> String {
         let count = self.counts.entry(base.to_owned()).or_insert(0);
         loop {
             let name = if *count == 0 { base.to_owned() } else { format!("{base}_{count}") };

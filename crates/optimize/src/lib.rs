@@ -1,0 +1,21 @@
+//! Smaller and faster models inside an accuracy budget.
+//!
+//! Everything here is a function from a model (and what was measured of it) to a model and what is to be
+//! said about it. Engines, files and clocks belong to the caller.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `affine` | [`Grid`], [`Affine`]: the scheme of quantization |
+//! | [`calibrate`] | ranges of activations, from examples |
+//! | [`quantize`] | models of small integers |
+
+mod affine;
+pub mod calibrate;
+mod error;
+mod floats;
+mod links;
+pub mod quantize;
+
+pub use affine::{Affine, Grid};
+pub use error::OptimizeError;
+pub use floats::sqnr;

@@ -1,0 +1,49 @@
+//! Models of small integers.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`Options`] | what is to be quantized, and to what |
+//! | `roles` | what quantization has to know of operators |
+//! | [`Plan`] | which nodes take integers, which tensors are integers |
+//! | [`insert`] | a plan written into a model as QDQ pairs |
+//! | `weights` | weights and biases as integers |
+
+mod insert;
+mod options;
+mod plan;
+mod roles;
+mod weights;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use insert::insert;
+use modelyard_graph::Model;
+pub use options::{Options, usual_operators};
+pub use plan::{Kept, Plan, is_quantized};
+
+/// A quantized model, and what is to be said about it.
+#[derive(Debug)]
+pub struct Quantized {
+    /// The model.
+    pub model: Model,
+    /// Nodes whose weights are integers now.
+    pub layers: Vec<Layer>,
+    /// Nodes that stayed as they were.
+    pub kept: Vec<Kept>,
+}
+
+/// A node whose weight is integers now.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Layer {
+    /// Its name.
+    pub node: String,
+    /// Its operator.
+    pub operator: String,
+    /// Name of the weight.
+    pub weight: String,
+    /// Numbers in it.
+    pub numbers: usize,
+    /// Signal to quantization noise of the weight, in decibels.
+    pub sqnr_db: f64,
+}
