@@ -126,10 +126,15 @@ mod tests {
 
     #[test]
     fn the_standard_scheme_on_numbers_worked_out_by_hand() {
-        // 1 / scale is a little less than 127.5, as the scale is a float.
-        let affine = Grid::U8.affine(-1.0, 1.0);
-        assert_eq!((affine.scale, affine.zero_point), (2.0 / 255.0, 127));
-        assert_eq!([-1.0, 0.0, 1.0, 9.0].map(|x| affine.quantize(x)), [0, 127, 255, 255]);
+        // 63.75 / 255 = 1/4, and 0 - -16 / (1/4) = 64.
+        let affine = Grid::U8.affine(-16.0, 47.75);
+        assert_eq!((affine.scale, affine.zero_point), (0.25, 64));
+        assert_eq!(
+            [-17.0, -16.0, 0.0, 0.374, 47.75].map(|x| affine.quantize(x)),
+            [0, 0, 64, 65, 255]
+        );
+        // Halves go to the even neighbour.
+        assert_eq!([0.125, 0.375].map(|x| affine.quantize(x)), [64, 66]);
         let affine = Grid::S8.affine(-0.5, 1.27);
         assert_eq!((affine.scale, affine.zero_point), (0.01, 0));
         assert_eq!([-9.0, -0.5, 1.27].map(|x| affine.quantize(x)), [-127, -50, 127]);
