@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Finetune(Box<commands::finetune::Args>),
     /// Train a small model to answer as a large one does
     Distill(Box<commands::distill::Args>),
+    /// Make a model of small integers: smaller and faster
+    Quantize(Box<commands::quantize::Args>),
     /// Show what a model takes, gives, costs, and which engines run it
     Inspect(commands::inspect::Args),
     /// Check configuration and models without serving them

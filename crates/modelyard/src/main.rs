@@ -16,6 +16,7 @@ mod files;
 mod http_client;
 mod metrics;
 mod observe;
+mod optimizing;
 mod output;
 mod source;
 mod tensors;

@@ -8,6 +8,7 @@
 //! | `affine` | [`Grid`], [`Affine`]: the scheme of quantization |
 //! | [`calibrate`] | ranges of activations, from examples |
 //! | [`quantize`] | models of small integers |
+//! | [`statistics`] | how sure a difference between two models is |
 
 mod affine;
 pub mod calibrate;
@@ -15,6 +16,7 @@ mod error;
 mod floats;
 mod links;
 pub mod quantize;
+pub mod statistics;
 
 pub use affine::{Affine, Grid};
 pub use error::OptimizeError;

@@ -101,7 +101,7 @@ pub(super) fn read(path: &std::path::Path) -> anyhow::Result<Model> {
 }
 
 /// Pictures as the model takes them, unless told otherwise.
-pub(super) fn picture_options(mut options: Options, model: &Model) -> Options {
+pub(crate) fn picture_options(mut options: Options, model: &Model) -> Options {
     if let Ok(signature) = model.signature()
         && let [spec] = signature.inputs.as_slice()
         && let Some((height, width, channels)) = image::size(spec)

@@ -107,8 +107,18 @@ fn fitting(
     Some(labels.into())
 }
 
-/// A JSON list, a JSON object from class number to name, or one name a line.
-/// The class names that an exporter left in a model's metadata.
+/// The class names of each output of a model that is by itself, as its exporter left them.
+pub(crate) fn of_model(signature: &Signature, metadata: &BTreeMap<String, String>) -> Labels {
+    let mut labels: Labels = vec![None; signature.outputs.len()];
+    if let Some(output) = class_output(signature) {
+        let fits = |labels: &Vec<String>| classes(&signature.outputs[output]) == Some(labels.len());
+        labels[output] = of_metadata(metadata).filter(fits).map(Arc::from);
+    }
+    labels
+}
+
+/// The class names that an exporter left in a model's metadata: a JSON list, a JSON object from class
+/// number to name, or one name a line.
 pub(crate) fn of_metadata(metadata: &BTreeMap<String, String>) -> Option<Vec<String>> {
     METADATA_KEYS.iter().find_map(|key| from_metadata(metadata.get(*key)?))
 }

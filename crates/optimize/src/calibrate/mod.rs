@@ -6,14 +6,17 @@
 //! | module | holds |
 //! |---|---|
 //! | `histogram` | how often a tensor has which numbers |
+//! | `watch` | a model that gives what is to be observed |
 //! | `choose` | ranges from histograms: percentile, entropy, least squares |
 
 mod choose;
 mod histogram;
+mod watch;
 
 use std::collections::BTreeMap;
 
 pub use histogram::Histogram;
+pub use watch::{Place, watched};
 
 use crate::{Grid, OptimizeError};
 

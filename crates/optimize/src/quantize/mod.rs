@@ -6,9 +6,17 @@
 //! | `roles` | what quantization has to know of operators |
 //! | [`Plan`] | which nodes take integers, which tensors are integers |
 //! | [`insert`] | a plan written into a model as QDQ pairs |
+//! | [`dynamic`] | ranges of activations are looked up in each call |
+//! | [`blockwise`] | weights of 4 bits, activations of floats |
+//! | [`narrowed`] | weights stored as 16-bit floats |
+//! | `draft` | what all ways of quantization write alike |
 //! | `weights` | weights and biases as integers |
 
+mod blockwise;
+mod draft;
+mod dynamic;
 mod insert;
+mod narrowed;
 mod options;
 mod plan;
 mod roles;
@@ -17,8 +25,11 @@ mod weights;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use blockwise::{Blocks, blockwise};
+pub use dynamic::{SEVEN_BITS, dynamic};
 pub use insert::insert;
 use modelyard_graph::Model;
+pub use narrowed::narrowed;
 pub use options::{Options, usual_operators};
 pub use plan::{Kept, Plan, is_quantized};
 

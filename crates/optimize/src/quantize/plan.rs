@@ -35,6 +35,13 @@ pub struct Kept {
     pub reason: String,
 }
 
+impl Kept {
+    pub(super) fn new(node: &Node, reason: &str) -> Kept {
+        let (node, operator) = (node.label().to_owned(), node.operator());
+        Kept { node, operator, reason: reason.to_owned() }
+    }
+}
+
 impl Plan {
     /// Plans the quantization of the main graph of a model with operator set 13 or newer.
     ///
@@ -83,7 +90,7 @@ pub fn is_quantized(model: &Model) -> bool {
     })
 }
 
-fn refuse_quantized(model: &Model) -> Result<(), OptimizeError> {
+pub(super) fn refuse_quantized(model: &Model) -> Result<(), OptimizeError> {
     if is_quantized(model) {
         return Err(OptimizeError::Invalid(
             "the model is quantized already: start from the model of floats it was made of".into(),
@@ -249,8 +256,7 @@ impl<'a> Planner<'a> {
     }
 
     fn keep(&mut self, node: &Node, reason: &str) {
-        let (node, operator) = (node.label().to_owned(), node.operator());
-        self.plan.kept.push(Kept { node, operator, reason: reason.to_owned() });
+        self.plan.kept.push(Kept::new(node, reason));
     }
 
     /// Nodes inside of other nodes and functions are left alone.

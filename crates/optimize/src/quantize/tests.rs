@@ -96,7 +96,7 @@ fn ranges(model: &Model, plan: &Plan, options: &Options) -> BTreeMap<String, Ran
 fn quantized(model: &Model, options: &Options) -> Quantized {
     let plan = Plan::new(model, options).unwrap();
     let ranges = ranges(model, &plan, options);
-    insert(model, plan, &ranges, options).unwrap()
+    insert(model, &plan, &ranges, options).unwrap()
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn weights_that_are_no_numbers_are_named() {
     let plan = Plan::new(&model, &Options::default()).unwrap();
     let range = Range { low: -1.0, high: 1.0 };
     let ranges = plan.observed().iter().map(|name| (name.to_string(), range)).collect();
-    let error = insert(&model, plan, &ranges, &Options::default()).unwrap_err().to_string();
+    let error = insert(&model, &plan, &ranges, &Options::default()).unwrap_err().to_string();
     assert!(error.contains("w2") && !error.contains("w1"), "{error}");
 }
 
@@ -207,7 +207,7 @@ fn rows_of_a_table_become_floats_after_they_are_picked() {
     let mut calibration = Calibration::new(Method::MinMax);
     calibration.observe(&[("e", &seen[0])]);
     let ranges = calibration.ranges(options.activations).unwrap();
-    let quantized = insert(&model, plan, &ranges, &options).unwrap().model;
+    let quantized = insert(&model, &plan, &ranges, &options).unwrap().model;
     let table = quantized.graph.initializer("table_table").unwrap();
     assert_eq!(table.byte_len(), Some(64 * 32));
     let after = evaluate(&quantized, &[("ids", ids)], &["y"]);

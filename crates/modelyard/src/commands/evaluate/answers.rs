@@ -9,15 +9,15 @@ const WIDTH_MAX: usize = 4096;
 
 /// The output that is measured.
 #[derive(Debug, PartialEq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Its position.
-    pub(super) output: usize,
+    pub(crate) output: usize,
     name: String,
 }
 
 impl Head {
     /// The output of this name; or the one whose classes have names; or the first of floats.
-    pub(super) fn find(
+    pub(crate) fn find(
         signature: &Signature,
         labels: &Labels,
         wanted: Option<&str>,
@@ -51,16 +51,16 @@ impl Head {
 
 /// Answers to some examples.
 #[derive(Debug, PartialEq)]
-pub(super) struct Answers {
+pub(crate) struct Answers {
     /// Row by row.
-    pub(super) values: Vec<f32>,
+    pub(crate) values: Vec<f32>,
     /// Numbers in a row.
-    pub(super) width: usize,
+    pub(crate) width: usize,
 }
 
 impl Answers {
     /// The rows of an output over so many examples.
-    pub(super) fn of(output: &Tensor, examples: usize, head: &Head) -> anyhow::Result<Answers> {
+    pub(crate) fn of(output: &Tensor, examples: usize, head: &Head) -> anyhow::Result<Answers> {
         let wrong = || {
             format!(
                 "output '{}' has shape {} for {examples} examples, expected one row each",
@@ -86,7 +86,7 @@ impl Answers {
     }
 
     /// The answers to the first examples.
-    pub(super) fn first(mut self, examples: usize) -> Answers {
+    pub(crate) fn first(mut self, examples: usize) -> Answers {
         self.values.truncate(self.width * examples);
         self
     }

@@ -4,17 +4,17 @@ use anyhow::bail;
 
 /// Classes of the data among those of the model.
 #[derive(Debug, PartialEq)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     /// For each class of the data, the position of its score.
-    pub(super) classes: Vec<usize>,
+    pub(crate) classes: Vec<usize>,
     /// Names of all scores.
-    pub(super) labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
 }
 
 impl Mapping {
     /// By name where the model names its classes; by number where the data's are numbers of
     /// scores; else by position, where there are as many of both.
-    pub(super) fn new(
+    pub(crate) fn new(
         data: &[String],
         model: Option<&[String]>,
         width: usize,

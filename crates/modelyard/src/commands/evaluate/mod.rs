@@ -3,8 +3,8 @@
 //! The model is loaded as for serving, through any engine; `data` reads the examples, [`measure`]
 //! runs them in batches, `metrics` turns answers into numbers.
 
-mod answers;
-mod classes;
+pub(crate) mod answers;
+pub(crate) mod classes;
 mod measure;
 
 use std::num::NonZeroUsize;

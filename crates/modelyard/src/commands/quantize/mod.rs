@@ -1,0 +1,222 @@
+//! `modelyard quantize`: a model of small integers, the way the caller wants it.
+
+mod options;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use modelyard_engine::Session;
+use modelyard_graph::Model;
+use modelyard_graph::file::{WriteOptions, write};
+use modelyard_optimize::calibrate::{Calibration, Place, watched};
+use modelyard_optimize::quantize::{self, Plan, Quantized};
+use modelyard_tensor::Tensor;
+
+use super::convert::aside::Aside;
+use super::local_model;
+use crate::cli::{EngineArgs, Globals};
+use crate::commands::finetune::picture_options;
+use crate::config::Config;
+use crate::data::DataSet;
+use crate::data::args::DataArgs;
+use crate::exit::{Exit, ExitWith};
+use crate::observe::progress::Progress;
+use crate::optimizing::answers::{Agreement, Question};
+use crate::optimizing::prepare;
+use crate::optimizing::sample::Sample;
+use crate::optimizing::workshop::Workshop;
+use crate::output;
+use crate::source::labels;
+use options::{Mode, QuantizeArgs};
+use report::{Measured, Report};
+
+/// Make a model of small integers: smaller, and faster where the processor multiplies them
+///
+/// Static quantization takes ranges of activations from examples (--data) and is what convolutions
+/// want; dynamic quantization needs none and is for products of matrices; int4 makes weights an eighth
+/// and leaves arithmetic to floats; fp16 and bf16 halve the file. The result is compared with the
+/// original on the examples.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    modelyard quantize digits.onnx -o digits-int8.onnx --data examples/digits\n  \
+    modelyard quantize encoder.onnx -o encoder-int8.onnx --mode dynamic\n  \
+    modelyard quantize net.onnx -o net-int8.onnx --data photos --calibrator percentile=99.99 \
+    --exclude '/head/*'")]
+pub(crate) struct Args {
+    /// The model of floats
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// Where the quantized model goes
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    quantize: QuantizeArgs,
+    #[command(flatten)]
+    data: Option<DataArgs>,
+    /// Examples that are looked at
+    #[arg(long, value_name = "N", default_value = "256", requires = "data")]
+    samples: usize,
+    /// Examples that run at once, where the model takes any number
+    #[arg(long, value_name = "N", default_value = "16", requires = "data")]
+    batch: usize,
+    /// Decides which examples are looked at
+    #[arg(long, value_name = "N", default_value = "0")]
+    seed: u64,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
+    let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
+    let progress = Progress::unless(args.json);
+    let start = Instant::now();
+    let original =
+        progress.spin("reading the model", || prepare::read(&args.model, &config.model_limits))?;
+    let data = examples(args, &original, &progress)?;
+    let workshop = Workshop::new(&config)?;
+    let sample = match &data {
+        Some(data) => {
+            let size = (args.samples, args.batch, args.seed);
+            Some(Sample::new(data, data.train.as_ref(), &original, size)?)
+        }
+        None => None,
+    };
+    let prepared = prepare::prepared(&original, &config.model_limits)?;
+    let made = make(args, &prepared, (sample.as_ref(), &workshop), &progress)?;
+    let seconds = start.elapsed();
+    let agreement = match (&data, &sample) {
+        (Some(data), Some(sample)) => {
+            Some(compare((&original, &made.model), (data, sample), &workshop, &progress)?)
+        }
+        _ => None,
+    };
+    let aside = Aside::new(&args.output).exit_with(Exit::Usage)?;
+    write(&made.model, &aside.path, &WriteOptions::default())?;
+    aside.publish(&args.output)?;
+    let report = Report::new((&args.model, &args.output), &made, (agreement, seconds))?;
+    match args.json {
+        true => output::json(&report),
+        false => Ok(output::line(report.text())?),
+    }
+}
+
+fn examples(args: &Args, model: &Model, progress: &Progress) -> anyhow::Result<Option<DataSet>> {
+    let Some(data) = &args.data else { return Ok(None) };
+    let options = picture_options(data.options(), model);
+    Ok(Some(progress.spin("reading the data", || data.open(&options))?))
+}
+
+/// The quantized model.
+fn make(
+    args: &Args,
+    model: &Model,
+    (sample, workshop): (Option<&Sample<'_>>, &Workshop),
+    progress: &Progress,
+) -> anyhow::Result<Quantized> {
+    let options = args.quantize.options().exit_with(Exit::Usage)?;
+    let refused = |error: modelyard_optimize::OptimizeError| Exit::Model.coded(error.into());
+    let mut made = match args.quantize.mode(sample.is_some()) {
+        Mode::Static => {
+            let sample =
+                sample.context("static quantization takes ranges from examples: give --data");
+            let sample = sample.exit_with(Exit::Usage)?;
+            let plan = Plan::new(model, &options).map_err(refused)?;
+            let method = args.quantize.calibrator;
+            let tensors = plan.observed();
+            let calibration =
+                observe((model, &tensors), (sample, workshop), Calibration::new(method), progress)?;
+            let ranges = calibration.ranges(options.activations).map_err(refused)?;
+            quantize::insert(model, &plan, &ranges, &options)
+        }
+        Mode::Dynamic => quantize::dynamic(model, &options),
+        Mode::Int4 => quantize::blockwise(model, args.quantize.blocks(), &options),
+        mode => quantize::narrowed(model, mode.narrow()),
+    }
+    .map_err(refused)?;
+    made.model.metadata.insert("modelyard.quantized".into(), args.quantize.text(sample.is_some()));
+    Ok(made)
+}
+
+/// Runs a model on a sample and looks at some of its tensors.
+fn observe(
+    (model, tensors): (&Model, &[&str]),
+    (sample, workshop): (&Sample<'_>, &Workshop),
+    mut calibration: Calibration,
+    progress: &Progress,
+) -> anyhow::Result<Calibration> {
+    let (watched, places) = watched(model, tensors)?;
+    let loaded = progress.spin("loading the model", || workshop.load(&watched))?;
+    let outputs: Vec<usize> = places
+        .iter()
+        .filter_map(|place| match place {
+            Place::Output(position) => Some(*position),
+            Place::Input(_) => None,
+        })
+        .collect();
+    let mut bar = progress.bar("calibrating", sample.batches() as u64);
+    sample.each(|inputs| {
+        let given = local_model::run(loaded.session.as_ref(), &inputs.tensors, &outputs)?;
+        let mut given = given.iter();
+        let mut batch = Vec::with_capacity(tensors.len());
+        for (&name, place) in tensors.iter().zip(&places) {
+            let tensor = match place {
+                Place::Input(position) => inputs.tensors.get(*position),
+                Place::Output(_) => given.next(),
+            };
+            batch.push((name, floats(tensor, name)?));
+        }
+        let batch: Vec<(&str, &[f32])> =
+            batch.iter().map(|(name, numbers)| (*name, numbers.as_ref())).collect();
+        calibration.observe(&batch);
+        bar.step();
+        Ok(())
+    })?;
+    Ok(calibration)
+}
+
+fn floats<'a>(
+    tensor: Option<&'a Tensor>,
+    name: &str,
+) -> anyhow::Result<std::borrow::Cow<'a, [f32]>> {
+    let tensor = tensor.ok_or_else(|| anyhow!("the engine did not give tensor '{name}'"))?;
+    tensor.values::<f32>().with_context(|| format!("failed to look at tensor '{name}'"))
+}
+
+/// How good the original and the quantized model are, and how alike.
+fn compare(
+    (original, made): (&Model, &Model),
+    (data, sample): (&DataSet, &Sample<'_>),
+    workshop: &Workshop,
+    progress: &Progress,
+) -> anyhow::Result<Measured> {
+    let load = |model| progress.spin("loading the model", || workshop.load(model));
+    let first = load(original)?;
+    let labels = labels::of_model(first.session.signature(), &original.metadata);
+    let question = Question::new(first.session.as_ref(), (&data.task, &labels), None)?;
+    let mut bar = progress.bar("comparing", 2 * sample.batches() as u64);
+    let mut ask = |session: &dyn Session| question.ask(session, sample, || bar.step());
+    let before = ask(first.session.as_ref())?;
+    let second = load(made)?;
+    let after = ask(second.session.as_ref())?;
+    Ok(Measured {
+        engine: second.engine,
+        agreement: Agreement::between(&before, &after),
+        before: before.score(),
+        after: after.score(),
+    })
+}
+
+/// Bytes of a model's file, with what lies beside it.
+fn bytes(path: &Path) -> anyhow::Result<u64> {
+    let size = |path: &Path| path.metadata().map(|metadata| metadata.len());
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".data");
+    let own = size(path).with_context(|| format!("failed to look at '{}'", path.display()))?;
+    Ok(own + size(&path.with_file_name(name)).unwrap_or(0))
+}

@@ -1,0 +1,198 @@
+//! How to quantize, as flags.
+
+use anyhow::bail;
+use modelyard_graph::weights::Narrow;
+use modelyard_optimize::Grid;
+use modelyard_optimize::calibrate::Method;
+use modelyard_optimize::quantize::{Blocks, Options, SEVEN_BITS};
+
+/// How to quantize.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Quantization")]
+pub(crate) struct QuantizeArgs {
+    /// What becomes of weights and activations [default: static with --data, else dynamic]
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// Integers of activations, in static quantization
+    #[arg(long, value_enum, default_value = "u8")]
+    activations: Integers,
+    /// Integers of weights; s7 is for processors without VNNI, where products of 8 bits saturate
+    #[arg(long, value_enum, default_value = "s8")]
+    weights: Integers,
+    /// Zero lies in the middle of the integers of activations
+    #[arg(long)]
+    symmetric: bool,
+    /// Zero may lie anywhere among the integers of weights
+    #[arg(long)]
+    asymmetric_weights: bool,
+    /// One scale for all of a weight, instead of one for each channel
+    #[arg(long)]
+    per_tensor: bool,
+    /// How ranges are chosen: min-max, moving-average[=0.01], percentile[=99.99], entropy or mse
+    #[arg(long, value_name = "METHOD", default_value = "min-max", value_parser = calibrator)]
+    pub(super) calibrator: Method,
+    /// Quantize nodes of these operators [default: those with weights, and what stands between
+    /// convolutions]
+    #[arg(long, value_name = "OPERATOR,…", value_delimiter = ',')]
+    operators: Vec<String>,
+    /// Quantize products of two activations too, such as in attention
+    #[arg(long)]
+    products: bool,
+    /// Leave the nodes of this name as they are; * stands for anything (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Weights that share a scale, in mode int4
+    #[arg(long, value_name = "N", default_value = "32")]
+    block_size: usize,
+}
+
+/// What becomes of weights and activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Mode {
+    /// Integers of ranges that examples had
+    Static,
+    /// Integers of ranges that each call has; needs no examples
+    Dynamic,
+    /// Weights of products in blocks of 4-bit integers, activations of floats
+    Int4,
+    /// Weights stored as 16-bit floats
+    Fp16,
+    /// Weights stored as 16-bit floats with the range of 32 bits
+    Bf16,
+}
+
+impl Mode {
+    /// The type of stored weights.
+    pub(super) fn narrow(self) -> Narrow {
+        if self == Mode::Bf16 { Narrow::Bf16 } else { Narrow::Fp16 }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Mode::Static => "static",
+            Mode::Dynamic => "dynamic",
+            Mode::Int4 => "int4",
+            Mode::Fp16 => "fp16",
+            Mode::Bf16 => "bf16",
+        }
+    }
+}
+
+/// Kinds of integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Integers {
+    /// Unsigned, 8 bits
+    U8,
+    /// Signed, 8 bits
+    S8,
+    /// Signed, 7 of 8 bits
+    S7,
+}
+
+impl Integers {
+    fn grid(self) -> Grid {
+        match self {
+            Integers::U8 => Grid::U8,
+            Integers::S8 => Grid { symmetric: false, ..Grid::S8 },
+            Integers::S7 => Grid { symmetric: false, ..SEVEN_BITS },
+        }
+    }
+}
+
+fn calibrator(text: &str) -> Result<Method, String> {
+    let (name, number) =
+        text.split_once('=').map_or((text, None), |(name, rest)| (name, Some(rest)));
+    let number = |default: f32, most: f32| match number {
+        None => Ok(default),
+        Some(text) => {
+            let number = text.parse().ok().filter(|number: &f32| *number > 0.0 && *number <= most);
+            number.ok_or_else(|| {
+                format!("expected a number above 0 and up to {most}, found '{text}'")
+            })
+        }
+    };
+    match name {
+        "min-max" => Ok(Method::MinMax),
+        "moving-average" => Ok(Method::MovingAverage(number(0.01, 1.0)?)),
+        "percentile" => Ok(Method::Percentile(number(99.99, 100.0)?)),
+        "entropy" => Ok(Method::Entropy),
+        "mse" => Ok(Method::Mse),
+        _ => Err("expected min-max, moving-average, percentile, entropy or mse".into()),
+    }
+}
+
+impl QuantizeArgs {
+    /// What becomes of weights and activations, where there are examples or not.
+    pub(super) fn mode(&self, has_examples: bool) -> Mode {
+        self.mode.unwrap_or(if has_examples { Mode::Static } else { Mode::Dynamic })
+    }
+
+    /// The same for the library.
+    pub(super) fn options(&self) -> anyhow::Result<Options> {
+        let weights = Grid { symmetric: !self.asymmetric_weights, ..self.weights.grid() };
+        if let Some(unknown) = self.operators.iter().find(|name| !KNOWN.contains(&name.as_str())) {
+            bail!(
+                "operator '{unknown}' cannot be quantized, expected some of {}",
+                KNOWN.join(", ")
+            );
+        }
+        Ok(Options {
+            activations: Grid { symmetric: self.symmetric, ..self.activations.grid() },
+            weights,
+            per_channel: !self.per_tensor,
+            products: self.products,
+            operators: (!self.operators.is_empty())
+                .then(|| self.operators.iter().cloned().collect()),
+            exclude: self.exclude.clone(),
+        })
+    }
+
+    /// How weights are cut into blocks.
+    pub(super) fn blocks(&self) -> Blocks {
+        Blocks { size: self.block_size, symmetric: !self.asymmetric_weights }
+    }
+
+    /// What the model's metadata says.
+    pub(super) fn text(&self, has_examples: bool) -> String {
+        let mode = self.mode(has_examples);
+        match mode {
+            Mode::Static => {
+                let channel = if self.per_tensor { "tensor" } else { "channel" };
+                format!(
+                    "static, activations {:?}, weights {:?} per {channel}, ranges by {:?}",
+                    self.activations, self.weights, self.calibrator
+                )
+            }
+            _ => mode.name().to_owned(),
+        }
+    }
+}
+
+/// Operators that can be quantized.
+const KNOWN: [&str; 13] = [
+    "Add",
+    "AveragePool",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "Gather",
+    "Gemm",
+    "GlobalAveragePool",
+    "LeakyRelu",
+    "MatMul",
+    "Mul",
+    "Sigmoid",
+    "Softmax",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calibrators_are_read() {
+        assert_eq!(calibrator("percentile=99.9"), Ok(Method::Percentile(99.9)));
+        assert_eq!(calibrator("moving-average"), Ok(Method::MovingAverage(0.01)));
+        assert!(calibrator("percentile=200").is_err() && calibrator("kl").is_err());
+    }
+}

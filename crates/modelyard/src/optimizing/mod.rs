@@ -1,0 +1,14 @@
+//! What the commands that make models smaller and faster share: `quantize`, `prune`, `merge`,
+//! `optimize`.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`workshop`] | models that are in memory, in the engine that will serve them |
+//! | [`sample`] | examples of a data set as inputs of a model |
+//! | [`answers`] | what a model answers, how right that is, how like another model's it is |
+//! | [`prepare`] | a model as passes leave it, ready to be changed |
+
+pub(crate) mod answers;
+pub(crate) mod prepare;
+pub(crate) mod sample;
+pub(crate) mod workshop;

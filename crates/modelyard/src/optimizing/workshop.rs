@@ -1,0 +1,43 @@
+//! Models that are in memory, in the engine that will serve them.
+
+use std::cell::Cell;
+
+use anyhow::Context;
+use modelyard_engine::{EngineChoice, Engines, LoadOptions, Loaded, ModelFile};
+use modelyard_graph::Model;
+use modelyard_graph::file::{WriteOptions, write};
+
+use crate::config::Config;
+use crate::exit;
+
+/// Where models that are tried out lie, and the engine that runs them.
+pub(crate) struct Workshop {
+    engines: Engines,
+    choice: EngineChoice,
+    options: LoadOptions,
+    folder: tempfile::TempDir,
+    count: Cell<usize>,
+}
+
+impl Workshop {
+    /// The engine that the configuration chooses.
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Workshop> {
+        let folder = tempfile::Builder::new().prefix("modelyard-").tempdir();
+        Ok(Workshop {
+            engines: config.engine.engines(),
+            choice: config.engine.choice,
+            options: config.engine.load_options(),
+            folder: folder.context("failed to make a folder for temporary files")?,
+            count: Cell::new(0),
+        })
+    }
+
+    /// Writes a model into the folder and loads it. Its file stays as long as the workshop.
+    pub(crate) fn load(&self, model: &Model) -> anyhow::Result<Loaded> {
+        let number = self.count.replace(self.count.get() + 1);
+        let path = self.folder.path().join(format!("{number}.onnx"));
+        write(model, &path, &WriteOptions::default())?;
+        let file = ModelFile { path, model: model.clone() };
+        exit::loaded(self.engines.load(self.choice, &file, &self.options))
+    }
+}
