@@ -8,6 +8,7 @@
 //! | `affine` | [`Grid`], [`Affine`]: the scheme of quantization |
 //! | [`calibrate`] | ranges of activations, from examples |
 //! | [`quantize`] | models of small integers |
+//! | [`search`] | which models are tried, and which is the best |
 //! | [`statistics`] | how sure a difference between two models is |
 
 mod affine;
@@ -16,6 +17,7 @@ mod error;
 mod floats;
 mod links;
 pub mod quantize;
+pub mod search;
 pub mod statistics;
 
 pub use affine::{Affine, Grid};

@@ -113,6 +113,16 @@ impl Calibration {
     /// An error names the tensors that held NaN or infinity, or nothing at all: no range stands for
     /// these.
     pub fn ranges(&self, grid: Grid) -> Result<BTreeMap<String, Range>, OptimizeError> {
+        self.ranges_by(self.method, grid)
+    }
+
+    /// The same by another method than the one it began with. Histograms must have been kept where the
+    /// method asks for them; without, it is all that was seen.
+    pub fn ranges_by(
+        &self,
+        method: Method,
+        grid: Grid,
+    ) -> Result<BTreeMap<String, Range>, OptimizeError> {
         let unusable = |observed: &&Observed| observed.not_finite > 0 || observed.numbers == 0;
         let bad: Vec<String> = self
             .tensors
@@ -126,9 +136,8 @@ impl Calibration {
         if !bad.is_empty() {
             return Err(OptimizeError::NotFinite(bad));
         }
-        let range = |(name, observed): (&String, &Observed)| {
-            (name.clone(), observed.chosen(self.method, grid))
-        };
+        let range =
+            |(name, observed): (&String, &Observed)| (name.clone(), observed.chosen(method, grid));
         Ok(self.tensors.iter().map(range).collect())
     }
 }

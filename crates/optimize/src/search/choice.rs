@@ -1,0 +1,56 @@
+//! What was won.
+
+use super::{Budget, Figures, Goal, Trial};
+
+/// The best candidate within the budget that is really better than the original: for times, the whole
+/// interval of the ratio lies below 1. `None` where there is none.
+pub fn best(trials: &[Trial], original: &Figures, goal: Goal, budget: Budget) -> Option<usize> {
+    let measured = |(number, trial): (usize, &Trial)| Some((number, *trial.outcome.as_ref().ok()?));
+    trials
+        .iter()
+        .enumerate()
+        .filter_map(measured)
+        .filter(|(_, figures)| figures.is_within(budget) && is_better(figures, original, goal))
+        .min_by(|(_, one), (_, two)| {
+            let by_goal = one.goal(goal).total_cmp(&two.goal(goal));
+            by_goal.then(one.drop.estimate.total_cmp(&two.drop.estimate))
+        })
+        .map(|(number, _)| number)
+}
+
+fn is_better(figures: &Figures, original: &Figures, goal: Goal) -> bool {
+    match goal {
+        Goal::Latency => figures.latency.high < 1.0,
+        Goal::Throughput => figures.throughput.high < 1.0,
+        Goal::Size => figures.bytes < original.bytes,
+        Goal::Memory => figures.memory_bytes < original.memory_bytes,
+    }
+}
+
+/// The better candidate that is nearest to a budget that none is within: what to tell who asked.
+pub fn nearest(trials: &[Trial], original: &Figures, goal: Goal) -> Option<usize> {
+    let measured = |(number, trial): (usize, &Trial)| Some((number, *trial.outcome.as_ref().ok()?));
+    let better = trials.iter().enumerate().filter_map(measured);
+    let better = better.filter(|(_, figures)| is_better(figures, original, goal));
+    better
+        .min_by(|(_, one), (_, two)| one.drop.estimate.total_cmp(&two.drop.estimate))
+        .map(|(number, _)| number)
+}
+
+/// Numbers of the candidates that no other one beats in both the drop and the goal, by their drop.
+pub fn front(trials: &[Trial], goal: Goal) -> Vec<usize> {
+    let measured = |(number, trial): (usize, &Trial)| {
+        let figures = trial.outcome.as_ref().ok()?;
+        Some((figures.drop.estimate, figures.goal(goal), number))
+    };
+    let mut points: Vec<(f64, f64, usize)> =
+        trials.iter().enumerate().filter_map(measured).collect();
+    points.sort_by(|one, two| one.0.total_cmp(&two.0).then(one.1.total_cmp(&two.1)));
+    let mut best = f64::INFINITY;
+    points.retain(|point| {
+        let is_better = point.1 < best;
+        best = best.min(point.1);
+        is_better
+    });
+    points.into_iter().map(|(_, _, number)| number).collect()
+}
