@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod finetune;
 pub(crate) mod inspect;
 pub(crate) mod local_model;
+pub(crate) mod optimize;
 pub(crate) mod predict;
 pub(crate) mod quantize;
 pub(crate) mod quickstart;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Distill(args) => distill::run(&args, globals),
         Command::Convert(args) => convert::run(&args, globals),
         Command::Export(args) => export::run(&args, globals),
+        Command::Optimize(args) => optimize::run(&args, globals),
         Command::Quantize(args) => quantize::run(&args, globals),
         Command::Inspect(args) => inspect::run(&args, globals),
         Command::Validate(args) => validate::run(&args, globals),

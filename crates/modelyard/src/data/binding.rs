@@ -11,7 +11,7 @@ use super::{Input, InputKind};
 use crate::tensors::fit;
 
 /// How examples become inputs of a model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Binding {
     /// One for each input of the model, in its order.
     inputs: Vec<Bound>,
@@ -30,7 +30,7 @@ pub(crate) enum Rows {
 }
 
 /// One input of a model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Bound {
     spec: TensorSpec,
     /// Position among the inputs of the data.

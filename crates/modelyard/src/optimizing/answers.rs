@@ -1,5 +1,7 @@
 //! What a model answers, how right that is, and how like another model's it is.
 
+use std::sync::Arc;
+
 use anyhow::{Context, bail};
 use modelyard_engine::Session;
 use modelyard_serving::Labels;
@@ -30,18 +32,18 @@ pub(crate) struct Answered {
 pub(crate) struct Question<'a> {
     head: Head,
     task: &'a Task,
-    labels: Option<&'a [String]>,
+    labels: Option<Arc<[String]>>,
 }
 
 impl<'a> Question<'a> {
     /// The output of this name, or the one that classifies, or the first of floats.
     pub(crate) fn new(
         session: &dyn Session,
-        (task, labels): (&'a Task, &'a Labels),
+        (task, labels): (&'a Task, Labels),
         wanted: Option<&str>,
     ) -> anyhow::Result<Question<'a>> {
-        let head = Head::find(session.signature(), labels, wanted).exit_with(Exit::Usage)?;
-        let labels = labels.get(head.output).and_then(|labels| labels.as_deref());
+        let head = Head::find(session.signature(), &labels, wanted).exit_with(Exit::Usage)?;
+        let labels = labels.into_iter().nth(head.output).flatten();
         Ok(Question { head, task, labels })
     }
 
@@ -61,7 +63,7 @@ impl<'a> Question<'a> {
             match (&inputs.targets, self.task) {
                 (Targets::Classes(classes), Task::Classification { labels }) => {
                     if mapping.is_none() {
-                        let found = Mapping::new(labels, self.labels, answers.width);
+                        let found = Mapping::new(labels, self.labels.as_deref(), answers.width);
                         mapping = Some(found.exit_with(Exit::Usage)?);
                     }
                     if let Some(mapping) = &mapping {

@@ -5,10 +5,12 @@
 //! |---|---|
 //! | [`workshop`] | models that are in memory, in the engine that will serve them |
 //! | [`sample`] | examples of a data set as inputs of a model |
+//! | [`mod@observe`] | what flows through a model |
 //! | [`answers`] | what a model answers, how right that is, how like another model's it is |
 //! | [`prepare`] | a model as passes leave it, ready to be changed |
 
 pub(crate) mod answers;
+pub(crate) mod observe;
 pub(crate) mod prepare;
 pub(crate) mod sample;
 pub(crate) mod workshop;

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use modelyard_graph::Model;
 use modelyard_tensor::Tensor;
-use modelyard_train::data::{Batches, Examples, Order, Part, Targets};
+use modelyard_train::data::{Batch, Batches, Examples, Order, Part, Targets};
 
 use crate::data::DataSet;
 use crate::data::binding::{Binding, Rows};
@@ -59,6 +59,16 @@ impl<'a> Sample<'a> {
         Ok(Sample { examples: Part { of: examples, numbers }, binding, batch })
     }
 
+    /// The first few of them.
+    pub(crate) fn few(&self, most: usize) -> Sample<'a> {
+        let numbers = self.examples.numbers.iter().copied().take(most).collect();
+        Sample {
+            examples: Part { of: self.examples.of, numbers },
+            binding: self.binding.clone(),
+            batch: self.batch,
+        }
+    }
+
     /// How many examples there are.
     pub(crate) fn len(&self) -> usize {
         self.examples.len()
@@ -69,6 +79,23 @@ impl<'a> Sample<'a> {
         self.len().div_ceil(self.batch)
     }
 
+    /// The first batch.
+    pub(crate) fn first(&self) -> anyhow::Result<Inputs> {
+        let numbers: Vec<usize> = (0..self.batch.min(self.len())).collect();
+        self.inputs(self.examples.load(&numbers)?)
+    }
+
+    fn inputs(&self, batch: Batch) -> anyhow::Result<Inputs> {
+        let tensors = self.binding.tensors(&batch).exit_with(Exit::Usage)?;
+        let count = batch.len();
+        let rows = match self.binding.rows() {
+            Rows::Free => count,
+            Rows::Fixed(rows) => rows,
+            Rows::Single => 1,
+        };
+        Ok(Inputs { tensors, targets: batch.targets, count, rows })
+    }
+
     /// Calls `act` with each batch in turn, while the next one is being read.
     pub(crate) fn each(
         &self,
@@ -76,15 +103,7 @@ impl<'a> Sample<'a> {
     ) -> anyhow::Result<()> {
         std::thread::scope(|scope| {
             for batch in Batches::start(scope, &self.examples, Order::Sequential, (self.batch, 0)) {
-                let batch = batch?;
-                let tensors = self.binding.tensors(&batch).exit_with(Exit::Usage)?;
-                let count = batch.len();
-                let rows = match self.binding.rows() {
-                    Rows::Free => count,
-                    Rows::Fixed(rows) => rows,
-                    Rows::Single => 1,
-                };
-                act(&Inputs { tensors, targets: batch.targets, count, rows })?;
+                act(&self.inputs(batch?)?)?;
             }
             Ok(())
         })

@@ -9,10 +9,12 @@
 //! | [`dynamic`] | ranges of activations are looked up in each call |
 //! | [`blockwise`] | weights of 4 bits, activations of floats |
 //! | [`narrowed`] | weights stored as 16-bit floats |
+//! | [`dequantized`] | what integers in a model stand for |
 //! | `draft` | what all ways of quantization write alike |
 //! | `weights` | weights and biases as integers |
 
 mod blockwise;
+mod dequantized;
 mod draft;
 mod dynamic;
 mod insert;
@@ -26,6 +28,7 @@ mod weights;
 pub(crate) mod tests;
 
 pub use blockwise::{Blocks, blockwise};
+pub use dequantized::dequantized;
 pub use dynamic::{SEVEN_BITS, dynamic};
 pub use insert::insert;
 use modelyard_graph::Model;

@@ -72,6 +72,29 @@ impl Plan {
         Ok(plan)
     }
 
+    /// All tensors whose ranges any plan of this model may need, whatever nodes it leaves out.
+    pub fn possible(model: &Model, options: &Options) -> Vec<String> {
+        let links = Links::of(&model.graph);
+        let types = model.types();
+        let operators = options.operators.clone().unwrap_or_else(|| usual_operators(model));
+        let is_float = |name: &str| {
+            let stated = types.get(name).and_then(ValueType::as_tensor);
+            stated.is_some_and(|(found, _)| found == ElementType::Float32)
+        };
+        let mut tensors = BTreeSet::new();
+        for node in &model.graph.nodes {
+            let is_wanted = match role(node, &links) {
+                Ok(Role::Moves | Role::Clamps) => true,
+                Ok(_) => operators.contains(&node.op_type),
+                Err(_) => false,
+            };
+            let names = node.inputs.iter().chain(&node.outputs).filter(|_| is_wanted);
+            let names = names.filter(|name| links.constant(name).is_none() && is_float(name));
+            tensors.extend(names.cloned());
+        }
+        tensors.into_iter().collect()
+    }
+
     /// The tensors whose ranges are needed.
     pub fn observed(&self) -> Vec<&str> {
         let sources: BTreeSet<&str> = self.tensors.values().map(String::as_str).collect();

@@ -6,16 +6,14 @@ mod report;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use modelyard_engine::Session;
 use modelyard_graph::Model;
 use modelyard_graph::file::{WriteOptions, write};
-use modelyard_optimize::calibrate::{Calibration, Place, watched};
+use modelyard_optimize::calibrate::Calibration;
 use modelyard_optimize::quantize::{self, Plan, Quantized};
-use modelyard_tensor::Tensor;
 
 use super::convert::aside::Aside;
-use super::local_model;
 use crate::cli::{EngineArgs, Globals};
 use crate::commands::finetune::picture_options;
 use crate::config::Config;
@@ -24,6 +22,7 @@ use crate::data::args::DataArgs;
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::optimizing::answers::{Agreement, Question};
+use crate::optimizing::observe::observe;
 use crate::optimizing::prepare;
 use crate::optimizing::sample::Sample;
 use crate::optimizing::workshop::Workshop;
@@ -143,51 +142,6 @@ fn make(
     Ok(made)
 }
 
-/// Runs a model on a sample and looks at some of its tensors.
-fn observe(
-    (model, tensors): (&Model, &[&str]),
-    (sample, workshop): (&Sample<'_>, &Workshop),
-    mut calibration: Calibration,
-    progress: &Progress,
-) -> anyhow::Result<Calibration> {
-    let (watched, places) = watched(model, tensors)?;
-    let loaded = progress.spin("loading the model", || workshop.load(&watched))?;
-    let outputs: Vec<usize> = places
-        .iter()
-        .filter_map(|place| match place {
-            Place::Output(position) => Some(*position),
-            Place::Input(_) => None,
-        })
-        .collect();
-    let mut bar = progress.bar("calibrating", sample.batches() as u64);
-    sample.each(|inputs| {
-        let given = local_model::run(loaded.session.as_ref(), &inputs.tensors, &outputs)?;
-        let mut given = given.iter();
-        let mut batch = Vec::with_capacity(tensors.len());
-        for (&name, place) in tensors.iter().zip(&places) {
-            let tensor = match place {
-                Place::Input(position) => inputs.tensors.get(*position),
-                Place::Output(_) => given.next(),
-            };
-            batch.push((name, floats(tensor, name)?));
-        }
-        let batch: Vec<(&str, &[f32])> =
-            batch.iter().map(|(name, numbers)| (*name, numbers.as_ref())).collect();
-        calibration.observe(&batch);
-        bar.step();
-        Ok(())
-    })?;
-    Ok(calibration)
-}
-
-fn floats<'a>(
-    tensor: Option<&'a Tensor>,
-    name: &str,
-) -> anyhow::Result<std::borrow::Cow<'a, [f32]>> {
-    let tensor = tensor.ok_or_else(|| anyhow!("the engine did not give tensor '{name}'"))?;
-    tensor.values::<f32>().with_context(|| format!("failed to look at tensor '{name}'"))
-}
-
 /// How good the original and the quantized model are, and how alike.
 fn compare(
     (original, made): (&Model, &Model),
@@ -198,7 +152,7 @@ fn compare(
     let load = |model| progress.spin("loading the model", || workshop.load(model));
     let first = load(original)?;
     let labels = labels::of_model(first.session.signature(), &original.metadata);
-    let question = Question::new(first.session.as_ref(), (&data.task, &labels), None)?;
+    let question = Question::new(first.session.as_ref(), (&data.task, labels), None)?;
     let mut bar = progress.bar("comparing", 2 * sample.batches() as u64);
     let mut ask = |session: &dyn Session| question.ask(session, sample, || bar.step());
     let before = ask(first.session.as_ref())?;

@@ -1,0 +1,95 @@
+//! How a recipe becomes a model.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use modelyard_graph::weights::Narrow;
+use modelyard_graph::{Limits, Model};
+use modelyard_optimize::calibrate::{Calibration, Method};
+use modelyard_optimize::quantize::{self, Blocks, Options, Plan};
+use modelyard_optimize::search::{Calibrator, Recipe, Static, Step};
+
+use crate::observe::progress::Progress;
+use crate::optimizing::observe::observe;
+use crate::optimizing::prepare;
+use crate::optimizing::sample::Sample;
+use crate::optimizing::workshop::Workshop;
+
+/// Makes candidates of one model.
+pub(super) struct Maker<'a> {
+    pub(super) original: &'a Model,
+    pub(super) limits: &'a Limits,
+    pub(super) workshop: &'a Workshop,
+    /// Examples that ranges are taken from.
+    pub(super) calibration: Option<&'a Sample<'a>>,
+    pub(super) progress: &'a Progress,
+    /// What was seen in models before they were quantized, by their recipe.
+    seen: BTreeMap<String, Calibration>,
+}
+
+impl<'a> Maker<'a> {
+    pub(super) fn new(
+        (original, limits): (&'a Model, &'a Limits),
+        (workshop, calibration): (&'a Workshop, Option<&'a Sample<'a>>),
+        progress: &'a Progress,
+    ) -> Maker<'a> {
+        Maker { original, limits, workshop, calibration, progress, seen: BTreeMap::new() }
+    }
+
+    /// The model that a recipe gives.
+    pub(super) fn make(&mut self, recipe: &Recipe) -> anyhow::Result<Model> {
+        let mut model = self.original.clone();
+        for (number, step) in recipe.0.iter().enumerate() {
+            let before = Recipe(recipe.0[..number].to_vec());
+            model = self.step(model, step, &before)?;
+        }
+        model.metadata.insert("modelyard.optimized".into(), recipe.to_string());
+        Ok(model)
+    }
+
+    fn step(&mut self, model: Model, step: &Step, before: &Recipe) -> anyhow::Result<Model> {
+        let options = Options::default();
+        Ok(match step {
+            Step::Passes => prepare::prepared(&model, self.limits)?,
+            Step::Half => quantize::narrowed(&model, Narrow::Fp16)?.model,
+            Step::Int4 => quantize::blockwise(&model, Blocks::default(), &options)?.model,
+            Step::Dynamic => quantize::dynamic(&model, &options)?.model,
+            Step::Static(step) => self.integers(&model, step, before)?,
+            Step::Equalize | Step::Prune { .. } => bail!("step '{step}' is not there"),
+        })
+    }
+
+    fn integers(&mut self, model: &Model, step: &Static, before: &Recipe) -> anyhow::Result<Model> {
+        let options = Options { exclude: step.floats.clone(), ..Options::default() };
+        let plan = Plan::new(model, &options)?;
+        let seen = self.seen(model, before)?;
+        let method = match step.calibrator {
+            Calibrator::MinMax => Method::MinMax,
+            Calibrator::Percentile => Method::Percentile(99.99),
+            Calibrator::Entropy => Method::Entropy,
+            Calibrator::Mse => Method::Mse,
+        };
+        let ranges = seen.ranges_by(method, options.activations)?;
+        Ok(quantize::insert(model, &plan, &ranges, &options)?.model)
+    }
+
+    /// What is seen in a model; looked at once, for all methods and all choices of nodes.
+    pub(super) fn seen(&mut self, model: &Model, recipe: &Recipe) -> anyhow::Result<&Calibration> {
+        let key = recipe.to_string();
+        if !self.seen.contains_key(&key) {
+            let sample = self.calibration.context("there are no examples to take ranges from")?;
+            let tensors = Plan::possible(model, &Options::default());
+            let tensors: Vec<&str> = tensors.iter().map(String::as_str).collect();
+            let calibration = Calibration::new(Method::MinMax).with_histograms();
+            let found =
+                observe((model, &tensors), (sample, self.workshop), calibration, self.progress)?;
+            self.seen.insert(key.clone(), found);
+        }
+        self.seen.get(&key).context("what was seen is kept")
+    }
+
+    /// What was seen in a model so far.
+    pub(super) fn known(&self, recipe: &Recipe) -> Option<&Calibration> {
+        self.seen.get(&recipe.to_string())
+    }
+}
