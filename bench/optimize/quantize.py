@@ -1,6 +1,7 @@
 """Quantization beside onnxruntime.quantization: size, speed and agreement of the results in the same
 engine, time and memory of making them."""
 
+import os
 import pathlib
 import sys
 import time
@@ -85,6 +86,7 @@ def library():
 
 def main():
     args = common.arguments(__doc__)
+    os.environ["MODELYARD"] = args.modelyard
     table = common.Table(
         "model", "way", "MB", "size", "latency", "same top", "cosine", "SQNR dB", "s", "CPU s", "peak MB", "checker"
     )
