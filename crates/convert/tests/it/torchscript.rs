@@ -7,7 +7,7 @@ use modelyard_tensor::Dim;
 use proptest::prelude::*;
 use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-use crate::support::{check_with, fixtures};
+use crate::support::{Expected, check_with, compare_all, evaluate, fixtures, run};
 
 /// Options with these shapes: sizes, or the name of a free one.
 fn shapes(shapes: &[(&str, &str)]) -> Options {
@@ -39,6 +39,124 @@ fn free<'i>(inputs: &[(&'i str, &'i str)]) -> Vec<(&'i str, &'i str)> {
         (name, Box::leak(format!("batch,{rest}").into_boxed_str()))
     };
     inputs.iter().map(free).collect()
+}
+
+/// Converts an archive with free sizes and compares it with torch's answers at each of the sizes that
+/// were recorded, but for those.
+fn check_sizes(name: &str, inputs: &[(&str, &str)], but: &[usize]) -> Conversion {
+    let folder = fixtures().join("torchscript");
+    let options = shapes(inputs);
+    let source = open(&folder.join(format!("{name}.pt")), &options, &Limits::default()).unwrap();
+    let conversion = convert(source.as_ref(), &options).unwrap();
+    let paths = (0..).map(|at| folder.join(format!("{name}.{at}.safetensors")));
+    let mut count = 0;
+    for (at, path) in paths.take_while(|path| path.exists()).enumerate() {
+        count += 1;
+        if but.contains(&at) {
+            continue;
+        }
+        let expected = Expected::read(&path);
+        let inputs = expected.inputs(&conversion);
+        let what = |who: &str| format!("{who} of {name}, case {at},");
+        let answers = evaluate(source.as_ref(), &inputs);
+        compare_all(&what("the reference evaluator"), &expected, &conversion, answers);
+        if let Some(answers) = run(&conversion, &inputs) {
+            compare_all(&what("the converted model"), &expected, &conversion, answers);
+        }
+    }
+    assert!(count > 1, "{name} has no sizes");
+    conversion
+}
+
+/// What a conversion takes for granted.
+fn granted(conversion: &Conversion) -> Vec<&str> {
+    let notes = conversion.notes.iter().map(String::as_str);
+    notes.filter_map(|note| note.strip_prefix("takes for granted that ")).collect()
+}
+
+#[test]
+fn sizes_that_constants_cut_off_stay_free() {
+    let conversion = check_sizes("cut", &[("x", "batch,length")], &[]);
+    assert_eq!(granted(&conversion), [""; 0]);
+}
+
+#[test]
+fn numbers_of_parts_are_stated() {
+    let conversion = check_sizes("parts", &[("x", "batch,length")], &[]);
+    let granted = granted(&conversion);
+    let [one, two] = granted.as_slice() else { panic!("{granted:?}") };
+    assert!(
+        one.starts_with("dimension 0 of input 'x' (batch) is not 1 (the number of parts at code/")
+    );
+    let condition = "dimension 1 of input 'x' (length) makes 3 parts: any size above 4 does";
+    assert!(two.starts_with(condition), "{two}");
+}
+
+#[test]
+fn numbers_made_of_sizes_are_those_of_torch() {
+    check_sizes("numbers", &[("x", "batch,length")], &[]);
+    check_sizes("tracedsizes", &[("x", "batch,length")], &[]);
+}
+
+#[test]
+fn the_language_does_what_torchscript_does() {
+    check_sizes("language", &[("x", "batch,length")], &[]);
+}
+
+#[test]
+fn what_stands_before_a_branch_on_data_stands_after_it() {
+    check("branches", &[("x", "2,3")]);
+}
+
+#[test]
+fn decisions_on_free_sizes_are_stated() {
+    check_fixed("once", &[("x", "4,5")]);
+    let notes = check_fixed("once", &[("x", "batch,length")]).notes.join("\n");
+    for condition in [
+        "takes for granted that dimension 1 of input 'x' (length) is at least 3 (a condition at ",
+        "takes for granted that dimension 0 of input 'x' (batch) is not 1 (a squeeze at ",
+        "forward)",
+    ] {
+        assert!(notes.contains(condition), "'{condition}' is not in: {notes}");
+    }
+}
+
+#[test]
+fn what_free_sizes_decide_is_refused() {
+    let free = [("x", "batch,columns")];
+    let shape = "with --shape";
+    refused("refused_keys.pt", &free, &["a key of a dict that is not known at conversion", shape]);
+    refused(
+        "refused_literal.pt",
+        &free,
+        &["a key of a dict that is not known at conversion", shape],
+    );
+    refused("refused_member.pt", &free, &["whether a list contains a value", shape]);
+    refused("refused_equals.pt", &free, &["dimension 0 of input 'x' (batch) is 3", shape]);
+    refused("refused_texts.pt", &free, &["a text of what is not known at conversion", shape]);
+    for name in ["keys", "literal", "member", "equals", "texts"] {
+        let options = shapes(&[("x", "3,2")]);
+        let path = fixtures().join(format!("torchscript/refused_{name}.pt"));
+        open(&path, &options, &Limits::default()).unwrap();
+    }
+}
+
+#[test]
+fn numbers_that_data_decide_are_refused_by_name_and_line() {
+    refused(
+        "refused_number.pt",
+        &[("x", "2,2")],
+        &[".py:8, forward", "'n', which data decide: 1 or 2", "torch.where"],
+    );
+}
+
+#[test]
+fn what_code_would_raise_is_told() {
+    refused(
+        "refused_outside.pt",
+        &[("x", "2,2")],
+        &["what the code raises for these inputs: list index out of range"],
+    );
 }
 
 #[test]
@@ -179,7 +297,6 @@ fn what_has_no_counterpart_is_named_all_at_once() {
     refused("refused_endless.pt", &[("x", "2,2")], &["a loop that goes on as long as data"]);
     refused("refused_raises.pt", &[("x", "2,2")], &["expected 7 columns, got 2"]);
     refused("refused_branching.pt", &[("x", "2,2")], &["changes a tensor in place"]);
-    refused("refused_percent.pt", &[("x", "2,2")], &["percentFormat"]);
     refused("refused_quantized.pt", &[("x", "2,4")], &["quantize the ONNX model"]);
     refused("scripted.pt", &[("x", "1,5,8,8")], &["aten.conv2d"]);
     let error = refused_with("tuples.pt", &shapes(&[("x", "2,columns")]));

@@ -11,12 +11,12 @@ use crate::infer::{self, Inferred, Sizes};
 use crate::{ElementType, Model};
 
 /// Times that shapes are inferred.
-const RUNS: usize = 4;
+const RUNS: usize = 5;
 
 /// What is open has these sizes, times [`STEPS`]. In the first two runs they are large, stay apart
 /// when they are halved several times, and are even; networks of images and sounds go through. The
-/// third has small sizes and the fourth odd ones, which show what was cut or rounded; these may
-/// fail.
+/// third has small sizes and the fourth odd ones, which show what was cut or rounded; in the fifth
+/// all are 1, which no slice leaves as it is but one of a single element. These may fail.
 const SIZES: [[usize; 16]; RUNS] = [
     [3, 7, 13, 19, 29, 37, 43, 53, 61, 71, 79, 89, 101, 107, 113, 131],
     [5, 11, 17, 23, 31, 41, 47, 59, 67, 73, 83, 97, 103, 109, 127, 137],
@@ -25,8 +25,9 @@ const SIZES: [[usize; 16]; RUNS] = [
         10007, 10009, 10037, 10039, 10061, 10067, 10069, 10079, 10091, 10093, 10099, 10103, 10111,
         10133, 10139, 10141,
     ],
+    [1; 16],
 ];
-const STEPS: [usize; RUNS] = [4096, 4096, 1, 1];
+const STEPS: [usize; RUNS] = [4096, 4096, 1, 1, 1];
 
 /// A size, in all inferences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -179,5 +180,19 @@ mod tests {
             [None, None, None, Some(4)]
         );
         assert!(dims[1] != dims[2] && dims[0] != dims[1]);
+    }
+
+    #[test]
+    fn what_a_slice_leaves_of_an_open_size_is_not_fixed() {
+        let dims = [Dim::Symbol("n".into()), Dim::Fixed(4)];
+        let model = GraphBuilder::new("g")
+            .input("x", DataType::Fp32, &dims)
+            .integers("start", &[1], &[0])
+            .integers("end", &[1], &[2])
+            .node(Node::new("Slice", &["x", "start", "end", "start"], &["y"]))
+            .output("y", DataType::Fp32, &[Dim::Free, Dim::Fixed(4)])
+            .model();
+        let dims = Facts::of(&model).get("y").dims.unwrap();
+        assert_eq!(dims[0].fixed(), None);
     }
 }

@@ -37,7 +37,9 @@ pub(super) fn program(
     let mut first = None;
     for &base in bases {
         let symbols = inputs::symbols(options, base);
-        match (Builder { library: &library, options, limits, symbols }).build() {
+        match (Builder { library: &library, options, limits, symbols, kept: HashSet::new() })
+            .build()
+        {
             Ok(program) => return Ok(program),
             Err(error @ ConvertError::Option(_)) => return Err(error),
             // Perhaps the sizes do not suit the model.
@@ -53,8 +55,14 @@ struct Builder<'b> {
     library: &'b Library,
     options: &'b Options,
     limits: &'b Limits,
+    /// What free sizes are tried with.
     symbols: Symbols,
+    /// Free sizes that are tried with no larger ones, whatever the code compares them with.
+    kept: HashSet<String>,
 }
+
+/// How often a model is tried with other sizes.
+const MOST_TRIES: usize = 24;
 
 /// State that calls leave behind: where it is, and its form.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,17 +91,50 @@ struct Run<'l> {
 }
 
 impl Builder<'_> {
-    fn build(&self) -> Result<Program, ConvertError> {
+    fn build(&mut self) -> Result<Program, ConvertError> {
         let mut types: Types = self.options.types.clone().into_iter().collect();
-        // Each time another input turns out to be of indices.
-        loop {
-            match self.settled(&types) {
+        let mut grown = HashSet::new();
+        let first = self.symbols.clone();
+        for _ in 0..MOST_TRIES {
+            let (stop, missing) = match self.settled(&types) {
                 Ok(run) => return self.finish(run),
-                Err((Stop::Retype(name), _)) if !types.contains_key(&name) => {
-                    self.retype(&name, &mut types);
+                Err(found) => found,
+            };
+            match stop {
+                // Each time another input turns out to be of indices.
+                Stop::Retype(name) if !types.contains_key(&name) => self.retype(&name, &mut types),
+                Stop::Leave(world) => self.leave(world),
+                Stop::Beyond(symbol, size) => {
+                    self.grow(&symbol, size);
+                    grown.insert(symbol);
                 }
-                Err((stop, missing)) => return Err(error(stop, missing)),
+                // Perhaps the larger sizes do not suit the model.
+                _ if !grown.is_empty() => {
+                    self.symbols.clone_from(&first);
+                    self.kept.extend(grown.drain());
+                }
+                stop => return Err(error(stop, missing)),
             }
+        }
+        Err(damaged(
+            "the archive",
+            "its code decides too much by free sizes; fix some with --shape",
+        ))
+    }
+
+    /// Goes without a world.
+    fn leave(&mut self, world: usize) {
+        for sizes in self.symbols.values_mut().filter(|sizes| world < sizes.len()) {
+            sizes.remove(world);
+        }
+    }
+
+    /// Tries a free size with more than this, too.
+    fn grow(&mut self, symbol: &str, size: usize) {
+        let number = self.symbols.keys().position(|other| other == symbol).unwrap_or(0);
+        if let Some(second) = self.symbols.get_mut(symbol).and_then(|sizes| sizes.get_mut(1)) {
+            // Even, and apart from each other.
+            *second = (size + size / 8 + 2) / 2 * 2 + 2 * number + 8;
         }
     }
 
@@ -149,12 +190,14 @@ impl Builder<'_> {
         types: &Types,
         states: &[(State, Option<Value>)],
     ) -> Result<Run<'_>, (Stop, Vec<Missing>)> {
-        let worlds = if self.symbols.is_empty() { 1 } else { 2 };
+        let worlds = self.symbols.values().next().map_or(1, Vec::len);
         let early = |stop| (stop, Vec::new());
         let mut interpreter = Interpreter::new(self.library, self.limits, worlds).map_err(early)?;
         for (symbol, sizes) in &self.symbols {
             interpreter.symbols.insert(sizes.clone(), Size::Symbol(symbol.clone()));
         }
+        interpreter.subjects = inputs::subjects(self.options);
+        interpreter.kept = self.kept.clone();
         let root = interpreter.root().map_err(early)?;
         let forward = root.class.method("forward").cloned();
         let forward = forward.ok_or_else(|| {
@@ -171,8 +214,8 @@ impl Builder<'_> {
         let result = match result {
             Ok(result) => result,
             Err(stop) => {
-                let stop = placed(stop, &interpreter);
-                return Err((stop, std::mem::take(&mut interpreter.missing)));
+                let missing = lacking(&stop, &mut interpreter);
+                return Err((placed(stop, &interpreter), missing));
             }
         };
         let left = left(&interpreter);
@@ -220,10 +263,7 @@ impl Builder<'_> {
         let mut outputs = match outputs {
             Ok(outputs) => outputs,
             Err(stop) => {
-                let mut missing = std::mem::take(&mut interpreter.missing);
-                if missing.is_empty() {
-                    missing = std::mem::take(&mut interpreter.doubts);
-                }
+                let missing = lacking(&stop, &mut interpreter);
                 return Err(error(stop, missing));
             }
         };
@@ -263,7 +303,6 @@ impl Builder<'_> {
             program.graph.outputs.push(argument);
             program.outputs.push(OutputKind::User(name));
         }
-        program.guards = std::mem::take(&mut interpreter.guards);
         for (symbol, sizes) in &self.symbols {
             program.symbols.insert(symbol.clone(), Range { min: 1, max: None });
             program.tried.extend(sizes.first().map(|&size| (symbol.clone(), size)));
@@ -278,6 +317,9 @@ impl Builder<'_> {
         }
     }
 }
+
+/// Conditions that are listed.
+const MOST_GUARDS: usize = 20;
 
 /// Values that calls use.
 fn used(interpreter: &Interpreter<'_>) -> HashSet<String> {
@@ -304,6 +346,10 @@ fn notes(
     }
     for (name, value) in &builder.options.values {
         notes.push(format!("input '{name}' is fixed as {value}"));
+    }
+    notes.extend(interpreter.guards.iter().take(MOST_GUARDS).cloned());
+    if let Some(more) = interpreter.guards.len().checked_sub(MOST_GUARDS).filter(|&more| more > 0) {
+        notes.push(format!("takes {more} more conditions on sizes for granted"));
     }
     for input in kept {
         notes.push(format!(
@@ -405,6 +451,24 @@ fn placed(stop: Stop, interpreter: &Interpreter<'_>) -> Stop {
     }
 }
 
+/// What is missing; where nothing is and the code decides on what has no value, why it has none.
+fn lacking(stop: &Stop, interpreter: &mut Interpreter<'_>) -> Vec<Missing> {
+    let mut missing = std::mem::take(&mut interpreter.missing);
+    if !missing.is_empty() || !matches!(stop, Stop::Lost) {
+        return missing;
+    }
+    let asked = |variable: &Option<String>| {
+        variable.as_ref().is_some_and(|variable| interpreter.asked.contains(variable))
+    };
+    let is_asked = interpreter.doubts.iter().any(|(variable, _)| asked(variable));
+    for (variable, doubt) in &interpreter.doubts {
+        if (asked(variable) || !is_asked) && !missing.contains(doubt) {
+            missing.push(doubt.clone());
+        }
+    }
+    missing
+}
+
 /// The error of an evaluation that ended early, with all that was missing before.
 fn error(stop: Stop, mut missing: Vec<Missing>) -> ConvertError {
     match stop {
@@ -416,7 +480,7 @@ fn error(stop: Stop, mut missing: Vec<Missing>) -> ConvertError {
             reason: format!("what the code raises: {text}"),
             way_out: String::new(),
         }),
-        Stop::Failed(_) | Stop::Lost | Stop::Retype(_) => {}
+        Stop::Failed(_) | Stop::Lost | Stop::Retype(_) | Stop::Leave(_) | Stop::Beyond(..) => {}
     }
     if missing.is_empty() {
         missing.push(Missing {

@@ -8,6 +8,7 @@ use modelyard_graph::ElementType;
 use super::interpret::{Interpreter, Result, Stop};
 use super::value::{NumberKind, Value};
 use super::{containers, numbers, texts};
+use crate::Missing;
 use crate::pytorch::convert::Scalar;
 use crate::pytorch::graph::{Argument, Named};
 
@@ -42,8 +43,8 @@ impl Interpreter<'_> {
         if let Some(value) = self.container(short, &positional, &named)? {
             return Ok(value);
         }
-        if let Some(value) = texts::call(short, &positional) {
-            return Ok(value);
+        if let Some(text) = texts::call(short, &positional) {
+            return self.text(text);
         }
         if let Some(value) = self.number(short, &positional)? {
             return Ok(value);
@@ -89,6 +90,11 @@ impl Interpreter<'_> {
                 };
                 return Err(Stop::Raised(message));
             }
+            "is_contiguous" if matches!(positional.first(), Some(Value::Tensor(_))) => {
+                // How elements lie in memory is no part of the converted model.
+                self.assume("a tensor is contiguous".into(), "is_contiguous()");
+                Value::Bool(true)
+            }
             "device" if matches!(positional, [Value::Text(_)]) => match &positional[0] {
                 Value::Text(text) => Value::Device(Rc::clone(text)),
                 _ => Value::None,
@@ -124,12 +130,70 @@ impl Interpreter<'_> {
         if name == "_set_item" {
             return self.set_item(positional).map(Some);
         }
-        let done = containers::call(name, positional, named);
-        let done = done.map_err(|message| self.wrong(message))?;
-        if done.as_ref().is_some_and(|done| done.changes) {
-            self.changes += 1;
+        if let ("min" | "max" | "sum", [Value::List(items)]) = (name, positional)
+            && items.borrow().iter().any(|item| matches!(item, Value::Number(_)))
+        {
+            let items = items.borrow().clone();
+            return self.folded(name, &items);
         }
-        Ok(done.map(|done| done.value))
+        let done = containers::call(name, positional, named);
+        let Some(done) = done.map_err(|fault| self.told(fault))? else { return Ok(None) };
+        if done.changes {
+            self.changes += 1;
+            self.nested(positional.get(1..).unwrap_or(&[]))?;
+        }
+        self.charge(&done.value)?;
+        Ok(Some(done.value))
+    }
+
+    /// The least, greatest or sum of numbers of which the model computes some.
+    fn folded(&mut self, name: &str, items: &[Value]) -> Result<Option<Value>> {
+        let name = if name == "sum" { "add" } else { name };
+        let mut all: Option<Value> = None;
+        for item in items {
+            all = Some(match all {
+                None => item.clone(),
+                Some(one) => match self.number(name, &[one, item.clone()])? {
+                    Some(value) => value,
+                    None => return Ok(None),
+                },
+            });
+        }
+        Ok(all)
+    }
+
+    /// Why a call on lists, tuples or dicts gives nothing.
+    pub(super) fn told(&self, fault: containers::Fault) -> Stop {
+        match fault {
+            containers::Fault::Raised(text) => Stop::Raised(text),
+            containers::Fault::Open(what) => self.refusal(
+                "a list, tuple or dict",
+                what,
+                "give the sizes that it depends on as numbers with --shape, or use constants",
+            ),
+        }
+    }
+
+    /// A text; what depends on free sizes or data is lost, as nobody may need it: messages.
+    fn text(&mut self, text: std::result::Result<Value, texts::Fault>) -> Result<Value> {
+        match text {
+            Ok(value) => self.charge(&value).map(|()| value),
+            Err(texts::Fault::Raised(text)) => Err(Stop::Raised(text)),
+            Err(texts::Fault::TooLong) => {
+                Err(self.refusal("a text", "a text of more than a million letters", ""))
+            }
+            Err(texts::Fault::Open) => {
+                let missing = Missing {
+                    operator: "a text".into(),
+                    place: self.place(),
+                    reason: "a text of what is not known at conversion: a free size, or data"
+                        .into(),
+                    way_out: "give the sizes that it depends on as numbers with --shape".into(),
+                };
+                self.doubts.push((None, missing));
+                Ok(Value::Lost)
+            }
+        }
     }
 
     fn set_item(&mut self, positional: &[Value]) -> Result<Value> {
@@ -137,19 +201,26 @@ impl Interpreter<'_> {
             return Err(self.wrong("_set_item takes 3 arguments"));
         };
         self.changes += 1;
+        self.nested(std::slice::from_ref(value))?;
         match of {
             Value::List(items) => {
                 let length = items.borrow().len();
                 let at = match index {
-                    Value::Int(index) => counted(*index, length),
-                    _ => None,
+                    Value::Int(index) => containers::place(*index, length),
+                    other => {
+                        let what = format!("an item of a list at {}", other.type_name());
+                        Err(containers::Fault::Open(what))
+                    }
                 };
-                let at = at.ok_or_else(|| self.wrong("an index outside of the list"))?;
+                let at = at.map_err(|fault| self.told(fault))?;
                 if let Some(item) = items.borrow_mut().get_mut(at) {
                     *item = value.clone();
                 }
             }
-            Value::Dict(entries) => containers::put(entries, index, value),
+            Value::Dict(entries) => {
+                containers::check_key(index).map_err(|fault| self.told(fault))?;
+                containers::put(entries, index, value);
+            }
             Value::Lost => {}
             other => return Err(self.wrong(format!("an item of {} is set", other.type_name()))),
         }
@@ -166,7 +237,10 @@ impl Interpreter<'_> {
         let found = match (of, at) {
             (Value::Lost, _) => return Ok(Value::Lost),
             (_, _) if matches!(index, Value::Lost) => return Ok(Value::Lost),
-            (Value::Dict(entries), _) => containers::get(entries, index),
+            (Value::Dict(entries), _) => {
+                containers::check_key(index).map_err(|fault| self.told(fault))?;
+                containers::get(entries, index)
+            }
             (Value::List(items), Some(at)) => {
                 let items = items.borrow();
                 counted(at, items.len()).and_then(|at| items.get(at).cloned())
@@ -204,7 +278,9 @@ impl Interpreter<'_> {
             all.extend(arguments.iter().skip(1).cloned());
             return self.builtin("torch.slice", all, Vec::new());
         }
-        containers::slice(arguments).map_err(|message| self.wrong(message))
+        let part = containers::slice(arguments).map_err(|fault| self.told(fault))?;
+        self.charge(&part)?;
+        Ok(part)
     }
 
     /// Arithmetic of Python: computed, or an operation of the graph.
@@ -227,8 +303,17 @@ impl Interpreter<'_> {
             return self.number("ne", &[number.clone(), Value::Int(0)]);
         }
         let Some(target) = numbers::target(name) else { return Ok(None) };
+        let mut operands = positional.to_vec();
+        if name == "pow" {
+            // Powers are floats, those of integers too.
+            for operand in &mut operands {
+                if let Some(float) = self.number("float", std::slice::from_ref(operand))? {
+                    *operand = float;
+                }
+            }
+        }
         let mut arguments = Vec::new();
-        for value in positional {
+        for value in &operands {
             let argument = self.argument(value)?;
             arguments.push(Named { name: String::new(), value: argument });
         }
@@ -255,7 +340,7 @@ impl Interpreter<'_> {
             | "is_xla" | "is_xpu" | "is_mps" | "is_ort" | "is_vulkan" | "is_nested"
             | "is_sparse_csr" | "is_inference" => Value::Bool(false),
             "requires_grad" => Value::Bool(self.weights.contains_key(&tensor.name)),
-            "is_cpu" | "is_contiguous" | "is_leaf" => Value::Bool(true),
+            "is_cpu" | "is_leaf" => Value::Bool(true),
             "get_device" => Value::Int(-1),
             "grad" => Value::None,
             "size" | "shape" if positional.len() == 1 => {
@@ -342,13 +427,13 @@ impl Interpreter<'_> {
     fn prim(&mut self, name: &str, positional: Vec<Value>) -> Result<Value> {
         match (name, positional.as_slice()) {
             ("NumToTensor", [value]) => {
-                // Whole numbers of Python make tensors of 64 bits.
+                // Numbers of Python make tensors of 64 bits.
                 let element_type = match value {
                     Value::Int(_) => ElementType::Int64,
                     Value::Bool(_) => ElementType::Bool,
                     Value::Number(number) if number.kind == NumberKind::Int => ElementType::Int64,
                     Value::Number(number) if number.kind == NumberKind::Bool => ElementType::Bool,
-                    _ => ElementType::Float32,
+                    _ => ElementType::Float64,
                 };
                 let value = Named { name: String::new(), value: self.argument(value)? };
                 let dtype = Named { name: "dtype".into(), value: Argument::Type(element_type) };
@@ -357,7 +442,8 @@ impl Interpreter<'_> {
             }
             ("unchecked_unwrap_optional" | "unchecked_cast", [value]) => Ok(value.clone()),
             ("rangelist", [Value::Int(count)]) if *count <= self.limits.nodes as i64 => {
-                Ok(Value::list((0..*count).map(Value::Int).collect()))
+                let list = Value::list((0..*count).map(Value::Int).collect());
+                self.charge(&list).map(|()| list)
             }
             ("type", _) => Ok(Value::text("cpu")),
             _ => {

@@ -1,6 +1,7 @@
 //! Lists, tuples and dicts of Python.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::builtin::counted;
@@ -13,7 +14,29 @@ pub(super) struct Done {
     pub(super) changes: bool,
 }
 
-type Result<T> = std::result::Result<T, String>;
+/// Why a call gives nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// What the code raises.
+    Raised(String),
+    /// It depends on what is not known at conversion: a free size, an element.
+    Open(String),
+}
+
+type Result<T> = std::result::Result<T, Fault>;
+
+fn raised<T>(text: impl Into<String>) -> Result<T> {
+    Err(Fault::Raised(text.into()))
+}
+
+fn open<T>(what: impl Into<String>) -> Result<T> {
+    Err(Fault::Open(what.into()))
+}
+
+/// An error for a key that is not known.
+pub(super) fn check_key(key: &Value) -> Result<()> {
+    if key.is_computed() { open("a key of a dict that is not known at conversion") } else { Ok(()) }
+}
 
 /// What a method gives; `None` where it is none of these values.
 pub(super) fn call(
@@ -30,8 +53,12 @@ pub(super) fn call(
                 (Value::None, _) | (_, Value::None) => false,
                 (Value::List(one), Value::List(two)) => Rc::ptr_eq(one, two),
                 (Value::Object(one), Value::Object(two)) => Rc::ptr_eq(one, two),
+                (Value::Dict(one), Value::Dict(two)) => Rc::ptr_eq(one, two),
                 (Value::Tensor(_), _) => return Ok(None),
-                _ => one.equals(two).unwrap_or(false),
+                _ => match one.equals(two) {
+                    Some(same) => same,
+                    None => return open("whether two values are one"),
+                },
             };
             seen(Value::Bool(same == (name == "__is__")))
         }
@@ -41,6 +68,7 @@ pub(super) fn call(
             let entries = Rc::new(RefCell::new(Vec::new()));
             for pair in pairs.borrow().iter() {
                 if let Some([key, value]) = pair.items().as_deref() {
+                    check_key(key)?;
                     put(&entries, key, value);
                 }
             }
@@ -51,13 +79,14 @@ pub(super) fn call(
         {
             match one.equals(two) {
                 Some(same) => seen(Value::Bool(same == (name == "eq"))),
-                None => Ok(None),
+                None if one.is_lost() || two.is_lost() => Ok(None),
+                None => open("whether two values are equal"),
             }
         }
         (_, [Value::List(items), rest @ ..]) => list(name, items, rest, named),
         (_, [Value::Tuple(items, _), ..]) => tuple(name, items, positional),
         (_, [Value::Dict(_), key, ..]) if name != "update" && key.is_computed() => {
-            Err("a key of a dict that is not known at conversion".into())
+            check_key(key).map(|()| None)
         }
         (_, [Value::Dict(entries), rest @ ..]) => dict(name, entries, rest),
         _ => Ok(None),
@@ -103,7 +132,7 @@ fn contains(items: &[Value], wanted: &Value) -> Result<Option<Done>> {
         }
     }
     match is_unknown {
-        true => Err("whether a list contains a value that is not known at conversion".into()),
+        true => open("whether a list contains a value that is not known at conversion"),
         false => Ok(Some(Done { value: Value::Bool(false), changes: false })),
     }
 }
@@ -134,8 +163,9 @@ fn list(
     rest: &[Value],
     named: &[(String, Value)],
 ) -> Result<Option<Done>> {
-    if rest.iter().any(|value| holds(value, items, &mut MOST_VALUES.clone())) {
-        return Err("a list within itself".into());
+    let is_put_in = matches!(name, "append" | "insert");
+    if is_put_in && rest.iter().any(|value| holds(value, items, &mut MOST_VALUES.clone())) {
+        return open("a list within itself");
     }
     let length = items.borrow().len();
     let mut changes = true;
@@ -155,13 +185,20 @@ fn list(
             items.borrow_mut().insert(at, value.clone());
             Value::None
         }
-        ("pop", []) => items.borrow_mut().pop().ok_or("a pop from an empty list")?,
+        ("pop", [] | [Value::Int(_)]) if length == 0 => return raised("pop from empty list"),
+        ("pop", []) => items.borrow_mut().pop().unwrap_or(Value::None),
         ("pop", [Value::Int(at)]) => {
-            let at = counted(*at, length).ok_or("a pop outside of the list")?;
+            let at = place(*at, length)?;
             items.borrow_mut().remove(at)
         }
+        ("remove", [wanted]) => {
+            let at = found(&items.borrow(), wanted)?;
+            let at = at.ok_or_else(|| Fault::Raised("list.remove(x): x not in list".into()))?;
+            items.borrow_mut().remove(at);
+            Value::None
+        }
         ("Delete" | "__delitem__", [Value::Int(at)]) => {
-            let at = counted(*at, length).ok_or("a deletion outside of the list")?;
+            let at = place(*at, length)?;
             items.borrow_mut().remove(at);
             Value::None
         }
@@ -190,6 +227,23 @@ fn list(
     Ok(Some(Done { value, changes }))
 }
 
+/// An index of a list, counted from the front.
+pub(super) fn place(index: i64, length: usize) -> Result<usize> {
+    counted(index, length).ok_or_else(|| Fault::Raised("list index out of range".into()))
+}
+
+/// Where a value first stands in a list.
+fn found(items: &[Value], wanted: &Value) -> Result<Option<usize>> {
+    for (at, item) in items.iter().enumerate() {
+        match item.equals(wanted) {
+            Some(true) => return Ok(Some(at)),
+            Some(false) => {}
+            None => return open("where in a list a value stands that is not known at conversion"),
+        }
+    }
+    Ok(None)
+}
+
 /// What lists are asked for without being changed.
 fn seen(name: &str, items: &Rc<RefCell<Vec<Value>>>, rest: &[Value]) -> Result<Option<Value>> {
     let items = items.borrow();
@@ -205,20 +259,24 @@ fn seen(name: &str, items: &Rc<RefCell<Vec<Value>>>, rest: &[Value]) -> Result<O
         ("mul", [Value::Int(times)]) => {
             let times = usize::try_from(*times).unwrap_or(0);
             let count = items.len().checked_mul(times).filter(|&count| count <= 1 << 20);
-            count.ok_or("a list that is repeated too often")?;
+            if count.is_none() {
+                return open("a list of more than a million items");
+            }
             Value::list(items.iter().cycle().take(items.len() * times).cloned().collect())
         }
-        ("index", [wanted])
-            if !wanted.is_computed()
-                && !wanted_is_list(wanted)
-                && !items.iter().any(Value::is_computed) =>
-        {
-            let at = items.iter().position(|item| item.equals(wanted) == Some(true));
-            Value::Int(at.ok_or("a value that is not in the list")? as i64)
-        }
-        ("count", [wanted]) if !wanted.is_computed() && !items.iter().any(Value::is_computed) => {
-            let count = items.iter().filter(|item| item.equals(wanted) == Some(true)).count();
-            Value::Int(count as i64)
+        ("index", [wanted]) => match found(&items, wanted)? {
+            Some(at) => Value::Int(at as i64),
+            None => return raised(format!("'{}' is not in list", super::texts::shown(wanted))),
+        },
+        ("count", [wanted]) => {
+            let mut count = 0;
+            for item in items.iter() {
+                match item.equals(wanted) {
+                    Some(same) => count += i64::from(same),
+                    None => return open("how often a list has a value that is not known"),
+                }
+            }
+            Value::Int(count)
         }
         ("sorted", []) if items.iter().all(has_order) => {
             let mut sorted = items.clone();
@@ -226,12 +284,15 @@ fn seen(name: &str, items: &Rc<RefCell<Vec<Value>>>, rest: &[Value]) -> Result<O
             Value::list(sorted)
         }
         ("sum", []) if !items.is_empty() && items.iter().all(|item| item.as_scalar().is_some()) => {
-            sum(&items).ok_or("a sum beyond 64 bits")?
+            sum(&items).ok_or_else(|| Fault::Raised("a sum beyond 64 bits".into()))?
         }
         ("min" | "max", []) if items.iter().all(|item| item.as_scalar().is_some()) => {
             let mut sorted = items.clone();
             sort(&mut sorted, name == "max");
-            sorted.into_iter().next().ok_or("the least of an empty list")?
+            match sorted.into_iter().next() {
+                Some(first) => first,
+                None => return raised(format!("{name}() arg is an empty sequence")),
+            }
         }
         ("any" | "all", []) if items.iter().all(|item| item.as_scalar().is_some()) => {
             let is_true = |item: &Value| item.as_scalar().is_some_and(|item| item.as_f64() != 0.0);
@@ -242,10 +303,6 @@ fn seen(name: &str, items: &Rc<RefCell<Vec<Value>>>, rest: &[Value]) -> Result<O
         }
         _ => return Ok(None),
     }))
-}
-
-fn wanted_is_list(value: &Value) -> bool {
-    matches!(value, Value::List(_))
 }
 
 fn sum(items: &[Value]) -> Option<Value> {
@@ -268,20 +325,31 @@ fn sum(items: &[Value]) -> Option<Value> {
 
 /// Whether [`sort`] knows where a value belongs.
 fn has_order(value: &Value) -> bool {
-    matches!(value, Value::Text(_)) || value.as_scalar().is_some()
+    match value {
+        Value::Tuple(items, _) => items.iter().all(has_order),
+        _ => matches!(value, Value::Text(_)) || value.as_scalar().is_some(),
+    }
 }
 
 fn sort(items: &mut [Value], reverse: bool) {
     items.sort_by(|one, two| {
-        let order = match (one, two) {
-            (Value::Text(one), Value::Text(two)) => one.cmp(two),
-            _ => {
-                let number = |value: &Value| value.as_scalar().map_or(0.0, |value| value.as_f64());
-                number(one).total_cmp(&number(two))
-            }
-        };
+        let order = order(one, two);
         if reverse { order.reverse() } else { order }
     });
+}
+
+/// The order of two values: of tuples, that of the first items that differ.
+fn order(one: &Value, two: &Value) -> Ordering {
+    let number = |value: &Value| value.as_scalar().map_or(0.0, |value| value.as_f64());
+    match (one, two) {
+        (Value::Text(one), Value::Text(two)) => one.cmp(two),
+        (Value::Int(one), Value::Int(two)) => one.cmp(two),
+        (Value::Tuple(one, _), Value::Tuple(two, _)) => {
+            let items = one.iter().zip(two.iter()).map(|(one, two)| order(one, two));
+            items.into_iter().find(|order| order.is_ne()).unwrap_or(one.len().cmp(&two.len()))
+        }
+        _ => number(one).total_cmp(&number(two)),
+    }
 }
 
 fn dict(
@@ -334,7 +402,9 @@ fn changed(
             match (at, more.first()) {
                 (Some(at), _) => entries.borrow_mut().remove(at).1,
                 (None, Some(default)) => default.clone(),
-                (None, None) => return Err("a key that is not in the dict".into()),
+                (None, None) => {
+                    return raised(format!("KeyError: {}", super::texts::shown(key)));
+                }
             }
         }
         ("update", [Value::Dict(other)]) => {
@@ -369,11 +439,11 @@ pub(super) fn put(entries: &Rc<RefCell<Vec<(Value, Value)>>>, key: &Value, value
 
 /// A part of a list, tuple or text: what, start, end, step.
 pub(super) fn slice(arguments: &[Value]) -> Result<Value> {
-    let of = arguments.first().ok_or("a slice of nothing")?;
+    let Some(of) = arguments.first() else { return open("a slice of nothing") };
     let part = |at: usize| match arguments.get(at) {
         None | Some(Value::None) => Ok(None),
         Some(Value::Int(value)) => Ok(Some(*value)),
-        Some(other) => Err(format!("a slice of {} at {}", of.type_name(), other.type_name())),
+        Some(other) => open(format!("a slice of {} at {}", of.type_name(), other.type_name())),
     };
     let (start, end, step) = (part(1)?, part(2)?, part(3)?.unwrap_or(1));
     match of {
@@ -386,7 +456,9 @@ pub(super) fn slice(arguments: &[Value]) -> Result<Value> {
         }
         Value::Lost => Ok(Value::Lost),
         of => {
-            let items = of.items().ok_or_else(|| format!("a slice of {}", of.type_name()))?;
+            let Some(items) = of.items() else {
+                return open(format!("a slice of {}", of.type_name()));
+            };
             let kept: Vec<Value> = indices(items.len(), start, end, step)?
                 .filter_map(|at| items.get(at).cloned())
                 .collect();
@@ -406,7 +478,7 @@ fn indices(
 ) -> Result<impl Iterator<Item = usize>> {
     let length = length as i64;
     if step == 0 {
-        return Err("a slice with a step of 0".into());
+        return raised("slice step cannot be zero");
     }
     let (low, high) = if step > 0 { (0, length) } else { (-1, length - 1) };
     let bound = |value: Option<i64>, default: i64| match value {

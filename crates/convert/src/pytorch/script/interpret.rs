@@ -2,12 +2,14 @@
 //! graph.
 //!
 //! The code runs once, from the top, as PyTorch would run it, with tensors that have sizes but no
-//! elements. Sizes that are free have a number of their own in each of two worlds: where a
-//! decision comes out differently in the two, it depends on a free size.
+//! elements. Sizes that are free have a number of their own in each of several worlds: where a
+//! decision comes out differently in two of them, it depends on a free size.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use super::guards::Comparison;
 use super::library::Library;
 use super::objects::{Reader, Weights};
 use super::syntax::{Expression, Function, Statement, What};
@@ -17,6 +19,13 @@ use crate::{ConvertError, Limits, Missing};
 
 /// How deep calls may nest.
 const CALLS: usize = 100;
+
+/// How deep calls, blocks and expressions may nest together. Each level takes some kilobytes of
+/// [`STACK_BYTES`](super::STACK_BYTES).
+const MOST_DEPTH: usize = 2_000;
+
+/// How often values may be put into others: whoever walks a value, or drops it, goes as deep.
+const MOST_NESTINGS: usize = 20_000;
 
 /// Why an evaluation does not go on.
 #[derive(Debug)]
@@ -31,6 +40,10 @@ pub(super) enum Stop {
     Lost,
     /// The input of this name is of indices, not of floats.
     Retype(String),
+    /// The model does not go along in this world, or decides otherwise there.
+    Leave(usize),
+    /// The code cuts a free size off at this number, which none of its sizes reaches.
+    Beyond(String, usize),
 }
 
 impl From<ConvertError> for Stop {
@@ -70,6 +83,14 @@ pub(super) struct Interpreter<'l> {
     pub(super) worlds: usize,
     /// Free sizes by what they are in the worlds.
     pub(super) symbols: HashMap<Vec<usize>, Size>,
+    /// What people know free sizes as.
+    pub(super) subjects: HashMap<String, String>,
+    /// Free sizes that are tried with no other sizes, whatever the code compares them with.
+    pub(super) kept: HashSet<String>,
+    /// How numbers of the graph come about, in words.
+    pub(super) words: HashMap<String, String>,
+    /// Numbers that are comparisons.
+    pub(super) comparisons: HashMap<String, Comparison>,
     /// The calls so far, with what is known of their values.
     pub(super) graph: Graph,
     /// Sizes of tensors that are in the graph, by tensor and axis.
@@ -82,8 +103,10 @@ pub(super) struct Interpreter<'l> {
     pub(super) names: Names,
     /// What has no counterpart.
     pub(super) missing: Vec<Missing>,
-    /// What has no counterpart, if somebody needs it.
-    pub(super) doubts: Vec<Missing>,
+    /// What has no counterpart, if somebody needs it; of which variable, where it is one.
+    pub(super) doubts: Vec<(Option<String>, Missing)>,
+    /// Variables without a value that somebody asked for.
+    pub(super) asked: HashSet<String>,
     /// Decisions that depend on free sizes.
     pub(super) guards: Vec<String>,
     /// Attributes that the code sets.
@@ -92,6 +115,12 @@ pub(super) struct Interpreter<'l> {
     pub(super) changes: usize,
     pub(super) frames: Vec<Frame>,
     steps: usize,
+    /// How many more elements may be made to try calls with.
+    pub(super) work: Cell<u64>,
+    /// How deep expressions, blocks and calls nest where the code stands.
+    pub(super) depth: usize,
+    /// How often a value with others in it was put into another one: none nests deeper.
+    nestings: usize,
 }
 
 /// Names that are taken.
@@ -133,6 +162,10 @@ impl<'l> Interpreter<'l> {
             constants: constants.items().unwrap_or_default(),
             worlds,
             symbols: HashMap::new(),
+            subjects: HashMap::new(),
+            kept: HashSet::new(),
+            words: HashMap::new(),
+            comparisons: HashMap::new(),
             graph: Graph::default(),
             sizes: HashMap::new(),
             origins: HashMap::new(),
@@ -141,11 +174,15 @@ impl<'l> Interpreter<'l> {
             names: Names::default(),
             missing: Vec::new(),
             doubts: Vec::new(),
+            asked: HashSet::new(),
             guards: Vec::new(),
             set: Vec::new(),
             changes: 0,
             frames: Vec::new(),
             steps: 0,
+            work: Cell::new(super::cost::MOST_WORK),
+            depth: 0,
+            nestings: 0,
         };
         for constant in interpreter.constants.clone() {
             interpreter.register(&constant, &mut HashSet::new());
@@ -292,6 +329,10 @@ impl<'l> Interpreter<'l> {
 
     /// Runs statements in order.
     pub(super) fn block(&mut self, statements: &[Statement]) -> Result<Flow> {
+        self.deeper(|interpreter| interpreter.statements(statements))
+    }
+
+    fn statements(&mut self, statements: &[Statement]) -> Result<Flow> {
         for statement in statements {
             self.step()?;
             if let Some(frame) = self.frames.last_mut() {
@@ -307,7 +348,61 @@ impl<'l> Interpreter<'l> {
 
     /// Counts what is done: loops of the code may not go on for ever.
     pub(super) fn step(&mut self) -> Result<()> {
-        self.steps += 1;
+        self.steps_of(1)
+    }
+
+    /// Counts what was made: each item and letter is a step.
+    pub(super) fn charge(&mut self, made: &Value) -> Result<()> {
+        match made {
+            Value::Text(text) => self.steps_of(text.len() / 64),
+            Value::List(items) => {
+                let count = items.borrow().len();
+                self.steps_of(count)
+            }
+            Value::Tuple(items, _) => self.steps_of(items.len()),
+            Value::Dict(entries) => {
+                let count = entries.borrow().len();
+                self.steps_of(count)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts values that are put into another one and may have others in them.
+    pub(super) fn nested(&mut self, items: &[Value]) -> Result<()> {
+        let deep = |value: &&Value| {
+            matches!(value, Value::List(_) | Value::Tuple(..) | Value::Dict(_) | Value::Object(_))
+        };
+        self.nestings += items.iter().filter(deep).count();
+        if self.nestings > MOST_NESTINGS {
+            return Err(Stop::Failed(ConvertError::TooLarge {
+                place: self.place(),
+                what: "lists, tuples and dicts within others",
+                found: self.nestings as u64,
+                limit: MOST_NESTINGS as u64,
+            }));
+        }
+        Ok(())
+    }
+
+    /// Goes one level deeper for a step.
+    pub(super) fn deeper<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth >= MOST_DEPTH {
+            return Err(Stop::Failed(ConvertError::TooLarge {
+                place: self.place(),
+                what: "levels of calls, blocks and expressions",
+                found: self.depth as u64 + 1,
+                limit: MOST_DEPTH as u64,
+            }));
+        }
+        self.depth += 1;
+        let result = step(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn steps_of(&mut self, count: usize) -> Result<()> {
+        self.steps = self.steps.saturating_add(count);
         let limit = self.limits.nodes.saturating_mul(4);
         if self.steps > limit {
             return Err(Stop::Failed(ConvertError::TooLarge {
@@ -337,7 +432,10 @@ impl<'l> Interpreter<'l> {
             What::For(target, over, body) => self.for_loop(target, over, body),
             What::While(condition, body) => self.while_loop(condition, body),
             What::Assert(condition) => match self.evaluate(condition)? {
-                value if value.is_computed() => Ok(Flow::Next),
+                value if value.is_computed() => {
+                    self.assume("an assertion on data holds".into(), "which is not checked,");
+                    Ok(Flow::Next)
+                }
                 value => match self.truth(&value)? {
                     Some(false) => Err(Stop::Raised("AssertionError".into())),
                     _ => Ok(Flow::Next),
@@ -454,7 +552,7 @@ impl<'l> Interpreter<'l> {
                 let Some(worlds) = &number.worlds else { return Ok(None) };
                 let truths: Vec<bool> =
                     worlds.iter().map(|scalar| scalar.as_f64() != 0.0).collect();
-                return self.agreed(&truths).map(Some);
+                return self.agreed(&truths, Some(number)).map(Some);
             }
             Value::Tensor(tensor) => {
                 let mut truths = Vec::new();
@@ -463,35 +561,16 @@ impl<'l> Interpreter<'l> {
                     let array = known.array().ok();
                     let values = array.and_then(|array| array.to_f64s().ok()).unwrap_or_default();
                     let [value] = values.as_slice() else {
-                        return Err(self.wrong("the truth of a tensor with several elements"));
+                        let text = "Boolean value of Tensor with more than one value is ambiguous";
+                        return Err(Stop::Raised(text.into()));
                     };
                     truths.push(*value != 0.0);
                 }
-                return self.agreed(&truths).map(Some);
+                return self.agreed(&truths, None).map(Some);
             }
             Value::Lost => return Err(Stop::Lost),
             other => return Err(self.wrong(format!("the truth of {}", other.type_name()))),
         }))
-    }
-
-    /// A decision on free sizes: sound where it is the same for different ones.
-    fn agreed(&mut self, truths: &[bool]) -> Result<bool> {
-        let first = truths.first().copied().unwrap_or(false);
-        if truths.iter().all(|&truth| truth == first) {
-            if self.worlds > 1 {
-                let holds = if first { "holds" } else { "does not hold" };
-                let guard = format!("a condition on free sizes at {} {holds}", self.place());
-                if !self.guards.contains(&guard) {
-                    self.guards.push(guard);
-                }
-            }
-            return Ok(first);
-        }
-        Err(self.refusal(
-            "a condition",
-            "a condition that depends on a free size",
-            "give that size as a number with --shape",
-        ))
     }
 
     /// The items that a loop goes over.
@@ -526,8 +605,9 @@ impl<'l> Interpreter<'l> {
                 let items = value.items().unwrap_or_else(|| vec![value.clone()]);
                 if items.len() != targets.len() {
                     let (wanted, found) = (targets.len(), items.len());
-                    let message = format!("expected {wanted} values to unpack, found {found}");
-                    return Err(self.wrong(message));
+                    return Err(Stop::Raised(format!(
+                        "Expected {wanted} elements in a list but found {found}"
+                    )));
                 }
                 for (target, item) in targets.iter().zip(items) {
                     self.assign(target, item)?;
@@ -537,6 +617,7 @@ impl<'l> Interpreter<'l> {
             Expression::Attribute(of, name) => match self.evaluate(of)? {
                 Value::Object(object) => {
                     self.changes += 1;
+                    self.nested(std::slice::from_ref(&value))?;
                     object.attributes.borrow_mut().insert(name.clone(), value);
                     let known = self
                         .set
@@ -584,6 +665,7 @@ impl<'l> Interpreter<'l> {
                         None => return Err(self.wrong(format!("'{name}' without all its fields"))),
                     }
                 }
+                self.nested(&items)?;
                 Ok(Value::Tuple(Rc::new(items), Some(class)))
             }
             Callee::Class(class_name, class) => {

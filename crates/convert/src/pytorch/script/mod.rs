@@ -12,9 +12,10 @@
 //! | `value` | what the code computes with |
 //! | `interpret`, `expression` | statements and expressions, evaluated |
 //! | `builtin`, `containers`, `texts`, `numbers` | what Python does |
-//! | `tensors`, `resolve`, `shapes` | calls of ATen's operators |
+//! | `tensors`, `resolve`, `shapes`, `cost` | calls of ATen's operators |
 //! | `fused` | operators that are whole layers |
 //! | `choice` | branches that depend on data |
+//! | `guards` | what is taken for granted of free sizes |
 //! | `inputs`, `outputs` | what `forward` takes and gives |
 //! | `build` | the whole program, and state that modules keep |
 
@@ -22,8 +23,10 @@ mod build;
 mod builtin;
 mod choice;
 mod containers;
+mod cost;
 mod expression;
 mod fused;
+mod guards;
 mod inputs;
 mod interpret;
 mod library;

@@ -8,11 +8,14 @@ use super::token::{Kind, Token, tokens};
 /// How deep blocks and brackets may nest.
 const DEPTH: usize = 100;
 
+/// How high the tree of an expression may be: whoever walks it, or drops it, goes as deep.
+const HEIGHT: usize = 250;
+
 pub(super) type Result<T> = std::result::Result<T, Fault>;
 
 /// Parses a file.
 pub(super) fn parse(text: &str) -> Result<File> {
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, height: 0 };
     let mut file = File::default();
     loop {
         if parser.skip_kind(&Kind::End) {
@@ -35,6 +38,8 @@ pub(super) struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
+    /// How high the tree of the expression is that was parsed last.
+    pub(super) height: usize,
 }
 
 impl Parser {
@@ -135,6 +140,15 @@ impl Parser {
         let result = step(self);
         self.depth -= 1;
         result
+    }
+
+    /// The expression parsed last stands below another one, beside some of this height.
+    pub(super) fn above(&mut self, height: usize) -> Result<()> {
+        self.height = self.height.max(height) + 1;
+        match self.height > HEIGHT {
+            true => Err(self.fault(format!("an expression nests deeper than {HEIGHT} levels"))),
+            false => Ok(()),
+        }
     }
 
     fn class(&mut self) -> Result<Class> {

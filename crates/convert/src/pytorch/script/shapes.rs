@@ -2,6 +2,7 @@
 //! by computing the others on zeros of the right sizes. Where all that goes in is known, so is
 //! what comes out.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use modelyard_graph::ElementType;
@@ -21,6 +22,8 @@ use crate::reference::Array;
 pub(super) struct World<'v> {
     pub(super) values: &'v HashMap<String, Value>,
     pub(super) world: usize,
+    /// How many more elements may be made.
+    pub(super) work: &'v Cell<u64>,
 }
 
 /// Why nothing is known of the results.
@@ -77,6 +80,8 @@ impl World<'_> {
             }
             self.check(node)?;
         }
+        let signature = super::resolve::signature(&node.target);
+        self.afford(node, &Arguments::new(node, signature))?;
         let given = self.given(node)?;
         let results = evaluate::call(node, given).map_err(|error| Fault {
             reason: format!(
@@ -145,24 +150,18 @@ impl World<'_> {
         if let Some(known) = tensor.known(self.world) {
             return Ok(known.clone());
         }
-        // Enough for what networks have between their layers.
-        const MOST: usize = 1 << 28;
-        let too_large = |what: &dyn std::fmt::Display| Fault {
-            reason: format!("a tensor of a size that is not tried: {what}"),
+        let fault = |what: &dyn std::fmt::Display| Fault {
+            reason: format!("a tensor that cannot be tried: {what}"),
             way_out: "give smaller sizes with --shape",
         };
-        let seen = tensor.worlds.get(self.world);
-        let (element_type, dims) = seen
-            .map(|seen| (seen.element_type, seen.dims.as_slice()))
-            .ok_or_else(|| too_large(&tensor.name))?;
-        let elements = dims.iter().try_fold(1usize, |all, &dim| all.checked_mul(dim));
-        let elements =
-            elements.filter(|&all| all <= MOST).ok_or_else(|| too_large(&format!("{dims:?}")))?;
+        let seen = tensor.worlds.get(self.world).ok_or_else(|| fault(&tensor.name))?;
+        let (element_type, dims) = (seen.element_type, seen.dims.as_slice());
+        let elements = self.elements(dims)?;
         let zeros = Array::from_f64s(element_type, dims, vec![0.0; elements]);
-        Ok(Strided::new(zeros.map_err(|error| too_large(&error))?))
+        Ok(Strided::new(zeros.map_err(|error| fault(&error))?))
     }
 
-    fn number(&self, number: &Number) -> evaluate::Value {
+    pub(super) fn number(&self, number: &Number) -> evaluate::Value {
         let known = number.worlds.as_ref().and_then(|worlds| worlds.get(self.world));
         match (known, number.kind) {
             (Some(Scalar::Int(value)), _) => evaluate::Value::Int(*value),
@@ -175,7 +174,7 @@ impl World<'_> {
     }
 
     /// Type and sizes of an argument that is a tensor.
-    fn shape(&self, argument: &Argument) -> Option<(ElementType, &[usize])> {
+    pub(super) fn shape(&self, argument: &Argument) -> Option<(ElementType, &[usize])> {
         let Argument::Value(name) = argument else { return None };
         match self.values.get(name)? {
             Value::Tensor(tensor) => {

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use modelyard_graph::ElementType;
 
-use super::interpret::{Interpreter, Result};
+use super::inputs::SURE;
+use super::interpret::{Interpreter, Result, Stop};
 use super::objects::joined;
 use super::resolve::{self, parameters};
 use super::shapes::World;
@@ -42,9 +43,22 @@ impl Interpreter<'_> {
         if matches!(name, "tensor" | "as_tensor") {
             return self.tensor(&positional, &named);
         }
+        let is_out = |(name, value): &(String, Value)| name == "out" && value.has_tensor();
+        if let Some(at) = named.iter().position(is_out) {
+            let mut named = named;
+            let (_, out) = named.remove(at);
+            return self.put_out(name, (positional, named), out);
+        }
         let (target, positional, named) = match resolve::target(name, positional, named) {
-            Some(found) => found,
-            None => {
+            Ok(found) => found,
+            Err(resolve::Unresolved::Unfit) => {
+                let reason = "a call with arguments that no overload which is covered takes";
+                let way_out = "write it with other arguments, or save the model with \
+                               torch.export.save instead";
+                self.refuse(&format!("aten.{name}"), reason, way_out);
+                return Ok(Value::Lost);
+            }
+            Err(resolve::Unresolved::Unknown) => {
                 let target = format!("aten.{name}");
                 let refusal = ops::unknown(&target);
                 let way_out = match refusal.way_out.contains("run_decompositions") {
@@ -78,6 +92,31 @@ impl Interpreter<'_> {
         })
     }
 
+    /// A call whose result is put into a tensor that was there before: `torch.add(a, b, out=c)`.
+    fn put_out(
+        &mut self,
+        name: &str,
+        (positional, named): (Vec<Value>, Vec<(String, Value)>),
+        out: Value,
+    ) -> Result<Value> {
+        let result = self.aten(name, positional, named)?;
+        let (Value::Tensor(from), Value::Tensor(to)) = (&result, &out) else {
+            let what = format!("aten.{name}");
+            let way_out = "take what the call gives instead";
+            return match result {
+                Value::Lost => Ok(Value::Lost),
+                _ => Err(self.refusal(what, "several results with out=", way_out)),
+            };
+        };
+        let mut pairs = from.worlds.iter().zip(&to.worlds);
+        if !pairs.all(|(from, to)| from.dims == to.dims && from.element_type == to.element_type) {
+            let reason = "out= with a tensor of another shape or type than the result's";
+            let way_out = "take what the call gives instead";
+            return Err(self.refusal(format!("aten.{name}"), reason, way_out));
+        }
+        self.aten("copy_", vec![out, result], Vec::new())
+    }
+
     /// `torch.tensor(...)`: a constant of numbers, or a stack of numbers that are computed.
     fn tensor(&mut self, positional: &[Value], named: &[(String, Value)]) -> Result<Value> {
         let Some(data) = positional.first() else {
@@ -99,17 +138,17 @@ impl Interpreter<'_> {
             let way_out = "give torch.tensor numbers in lists of equal length";
             return Err(self.refusal("aten.tensor", "a tensor of other data", way_out));
         }
-        let known: Option<Vec<Scalar>> = numbers.iter().map(Value::as_scalar).collect();
-        let Some(known) = known else {
-            return self.stacked(&numbers, &dims, element_type);
-        };
-        let strongest = known.iter().map(|scalar| scalar.kind()).max().unwrap_or(Kind::Float);
+        let strongest = numbers.iter().filter_map(number_kind_of).max().unwrap_or(Kind::Float);
         let element_type = element_type.unwrap_or(match strongest {
             Kind::Bool => ElementType::Bool,
             Kind::Int => ElementType::Int64,
             Kind::Float => ElementType::Float32,
         });
-        self.constant(element_type, &dims, &known)
+        let known: Option<Vec<Scalar>> = numbers.iter().map(Value::as_scalar).collect();
+        match known {
+            Some(known) => self.constant(element_type, &dims, &known),
+            None => self.stacked(&numbers, &dims, element_type),
+        }
     }
 
     /// A tensor of these numbers.
@@ -156,16 +195,13 @@ impl Interpreter<'_> {
         &mut self,
         numbers: &[Value],
         dims: &[usize],
-        element_type: Option<ElementType>,
+        element_type: ElementType,
     ) -> Result<Value> {
         let mut parts = Vec::new();
         for number in numbers {
             let own = Named { name: String::new(), value: self.argument(number)? };
-            let mut arguments = vec![own];
-            if let Some(element_type) = element_type {
-                let value = Argument::Type(element_type);
-                arguments.push(Named { name: "dtype".into(), value });
-            }
+            let dtype = Named { name: "dtype".into(), value: Argument::Type(element_type) };
+            let arguments = vec![own, dtype];
             parts.extend(self.emit("aten.scalar_tensor.default", arguments)?);
         }
         if dims.is_empty() {
@@ -211,7 +247,7 @@ impl Interpreter<'_> {
                     items.iter().map(|item| self.argument(item)).collect();
                 Argument::List(items?)
             }
-            Value::Lost => return Err(super::interpret::Stop::Lost),
+            Value::Lost => return Err(Stop::Lost),
             other => Argument::Other(other.type_name().into()),
         })
     }
@@ -219,7 +255,7 @@ impl Interpreter<'_> {
     /// Adds a call to the graph; gives its results.
     pub(super) fn emit(&mut self, target: &str, arguments: Vec<Named>) -> Result<Vec<Value>> {
         if self.graph.nodes.len() >= self.limits.nodes {
-            return Err(super::interpret::Stop::Failed(crate::ConvertError::TooLarge {
+            return Err(Stop::Failed(crate::ConvertError::TooLarge {
                 place: self.place(),
                 what: "calls",
                 found: self.graph.nodes.len() as u64 + 1,
@@ -231,10 +267,12 @@ impl Interpreter<'_> {
         let short = target.split('.').nth(1).unwrap_or(target).trim_matches('_');
         let name = joined(path, short);
         let node = Node { name, target: target.to_owned(), arguments, outputs: Vec::new() };
+        self.check_cuts(&node)?;
         let mut worlds = Vec::new();
         for world in 0..self.worlds {
-            match (World { values: &self.values, world }).outcomes(&node) {
+            match (World { values: &self.values, world, work: &self.work }).outcomes(&node) {
                 Ok(outcomes) => worlds.push(outcomes),
+                Err(_) if world >= SURE => return Err(Stop::Leave(world)),
                 Err(fault) => {
                     self.refuse(target, &fault.reason, fault.way_out);
                     return Ok(vec![Value::Lost]);
@@ -260,7 +298,7 @@ impl Interpreter<'_> {
                     _ => false,
                 };
                 if let Some(input) = self.origins.get(name).filter(|_| is_float) {
-                    return Err(super::interpret::Stop::Retype(input.clone()));
+                    return Err(Stop::Retype(input.clone()));
                 }
             }
         }
@@ -296,8 +334,11 @@ impl Interpreter<'_> {
 
     fn bind_results(&mut self, mut node: Node, worlds: Vec<Vec<Outcome>>) -> Result<Vec<Value>> {
         let count = worlds.first().map_or(0, Vec::len);
-        if worlds.iter().any(|outcomes| outcomes.len() != count) {
-            let reason = "a number of results that depends on a free size";
+        if let Some(world) = worlds.iter().position(|outcomes| !alike(outcomes, &worlds[0])) {
+            if world >= SURE {
+                return Err(Stop::Leave(world));
+            }
+            let reason = "a number of results or dimensions that depends on a free size";
             self.refuse(&node.target, reason, "give that size as a number with --shape");
             return Ok(vec![Value::Lost]);
         }
@@ -316,6 +357,7 @@ impl Interpreter<'_> {
             values.push(self.result(output, column, &is_known));
         }
         self.follow(&node);
+        self.describe(&node);
         self.graph.nodes.push(node);
         Ok(values)
     }
@@ -396,10 +438,7 @@ impl Interpreter<'_> {
     /// What is known of a tensor for all sizes.
     pub(super) fn tensor_meta(&self, tensor: &Tensor) -> Meta {
         let (element_type, dims) = tensor.first();
-        let sizes = (0..dims.len()).map(|axis| {
-            let all = tensor.worlds.iter().map(|seen| seen.dims.get(axis).copied().unwrap_or(0));
-            self.size_of(&all.collect::<Vec<usize>>())
-        });
+        let sizes = (0..dims.len()).map(|axis| self.size_of(&tensor.sizes(axis)));
         Meta::Tensor(element_type, sizes.collect())
     }
 
@@ -412,11 +451,9 @@ impl Interpreter<'_> {
 
     fn number_meta(&self, number: &Number) -> Meta {
         match (number.kind, &number.worlds) {
-            (NumberKind::Int, Some(worlds)) => {
-                let all: Option<Vec<usize>> =
-                    worlds.iter().map(|one| usize::try_from(one.as_i64()).ok()).collect();
+            (NumberKind::Int, Some(_)) => {
                 // Equal in all worlds by accident is not known.
-                let symbol = all.and_then(|all| self.symbols.get(&all).cloned());
+                let symbol = number.sizes().and_then(|all| self.symbols.get(&all).cloned());
                 Meta::Int(symbol.unwrap_or(Size::Unknown))
             }
             (NumberKind::Int, None) => Meta::Int(Size::Unknown),
@@ -427,9 +464,7 @@ impl Interpreter<'_> {
 
     /// The size of a tensor along an axis.
     pub(super) fn size(&mut self, tensor: &Rc<Tensor>, axis: usize) -> Result<Value> {
-        let all: Vec<usize> =
-            tensor.worlds.iter().map(|seen| seen.dims.get(axis).copied().unwrap_or(0)).collect();
-        if let Size::Known(size) = self.size_of(&all) {
+        if let Size::Known(size) = self.size_of(&tensor.sizes(axis)) {
             return Ok(Value::Int(size));
         }
         let key = (tensor.name.clone(), axis);
@@ -479,6 +514,15 @@ impl Interpreter<'_> {
     }
 }
 
+/// Whether there are as many results, of as many dimensions.
+fn alike(one: &[Outcome], two: &[Outcome]) -> bool {
+    let rank = |outcome: &Outcome| match outcome {
+        Outcome::Tensor(seen) => Some(seen.dims.len()),
+        _ => None,
+    };
+    one.len() == two.len() && one.iter().zip(two).all(|(one, two)| rank(one) == rank(two))
+}
+
 /// Numbers in nested lists, row-major; false where they do not make a tensor.
 fn flatten(value: &Value, depth: usize, dims: &mut Vec<usize>, numbers: &mut Vec<Value>) -> bool {
     const DEPTH: usize = 8;
@@ -497,6 +541,18 @@ fn flatten(value: &Value, depth: usize, dims: &mut Vec<usize>, numbers: &mut Vec
             depth == dims.len()
                 && (value.as_scalar().is_some() || matches!(value, Value::Number(_)))
         }
+    }
+}
+
+/// The kind of a number, whether it is known or not.
+fn number_kind_of(value: &Value) -> Option<Kind> {
+    match value {
+        Value::Number(number) => Some(match number.kind {
+            NumberKind::Bool => Kind::Bool,
+            NumberKind::Int => Kind::Int,
+            NumberKind::Float => Kind::Float,
+        }),
+        other => other.as_scalar().map(Scalar::kind),
     }
 }
 

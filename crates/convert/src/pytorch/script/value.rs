@@ -216,6 +216,8 @@ impl Value {
             (Value::List(one), Value::List(two)) => {
                 Rc::ptr_eq(one, two).then_some(true).or_else(|| all(&one.borrow(), &two.borrow()))
             }
+            // Dicts that are two are compared by nobody.
+            (Value::Dict(one), Value::Dict(two)) => Rc::ptr_eq(one, two).then_some(true),
             (Value::Object(one), Value::Object(two)) => {
                 let value = |object: &Object| object.attributes.borrow().get("value").cloned();
                 match (Rc::ptr_eq(one, two), one.class.base == "Enum", value(one), value(two)) {
@@ -238,6 +240,14 @@ impl Value {
     }
 }
 
+impl Number {
+    /// What it is in each world, where it may be a size.
+    pub(super) fn sizes(&self) -> Option<Vec<usize>> {
+        let worlds = self.worlds.as_ref().filter(|_| self.kind == NumberKind::Int)?;
+        worlds.iter().map(|one| usize::try_from(one.as_i64()).ok()).collect()
+    }
+}
+
 impl Tensor {
     /// The elements in one world, where they are known.
     pub(super) fn known(&self, world: usize) -> Option<&Strided> {
@@ -249,6 +259,11 @@ impl Tensor {
     pub(super) fn first(&self) -> (ElementType, &[usize]) {
         let seen = self.worlds.first();
         seen.map_or((ElementType::Float32, &[]), |seen| (seen.element_type, &seen.dims))
+    }
+
+    /// Its size along an axis in each world.
+    pub(super) fn sizes(&self, axis: usize) -> Vec<usize> {
+        self.worlds.iter().map(|seen| seen.dims.get(axis).copied().unwrap_or(0)).collect()
     }
 
     pub(super) fn rank(&self) -> usize {
