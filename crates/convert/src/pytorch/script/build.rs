@@ -274,6 +274,15 @@ impl Builder<'_> {
         // What is only written is no state.
         let kept: Vec<Input> =
             states.into_iter().filter(|state| used.contains(&state.name)).collect();
+        if let Some(state) = kept.iter().find(|state| state.sizes.contains(&Size::Unknown)) {
+            let missing = Missing {
+                operator: "state".into(),
+                place: state.name.clone(),
+                reason: "state of a size that depends on a free size, but is another one".into(),
+                way_out: "give the sizes of inputs as numbers with --shape".into(),
+            };
+            return Err(ConvertError::Unsupported(vec![missing]));
+        }
         for (state, value) in &left {
             let name = format!("state.{}", joined(&state.path, &state.attribute));
             if let Value::Tensor(tensor) = value

@@ -1,6 +1,7 @@
 //! Functions that are built in: those of Python on known values are computed, those on numbers that
 //! the model computes become operations on numbers, the others calls of ATen's operators.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use modelyard_graph::ElementType;
@@ -11,6 +12,9 @@ use super::{containers, numbers, texts};
 use crate::Missing;
 use crate::pytorch::convert::Scalar;
 use crate::pytorch::graph::{Argument, Named};
+
+/// A list, which several names may have.
+type List = Rc<RefCell<Vec<Value>>>;
 
 impl Interpreter<'_> {
     /// Calls a function by its name: `torch.add`, `ops.prim.device`, `int`.
@@ -44,6 +48,7 @@ impl Interpreter<'_> {
             return Ok(value);
         }
         if let Some(text) = texts::call(short, &positional) {
+            self.charge_scan(&positional)?;
             return self.text(text);
         }
         if let Some(value) = self.number(short, &positional)? {
@@ -136,6 +141,10 @@ impl Interpreter<'_> {
             let items = items.borrow().clone();
             return self.folded(name, &items);
         }
+        self.charge_scan(positional)?;
+        if let ("append" | "insert", [Value::List(list), rest @ ..]) = (name, positional) {
+            self.check_within(list, rest)?;
+        }
         let done = containers::call(name, positional, named);
         let Some(done) = done.map_err(|fault| self.told(fault))? else { return Ok(None) };
         if done.changes {
@@ -144,6 +153,17 @@ impl Interpreter<'_> {
         }
         self.charge(&done.value)?;
         Ok(Some(done.value))
+    }
+
+    /// An error where a list would come to stand in itself: nobody would come out of it again.
+    fn check_within(&mut self, list: &List, items: &[Value]) -> Result<()> {
+        let mut left = containers::MOST_VALUES;
+        let is_within = items.iter().any(|value| containers::holds(value, list, &mut left));
+        self.steps_of((containers::MOST_VALUES - left) / 16)?;
+        match is_within {
+            true => Err(self.told(containers::Fault::Open("a list within itself".into()))),
+            false => Ok(()),
+        }
     }
 
     /// The least, greatest or sum of numbers of which the model computes some.
@@ -202,8 +222,10 @@ impl Interpreter<'_> {
         };
         self.changes += 1;
         self.nested(std::slice::from_ref(value))?;
+        self.charge_scan(std::slice::from_ref(of))?;
         match of {
             Value::List(items) => {
+                self.check_within(items, std::slice::from_ref(value))?;
                 let length = items.borrow().len();
                 let at = match index {
                     Value::Int(index) => containers::place(*index, length),
@@ -229,6 +251,9 @@ impl Interpreter<'_> {
 
     /// An item of a list, tuple, dict or text.
     pub(super) fn item(&mut self, of: &Value, index: &Value) -> Result<Value> {
+        if matches!(of, Value::Dict(_) | Value::Text(_)) {
+            self.charge_scan(std::slice::from_ref(of))?;
+        }
         let at = match index {
             Value::Int(index) => Some(*index),
             Value::Bool(index) => Some(i64::from(*index)),
@@ -278,6 +303,7 @@ impl Interpreter<'_> {
             all.extend(arguments.iter().skip(1).cloned());
             return self.builtin("torch.slice", all, Vec::new());
         }
+        self.charge_scan(arguments)?;
         let part = containers::slice(arguments).map_err(|fault| self.told(fault))?;
         self.charge(&part)?;
         Ok(part)

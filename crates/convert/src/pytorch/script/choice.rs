@@ -264,6 +264,8 @@ fn free(nodes: &[Node], outputs: &[Argument], found: &mut Vec<String>) {
 #[derive(Default)]
 struct Chosen {
     pairs: Vec<(Tensor, Tensor)>,
+    /// Values that were looked at.
+    seen: usize,
 }
 
 /// What becomes of two values.
@@ -290,6 +292,11 @@ impl Merged {
 impl Chosen {
     /// `None` where the two cannot be one.
     fn merge(&mut self, one: &Value, two: &Value) -> Option<Merged> {
+        const MOST_VALUES: usize = 100_000;
+        self.seen += 1;
+        if self.seen > MOST_VALUES {
+            return None;
+        }
         match (one, two) {
             (Value::Tensor(a), Value::Tensor(b)) if a.name == b.name => {
                 Some(Merged::Same(one.clone()))

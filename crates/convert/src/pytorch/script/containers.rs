@@ -138,11 +138,11 @@ fn contains(items: &[Value], wanted: &Value) -> Result<Option<Done>> {
 }
 
 /// Values that are looked at in search of a list within itself.
-const MOST_VALUES: usize = 100_000;
+pub(super) const MOST_VALUES: usize = 100_000;
 
 /// Whether a value has this list in it, or more than `left` other values. Nobody would come out of it
 /// again.
-fn holds(value: &Value, list: &Rc<RefCell<Vec<Value>>>, left: &mut usize) -> bool {
+pub(super) fn holds(value: &Value, list: &Rc<RefCell<Vec<Value>>>, left: &mut usize) -> bool {
     if *left == 0 {
         return true;
     }
@@ -163,10 +163,6 @@ fn list(
     rest: &[Value],
     named: &[(String, Value)],
 ) -> Result<Option<Done>> {
-    let is_put_in = matches!(name, "append" | "insert");
-    if is_put_in && rest.iter().any(|value| holds(value, items, &mut MOST_VALUES.clone())) {
-        return open("a list within itself");
-    }
     let length = items.borrow().len();
     let mut changes = true;
     let value = match (name, rest) {
@@ -326,9 +322,13 @@ fn sum(items: &[Value]) -> Option<Value> {
 /// Whether [`sort`] knows where a value belongs.
 fn has_order(value: &Value) -> bool {
     match value {
-        Value::Tuple(items, _) => items.iter().all(has_order),
-        _ => matches!(value, Value::Text(_)) || value.as_scalar().is_some(),
+        Value::Tuple(items, _) => items.iter().all(is_simple),
+        other => is_simple(other),
     }
+}
+
+fn is_simple(value: &Value) -> bool {
+    matches!(value, Value::Text(_)) || value.as_scalar().is_some()
 }
 
 fn sort(items: &mut [Value], reverse: bool) {

@@ -198,3 +198,21 @@ fn too_large(what: String) -> Fault {
         way_out: "give smaller sizes with --shape",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn work_is_bounded_in_all() {
+        let (values, work) = (HashMap::new(), Cell::new(100));
+        let world = World { values: &values, world: 0, work: &work };
+        assert_eq!(world.elements(&[10, 5]).ok(), Some(50));
+        assert_eq!(world.elements(&[5, 10]).ok(), Some(50));
+        assert!(world.elements(&[1]).is_err_and(|fault| fault.reason.contains("all together")));
+        assert!(world.elements(&[usize::MAX, 3]).is_err());
+    }
+}

@@ -294,7 +294,10 @@ impl Interpreter<'_> {
             Expression::None => matches!(value, Value::None),
             Expression::Index(of, inner) => {
                 let inner = inner.as_ref();
-                let all = |items: &[Value]| items.iter().all(|item| self.is_instance(item, inner));
+                // All items of a list are of one type.
+                let all = |items: &[Value]| {
+                    items.first().is_none_or(|item| self.is_instance(item, inner))
+                };
                 match (of.dotted().as_deref(), value) {
                     (Some("Optional"), Value::None) => true,
                     (Some("Optional"), value) => self.is_instance(value, inner),

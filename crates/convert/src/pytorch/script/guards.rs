@@ -12,6 +12,9 @@ use crate::pytorch::graph::{Argument, Node, Size};
 /// Sizes up to this are tried, where code compares with them.
 const MOST_TRIED: i64 = 4096;
 
+/// How the words for a size begin.
+pub(super) const SIZE: &str = "dimension ";
+
 /// Longer descriptions say nothing to anybody.
 const MOST_LETTERS: usize = 160;
 
@@ -25,7 +28,7 @@ impl Interpreter<'_> {
         let first = truths.first().copied().unwrap_or(false);
         match truths.iter().position(|&truth| truth != first) {
             None => {
-                if self.worlds > 1 {
+                if self.worlds > 1 && !self.is_trivial(number, first) {
                     let condition = self.condition(number, first);
                     self.assume(condition, "a condition");
                 }
@@ -41,6 +44,17 @@ impl Interpreter<'_> {
                 ))
             }
         }
+    }
+
+    /// Whether a condition holds for any size: no size is 0, and each is itself.
+    fn is_trivial(&self, number: Option<&Number>, truth: bool) -> bool {
+        let comparison = number.and_then(|number| self.comparisons.get(&number.name));
+        let Some(Comparison(left, operator, right)) = comparison else { return false };
+        let operator = if truth { operator } else { opposite(operator) };
+        let is_size = left.starts_with(SIZE);
+        matches!(operator, "==" | "<=" | ">=") && left == right
+            || is_size
+                && matches!((operator, right.as_str()), ("!=" | ">" | ">=", "0") | (">=", "1"))
     }
 
     /// Notes what is taken for granted, and what for.
@@ -122,7 +136,7 @@ impl Interpreter<'_> {
             Some(Size::Symbol(symbol)) if self.subjects.contains_key(symbol) => {
                 self.subjects[symbol].clone()
             }
-            _ => format!("dimension {axis} of '{tensor}'"),
+            _ => format!("{SIZE}{axis} of '{tensor}'"),
         }
     }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use modelyard_graph::ElementType;
 use modelyard_tensor::Dim;
 
+use super::guards::SIZE;
 use super::interpret::Interpreter;
 use super::syntax::{Expression, Function, Parameter};
 use super::value::{Seen, Value};
@@ -79,8 +80,8 @@ pub(super) fn subjects(options: &Options) -> HashMap<String, String> {
         for (axis, dim) in dims.iter().enumerate() {
             let Some(symbol) = symbol(name, axis, dim) else { continue };
             subjects.entry(symbol).or_insert_with(|| match dim {
-                Dim::Symbol(symbol) => format!("dimension {axis} of input '{name}' ({symbol})"),
-                _ => format!("dimension {axis} of input '{name}'"),
+                Dim::Symbol(symbol) => format!("{SIZE}{axis} of input '{name}' ({symbol})"),
+                _ => format!("{SIZE}{axis} of input '{name}'"),
             });
         }
     }

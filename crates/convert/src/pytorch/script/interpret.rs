@@ -368,6 +368,17 @@ impl<'l> Interpreter<'l> {
         }
     }
 
+    /// Counts a walk over the items or letters of a value.
+    pub(super) fn charge_scan(&mut self, over: &[Value]) -> Result<()> {
+        let length = match over.first() {
+            Some(Value::Text(text)) => text.len(),
+            Some(Value::List(items)) => items.borrow().len(),
+            Some(Value::Dict(entries)) => entries.borrow().len(),
+            _ => 0,
+        };
+        if length < 64 { Ok(()) } else { self.steps_of(length / 64) }
+    }
+
     /// Counts values that are put into another one and may have others in them.
     pub(super) fn nested(&mut self, items: &[Value]) -> Result<()> {
         let deep = |value: &&Value| {
@@ -401,7 +412,7 @@ impl<'l> Interpreter<'l> {
         result
     }
 
-    fn steps_of(&mut self, count: usize) -> Result<()> {
+    pub(super) fn steps_of(&mut self, count: usize) -> Result<()> {
         self.steps = self.steps.saturating_add(count);
         let limit = self.limits.nodes.saturating_mul(4);
         if self.steps > limit {

@@ -441,6 +441,23 @@ def f(x: float=-inf) -> float:
         assert!(parse(&text).unwrap_err().message.contains("nests deeper"));
     }
 
+    #[test]
+    fn trees_fit_a_small_stack() {
+        // Brackets, chains of terms and of links each within their bound, and above each other.
+        let chain = |inner: &str| format!("({inner}{})", "+a".repeat(40));
+        let links = |inner: &str| format!("({inner}{})", ".b".repeat(40));
+        for level in [chain as fn(&str) -> String, links] {
+            let nested = (0..60).fold("a".to_owned(), |inner, _| level(&inner));
+            let text = format!("def f():\n  return {nested}\n");
+            let small = std::thread::Builder::new().stack_size(2 << 20);
+            let error = small.spawn(move || parse(&text).unwrap_err()).unwrap().join().unwrap();
+            assert_eq!(error.message, "an expression nests deeper than 250 levels");
+        }
+        let deep = format!("def f():\n  return {}a{}\n", "(".repeat(90), ")".repeat(90));
+        let small = std::thread::Builder::new().stack_size(2 << 20);
+        assert!(small.spawn(move || parse(&deep).is_ok()).unwrap().join().unwrap());
+    }
+
     proptest! {
         #[test]
         fn damaged_text_does_no_harm(at in 0..CODE.len(), byte: u8, cut: bool) {

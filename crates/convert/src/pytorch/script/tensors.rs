@@ -134,7 +134,7 @@ impl Interpreter<'_> {
             _ => None,
         };
         let (mut dims, mut numbers) = (Vec::new(), Vec::new());
-        if !flatten(data, 0, &mut dims, &mut numbers) {
+        if !flatten(data, 0, &mut dims, (&mut numbers, &mut MOST_NUMBERS.clone())) {
             let way_out = "give torch.tensor numbers in lists of equal length";
             return Err(self.refusal("aten.tensor", "a tensor of other data", way_out));
         }
@@ -238,11 +238,13 @@ impl Interpreter<'_> {
             Value::Tensor(tensor) => Argument::Value(tensor.name.clone()),
             Value::List(items) => {
                 let items = items.borrow().clone();
+                self.steps_of(1 + items.len())?;
                 let items: Result<Vec<Argument>> =
                     items.iter().map(|item| self.argument(item)).collect();
                 Argument::List(items?)
             }
             Value::Tuple(items, _) => {
+                self.steps_of(1 + items.len())?;
                 let items: Result<Vec<Argument>> =
                     items.iter().map(|item| self.argument(item)).collect();
                 Argument::List(items?)
@@ -523,9 +525,21 @@ fn alike(one: &[Outcome], two: &[Outcome]) -> bool {
     one.len() == two.len() && one.iter().zip(two).all(|(one, two)| rank(one) == rank(two))
 }
 
+/// Numbers and lists that `torch.tensor` takes at once.
+const MOST_NUMBERS: usize = 1 << 22;
+
 /// Numbers in nested lists, row-major; false where they do not make a tensor.
-fn flatten(value: &Value, depth: usize, dims: &mut Vec<usize>, numbers: &mut Vec<Value>) -> bool {
+fn flatten(
+    value: &Value,
+    depth: usize,
+    dims: &mut Vec<usize>,
+    (numbers, left): (&mut Vec<Value>, &mut usize),
+) -> bool {
     const DEPTH: usize = 8;
+    if *left == 0 {
+        return false;
+    }
+    *left -= 1;
     match value.items() {
         _ if depth > DEPTH => false,
         Some(items) => {
@@ -534,7 +548,7 @@ fn flatten(value: &Value, depth: usize, dims: &mut Vec<usize>, numbers: &mut Vec
                 Some(&length) if length == items.len() => {}
                 Some(_) => return false,
             }
-            items.iter().all(|item| flatten(item, depth + 1, dims, numbers))
+            items.iter().all(|item| flatten(item, depth + 1, dims, (&mut *numbers, &mut *left)))
         }
         None => {
             numbers.push(value.clone());

@@ -182,17 +182,19 @@ fn plain(value: &Value) -> Result<String> {
     })
 }
 
-/// A value for people, as Python shows it.
+/// A value for people, as Python shows it; not all of what is long.
 pub(super) fn shown(value: &Value) -> String {
-    const MOST_ITEMS: usize = 20;
-    let all = |items: &[Value]| {
-        let mut shown: Vec<String> = items.iter().take(MOST_ITEMS).map(shown).collect();
-        if items.len() > MOST_ITEMS {
-            shown.push("...".into());
-        }
-        shown.join(", ")
-    };
-    match value {
+    let mut text = String::new();
+    show(value, &mut text);
+    text
+}
+
+fn show(value: &Value, text: &mut String) {
+    const MOST_SHOWN: usize = 1000;
+    if text.len() > MOST_SHOWN {
+        return;
+    }
+    let plain = match value {
         Value::None => "None".into(),
         Value::Bool(true) => "True".into(),
         Value::Bool(false) => "False".into(),
@@ -201,10 +203,22 @@ pub(super) fn shown(value: &Value) -> String {
         Value::Text(text) | Value::Device(text) => format!("'{text}'"),
         Value::Number(number) => number.name.clone(),
         Value::Tensor(tensor) => tensor.name.clone(),
-        Value::List(items) => format!("[{}]", all(&items.borrow())),
-        Value::Tuple(items, _) => format!("({})", all(items)),
+        Value::List(items) => return show_all('[', &items.borrow(), ']', text),
+        Value::Tuple(items, _) => return show_all('(', items, ')', text),
         other => other.type_name().into(),
+    };
+    text.push_str(&plain);
+}
+
+fn show_all(open: char, items: &[Value], close: char, text: &mut String) {
+    const MOST_ITEMS: usize = 20;
+    text.push(open);
+    for (index, item) in items.iter().take(MOST_ITEMS).enumerate() {
+        text.push_str(if index > 0 { ", " } else { "" });
+        show(item, text);
     }
+    text.push_str(if items.len() > MOST_ITEMS { ", ..." } else { "" });
+    text.push(close);
 }
 
 #[cfg(test)]

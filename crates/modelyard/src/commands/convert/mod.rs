@@ -98,7 +98,13 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let steps = std::mem::take(&mut conversion.steps);
     write_model(&conversion, &aside.path, args, &progress)?;
     let context = prove::Context { config: &config, source, progress: &progress };
-    let proof = prove::prove(&args.proof, model.as_ref(), &conversion, &aside.path, &context)?;
+    let proof = prove::prove(
+        &args.proof,
+        (model.as_ref(), &options.values),
+        &conversion,
+        &aside.path,
+        &context,
+    )?;
     aside.publish(&target)?;
     let report =
         Report::new((source, &target), model.as_ref(), &conversion, (&steps, proof), converted);

@@ -100,12 +100,13 @@ pub(in crate::commands) struct Context<'a> {
     pub(in crate::commands) progress: &'a Progress,
 }
 
-/// Runs the converted model at `path` and compares.
+/// Runs the converted model at `path` and compares. Inputs of the source that were fixed have these
+/// values.
 ///
 /// An error when anything disagrees, or when nothing can be compared.
 pub(super) fn prove(
     args: &ProofArgs,
-    source: &dyn SourceModel,
+    (source, fixed): (&dyn SourceModel, &BTreeMap<String, String>),
     conversion: &Conversion,
     path: &Path,
     context: &Context<'_>,
@@ -122,7 +123,8 @@ pub(super) fn prove(
     if args.against.is_some() {
         let inputs: Vec<Vec<Tensor>> =
             asked[0].1.iter().map(|question| question.inputs.clone()).collect();
-        let ask = || python::answers(&args.python, (source, context.source), signature, inputs);
+        let model = python::Model { source, path: context.source, fixed };
+        let ask = || python::answers(&args.python, &model, signature, inputs);
         let answers = context.progress.spin("asking the source's framework", ask)?;
         asked.push(("the source's framework".to_owned(), answers));
     }
