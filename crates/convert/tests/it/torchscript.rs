@@ -348,7 +348,7 @@ fn tried(entries: &[(String, Vec<u8>)], options: &Options) -> Result<Conversion,
         out.write_all(content).unwrap();
     }
     out.finish().unwrap();
-    let limits = Limits { nodes: 40_000, tensor_bytes: 1 << 20, ..Limits::default() };
+    let limits = Limits { nodes: 20_000, tensor_bytes: 1 << 20, ..Limits::default() };
     convert(open(&path, options, &limits)?.as_ref(), options)
 }
 
@@ -397,7 +397,7 @@ fn check_refused(body: &str, part: &str) {
 #[test]
 fn code_that_calls_itself_or_never_ends_is_stopped() {
     check_refused("    return (self).forward(x, )\n", "calls nest deeper than 100 levels");
-    let steps = "steps of the code, at most 160000 are allowed";
+    let steps = "steps of the code, at most 80000 are allowed";
     check_refused("    while True:\n      y = x\n    return x\n", steps);
     let body = "    for i in range(9000000000000000000):\n      y = x\n    return x\n";
     check_refused(body, steps);
@@ -408,7 +408,7 @@ fn code_that_calls_itself_or_never_ends_is_stopped() {
 
 #[test]
 fn values_of_code_do_not_grow_without_end() {
-    let steps = "steps of the code, at most 160000 are allowed";
+    let steps = "steps of the code, at most 80000 are allowed";
     let looped = |first: &str, step: &str| {
         format!("    a = {first}\n    for i in range(9000):\n      {step}\n    return x\n")
     };
@@ -432,13 +432,14 @@ fn values_of_code_do_not_grow_without_end() {
         "return torch.eq(a, b)",
         "return torch.tensor(a)",
         "return torch.sorted([(a, 1), (b, 1)])",
+        "c = torch.append(a, b)",
         "return a",
-        "if isinstance(a, List[List[List[int]]]):\n      ops.prim.RaiseException(torch.format(\"{}\", a))",
+        "ops.prim.RaiseException(torch.format(\"{}\", a))",
         "c = {\"a\": 1}[a]",
     ] {
         assert!(doubled(use_of).is_err(), "{use_of}");
     }
-    for use_of in ["c = torch.append(a, b)", "c = torch.len(a)", "c = torch.index([a], a)"] {
+    for use_of in ["c = torch.len(a)", "c = torch.index([a], a)"] {
         assert!(doubled(use_of).is_ok(), "{use_of}");
     }
     // From within: each list is empty when it is put into the one before.

@@ -354,7 +354,7 @@ impl<'l> Interpreter<'l> {
     /// Counts what was made: each item and letter is a step.
     pub(super) fn charge(&mut self, made: &Value) -> Result<()> {
         match made {
-            Value::Text(text) => self.steps_of(text.len() / 64),
+            Value::Text(text) => self.steps_of(text.len() / 512),
             Value::List(items) => {
                 let count = items.borrow().len();
                 self.steps_of(count)
@@ -371,7 +371,7 @@ impl<'l> Interpreter<'l> {
     /// Counts a walk over the items or letters of a value.
     pub(super) fn charge_scan(&mut self, over: &[Value]) -> Result<()> {
         let length = match over.first() {
-            Some(Value::Text(text)) => text.len(),
+            Some(Value::Text(text)) => text.len() / 8,
             Some(Value::List(items)) => items.borrow().len(),
             Some(Value::Dict(entries)) => entries.borrow().len(),
             _ => 0,
