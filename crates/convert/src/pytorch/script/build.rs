@@ -9,13 +9,15 @@ use std::rc::Rc;
 
 use modelyard_graph::ElementType;
 
+use super::damaged;
 use super::inputs::{self, Input, Inputs, Symbols, Types};
 use super::interpret::{Interpreter, Stop};
 use super::library::Library;
 use super::objects::joined;
 use super::outputs::Outputs;
-use super::value::{Number, Object, Tensor, Value};
-use super::{FORMAT, damaged};
+use super::report::{error, lacking, notes, placed};
+use super::state::{Kept, State, find, left, size_like};
+use super::value::{Object, Value};
 use crate::input::Source;
 use crate::pytorch::graph::{Argument, InputKind, Meta, OutputKind, Program, Range, Size};
 use crate::{ConvertError, Limits, Missing, Options};
@@ -63,21 +65,6 @@ struct Builder<'b> {
 
 /// How often a model is tried with other sizes.
 const MOST_TRIES: usize = 24;
-
-/// State that calls leave behind: where it is, and its form.
-#[derive(Clone, Debug, PartialEq)]
-struct State {
-    path: String,
-    attribute: String,
-    kept: Kept,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Kept {
-    Tensor(ElementType, Vec<Size>),
-    /// A number or nothing, as it is.
-    Plain(String),
-}
 
 /// One evaluation of `forward`.
 struct Run<'l> {
@@ -296,7 +283,7 @@ impl Builder<'_> {
             return Err(ConvertError::Unsupported(interpreter.missing));
         }
         let mut program = Program::new(&self.producer());
-        program.notes = notes(self, &interpreter, &inputs, &kept, &left);
+        program.notes = notes(self.options, &interpreter, &inputs, &kept, &left);
         program.graph.values = std::mem::take(&mut interpreter.graph.values);
         for input in inputs.iter().chain(&kept) {
             let meta = Meta::Tensor(input.element_type, input.sizes.clone());
@@ -327,177 +314,8 @@ impl Builder<'_> {
     }
 }
 
-/// Conditions that are listed.
-const MOST_GUARDS: usize = 20;
-
 /// Values that calls use.
 fn used(interpreter: &Interpreter<'_>) -> HashSet<String> {
     let arguments = interpreter.graph.nodes.iter().flat_map(|node| &node.arguments);
     arguments.flat_map(|named| named.value.values()).map(str::to_owned).collect()
-}
-
-/// What the reader should know.
-fn notes(
-    builder: &Builder<'_>,
-    interpreter: &Interpreter<'_>,
-    inputs: &[Input],
-    kept: &[Input],
-    left: &[(State, Value)],
-) -> Vec<String> {
-    let mut notes = Vec::new();
-    for input in inputs {
-        if !builder.options.types.contains_key(&input.name) {
-            notes.push(format!(
-                "input '{}' is taken as {}: TorchScript does not say; --type {0}=TYPE gives another",
-                input.name, input.element_type
-            ));
-        }
-    }
-    for (name, value) in &builder.options.values {
-        notes.push(format!("input '{name}' is fixed as {value}"));
-    }
-    notes.extend(interpreter.guards.iter().take(MOST_GUARDS).cloned());
-    if let Some(more) = interpreter.guards.len().checked_sub(MOST_GUARDS).filter(|&more| more > 0) {
-        notes.push(format!("takes {more} more conditions on sizes for granted"));
-    }
-    for input in kept {
-        notes.push(format!(
-            "state '{}' is an input; give it what '{0}.next' was in the call before. In the first \
-             call the model has what was saved, which may be of another shape",
-            input.name
-        ));
-    }
-    for (state, value) in left {
-        let name = joined(&state.path, &state.attribute);
-        let is_kept = kept.iter().any(|input| input.name == format!("state.{name}"));
-        if !is_kept && !is_same(value, state, interpreter) {
-            notes.push(format!(
-                "the model sets '{name}' in each call; the converted model starts each time from {}",
-                if kept.is_empty() { "what was saved" } else { "what it is after the first call" }
-            ));
-        }
-    }
-    notes
-}
-
-/// Whether an attribute was set to what it was in the call before.
-fn is_same(value: &Value, state: &State, _interpreter: &Interpreter<'_>) -> bool {
-    match &state.kept {
-        Kept::Plain(text) => {
-            *text == super::texts::shown(value) && !matches!(value, Value::Tensor(_))
-        }
-        Kept::Tensor(..) => false,
-    }
-}
-
-/// The size of an input that is this number in all worlds.
-fn size_like(interpreter: &mut Interpreter<'_>, number: &Number) -> Option<Value> {
-    let worlds = number.worlds.as_ref()?;
-    let sizes: Vec<usize> =
-        worlds.iter().map(|one| usize::try_from(one.as_i64()).ok()).collect::<Option<_>>()?;
-    let mut names: Vec<String> = interpreter.origins.keys().cloned().collect();
-    names.sort_unstable();
-    for name in names {
-        let Some(Value::Tensor(tensor)) = interpreter.values.get(&name).cloned() else { continue };
-        for axis in 0..tensor.rank() {
-            let own = tensor.worlds.iter().map(|seen| seen.dims.get(axis).copied().unwrap_or(0));
-            if own.eq(sizes.iter().copied()) {
-                return interpreter.size(&tensor, axis).ok();
-            }
-        }
-    }
-    None
-}
-
-/// The object at a path from the root.
-fn find(root: &Rc<Object>, path: &str) -> Option<Rc<Object>> {
-    let mut at = Rc::clone(root);
-    for part in path.split('.').filter(|part| !part.is_empty()) {
-        let next = match at.attributes.borrow().get(part) {
-            Some(Value::Object(object)) => Rc::clone(object),
-            _ => return None,
-        };
-        at = next;
-    }
-    Some(at)
-}
-
-/// Attributes of modules that a run has set, with their values at its end.
-fn left(interpreter: &Interpreter<'_>) -> Vec<(State, Value)> {
-    let mut left = Vec::new();
-    for (object, attribute) in &interpreter.set {
-        if object.path.is_empty() && object.class.base != "Module" {
-            // Made by the code itself: gone with the call.
-            continue;
-        }
-        let Some(value) = object.attributes.borrow().get(attribute).cloned() else { continue };
-        let kept = match &value {
-            Value::Tensor(tensor) => form(interpreter, tensor),
-            other => Kept::Plain(super::texts::shown(other)),
-        };
-        let state = State { path: object.path.clone(), attribute: attribute.clone(), kept };
-        left.push((state, value));
-    }
-    left
-}
-
-fn form(interpreter: &Interpreter<'_>, tensor: &Tensor) -> Kept {
-    match interpreter.tensor_meta(tensor) {
-        Meta::Tensor(element_type, sizes) => Kept::Tensor(element_type, sizes),
-        _ => Kept::Tensor(tensor.first().0, Vec::new()),
-    }
-}
-
-/// An exception with the place where it was raised.
-fn placed(stop: Stop, interpreter: &Interpreter<'_>) -> Stop {
-    match stop {
-        Stop::Raised(text) => interpreter.refusal(
-            "an exception",
-            format!("what the code raises for these inputs: {text}"),
-            "give other shapes or values (--shape, --value)",
-        ),
-        other => other,
-    }
-}
-
-/// What is missing; where nothing is and the code decides on what has no value, why it has none.
-fn lacking(stop: &Stop, interpreter: &mut Interpreter<'_>) -> Vec<Missing> {
-    let mut missing = std::mem::take(&mut interpreter.missing);
-    if !missing.is_empty() || !matches!(stop, Stop::Lost) {
-        return missing;
-    }
-    let asked = |variable: &Option<String>| {
-        variable.as_ref().is_some_and(|variable| interpreter.asked.contains(variable))
-    };
-    let is_asked = interpreter.doubts.iter().any(|(variable, _)| asked(variable));
-    for (variable, doubt) in &interpreter.doubts {
-        if (asked(variable) || !is_asked) && !missing.contains(doubt) {
-            missing.push(doubt.clone());
-        }
-    }
-    missing
-}
-
-/// The error of an evaluation that ended early, with all that was missing before.
-fn error(stop: Stop, mut missing: Vec<Missing>) -> ConvertError {
-    match stop {
-        Stop::Refused(last) => missing.push(*last),
-        Stop::Failed(error) if missing.is_empty() => return error,
-        Stop::Raised(text) => missing.push(Missing {
-            operator: "an exception".into(),
-            place: FORMAT.into(),
-            reason: format!("what the code raises: {text}"),
-            way_out: String::new(),
-        }),
-        Stop::Failed(_) | Stop::Lost | Stop::Retype(_) | Stop::Leave(_) | Stop::Beyond(..) => {}
-    }
-    if missing.is_empty() {
-        missing.push(Missing {
-            operator: "a value".into(),
-            place: "forward".into(),
-            reason: "a decision or output that depends on a variable without a value".into(),
-            way_out: "save the model with torch.export.save instead".into(),
-        });
-    }
-    ConvertError::Unsupported(missing)
 }

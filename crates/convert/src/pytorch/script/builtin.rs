@@ -4,14 +4,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use modelyard_graph::ElementType;
-
 use super::interpret::{Interpreter, Result, Stop};
-use super::value::{NumberKind, Value};
-use super::{containers, numbers, texts};
+use super::value::Value;
+use super::{containers, lists, numbers, slices, texts};
 use crate::Missing;
 use crate::pytorch::convert::Scalar;
-use crate::pytorch::graph::{Argument, Named};
+use crate::pytorch::graph::Named;
 
 /// A list, which several names may have.
 type List = Rc<RefCell<Vec<Value>>>;
@@ -157,9 +155,9 @@ impl Interpreter<'_> {
 
     /// An error where a list would come to stand in itself: nobody would come out of it again.
     fn check_within(&mut self, list: &List, items: &[Value]) -> Result<()> {
-        let mut left = containers::MOST_VALUES;
-        let is_within = items.iter().any(|value| containers::holds(value, list, &mut left));
-        self.steps_of((containers::MOST_VALUES - left) / 16)?;
+        let mut left = lists::MOST_VALUES;
+        let is_within = items.iter().any(|value| lists::holds(value, list, &mut left));
+        self.steps_of((lists::MOST_VALUES - left) / 16)?;
         match is_within {
             true => Err(self.told(containers::Fault::Open("a list within itself".into()))),
             false => Ok(()),
@@ -228,7 +226,7 @@ impl Interpreter<'_> {
                 self.check_within(items, std::slice::from_ref(value))?;
                 let length = items.borrow().len();
                 let at = match index {
-                    Value::Int(index) => containers::place(*index, length),
+                    Value::Int(index) => lists::place(*index, length),
                     other => {
                         let what = format!("an item of a list at {}", other.type_name());
                         Err(containers::Fault::Open(what))
@@ -304,13 +302,13 @@ impl Interpreter<'_> {
             return self.builtin("torch.slice", all, Vec::new());
         }
         self.charge_scan(arguments)?;
-        let part = containers::slice(arguments).map_err(|fault| self.told(fault))?;
+        let part = slices::slice(arguments).map_err(|fault| self.told(fault))?;
         self.charge(&part)?;
         Ok(part)
     }
 
     /// Arithmetic of Python: computed, or an operation of the graph.
-    fn number(&mut self, name: &str, positional: &[Value]) -> Result<Option<Value>> {
+    pub(super) fn number(&mut self, name: &str, positional: &[Value]) -> Result<Option<Value>> {
         if positional.is_empty() || !positional.iter().all(is_number) {
             return Ok(None);
         }
@@ -346,144 +344,6 @@ impl Interpreter<'_> {
         let results = self.emit(target, arguments)?;
         let value = results.into_iter().next().unwrap_or(Value::Lost);
         Ok(Some(value))
-    }
-
-    /// What is asked about a tensor and known of it.
-    fn about_tensor(&mut self, name: &str, positional: &[Value]) -> Result<Option<Value>> {
-        let Some(Value::Tensor(tensor)) = positional.first() else { return Ok(None) };
-        let (element_type, _) = tensor.first();
-        let rank = tensor.rank();
-        Ok(Some(match name {
-            "dim" | "ndim" | "ndimension" => Value::Int(rank as i64),
-            "dtype" => match super::tensors::type_code(element_type) {
-                Some(code) => Value::Int(code),
-                None => return Err(self.wrong("a type of elements without a number")),
-            },
-            "layout" => Value::Int(0),
-            "device" => Value::Device("cpu".into()),
-            "is_floating_point" => Value::Bool(crate::pytorch::types::is_float(element_type)),
-            "is_cuda" | "is_mkldnn" | "is_quantized" | "is_sparse" | "is_complex" | "is_meta"
-            | "is_xla" | "is_xpu" | "is_mps" | "is_ort" | "is_vulkan" | "is_nested"
-            | "is_sparse_csr" | "is_inference" => Value::Bool(false),
-            "requires_grad" => Value::Bool(self.weights.contains_key(&tensor.name)),
-            "is_cpu" | "is_leaf" => Value::Bool(true),
-            "get_device" => Value::Int(-1),
-            "grad" => Value::None,
-            "size" | "shape" if positional.len() == 1 => {
-                let mut sizes = Vec::new();
-                for axis in 0..rank {
-                    sizes.push(self.size(tensor, axis)?);
-                }
-                Value::list(sizes)
-            }
-            "size" => match positional.get(1) {
-                Some(Value::Int(axis)) => match counted(*axis, rank) {
-                    Some(axis) => self.size(tensor, axis)?,
-                    None => return Err(Stop::Raised(format!("dimension {axis} is out of range"))),
-                },
-                _ => return Err(self.wrong("a size along an axis that is not known")),
-            },
-            "len" => match rank {
-                0 => return Err(Stop::Raised("len() of a tensor without dimensions".into())),
-                _ => self.size(tensor, 0)?,
-            },
-            "numel" => {
-                let mut product = Value::Int(1);
-                for axis in 0..rank {
-                    let size = self.size(tensor, axis)?;
-                    product = self.builtin("torch.mul", vec![product, size], Vec::new())?;
-                }
-                product
-            }
-            "__is__" | "__isnot__" => {
-                let same = match positional.get(1) {
-                    Some(Value::Tensor(other)) => other.name == tensor.name,
-                    _ => false,
-                };
-                Value::Bool(same == (name == "__is__"))
-            }
-            "Int" | "int" | "Float" | "float" | "Bool" | "bool" | "IntImplicit"
-            | "FloatImplicit" | "ScalarImplicit" | "item"
-                if positional.len() == 1 =>
-            {
-                return self.as_number(tensor, name).map(Some);
-            }
-            "to_mkldnn" | "to_dense" | "data" | "cpu" | "cuda" | "requires_grad_"
-            | "pin_memory" | "retain_grad" => positional[0].clone(),
-            _ => return Ok(None),
-        }))
-    }
-
-    /// The one element of a tensor as a number.
-    fn as_number(&mut self, tensor: &Rc<super::value::Tensor>, name: &str) -> Result<Value> {
-        let kind = match name {
-            "Int" | "int" | "IntImplicit" => Some(NumberKind::Int),
-            "Float" | "float" | "FloatImplicit" => Some(NumberKind::Float),
-            "Bool" | "bool" => Some(NumberKind::Bool),
-            _ => None,
-        };
-        let value = Value::Tensor(Rc::clone(tensor));
-        let own = super::tensors::number_kind(tensor.first().0);
-        let argument = self.argument(&value)?;
-        let argument = match (kind, own) {
-            (Some(NumberKind::Bool), NumberKind::Int | NumberKind::Float) => {
-                let zero = Named { name: String::new(), value: Argument::Int(0) };
-                let own = Named { name: String::new(), value: argument };
-                let result = self.emit("aten.ne.Scalar", vec![own, zero])?;
-                let value = result.into_iter().next().unwrap_or(Value::Lost);
-                self.argument(&value)?
-            }
-            _ => argument,
-        };
-        let own_name = Named { name: String::new(), value: argument };
-        let item = self.emit("aten.item.default", vec![own_name])?;
-        let item = item.into_iter().next().unwrap_or(Value::Lost);
-        match (kind, own) {
-            (Some(NumberKind::Int), NumberKind::Float | NumberKind::Bool) => {
-                Ok(self.number("int", &[item])?.unwrap_or(Value::Lost))
-            }
-            (Some(NumberKind::Float), NumberKind::Int | NumberKind::Bool) => {
-                Ok(self.number("float", &[item])?.unwrap_or(Value::Lost))
-            }
-            _ => Ok(item),
-        }
-    }
-
-    /// Operations that only the compiler writes.
-    fn prim(&mut self, name: &str, positional: Vec<Value>) -> Result<Value> {
-        match (name, positional.as_slice()) {
-            ("NumToTensor", [value]) => {
-                // Numbers of Python make tensors of 64 bits.
-                let element_type = match value {
-                    Value::Int(_) => ElementType::Int64,
-                    Value::Bool(_) => ElementType::Bool,
-                    Value::Number(number) if number.kind == NumberKind::Int => ElementType::Int64,
-                    Value::Number(number) if number.kind == NumberKind::Bool => ElementType::Bool,
-                    _ => ElementType::Float64,
-                };
-                let value = Named { name: String::new(), value: self.argument(value)? };
-                let dtype = Named { name: "dtype".into(), value: Argument::Type(element_type) };
-                let results = self.emit("aten.scalar_tensor.default", vec![value, dtype])?;
-                Ok(results.into_iter().next().unwrap_or(Value::Lost))
-            }
-            ("unchecked_unwrap_optional" | "unchecked_cast", [value]) => Ok(value.clone()),
-            ("rangelist", [Value::Int(count)]) if *count <= self.limits.nodes as i64 => {
-                let list = Value::list((0..*count).map(Value::Int).collect());
-                self.charge(&list).map(|()| list)
-            }
-            ("type", _) => Ok(Value::text("cpu")),
-            _ => {
-                let way_out = match name.contains("mkldnn") || name.contains("MKLDNN") {
-                    true => {
-                        "weights of a model that torch.jit.optimize_for_inference made for \
-                             this machine are not in the file; save the model before it"
-                    }
-                    false => "save the model with torch.export.save instead",
-                };
-                self.refuse(&format!("prim.{name}"), "the operator", way_out);
-                Ok(Value::Lost)
-            }
-        }
     }
 }
 

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use modelyard_graph::ElementType;
 use modelyard_tensor::Dim;
 
-use super::guards::SIZE;
 use super::interpret::Interpreter;
 use super::syntax::{Expression, Function, Parameter};
 use super::value::{Seen, Value};
+use super::words::SIZE;
 use crate::pytorch::graph::Size;
 use crate::{ConvertError, Options};
 

@@ -4,26 +4,19 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use modelyard_graph::ElementType;
-
+use super::codes::element_type;
 use super::inputs::SURE;
 use super::interpret::{Interpreter, Result, Stop};
 use super::objects::joined;
 use super::resolve::{self, parameters};
 use super::shapes::World;
-use super::value::{Number, NumberKind, Seen, Tensor, Value};
+use super::value::{Number, NumberKind, Seen, Value};
 use crate::Missing;
 use crate::pytorch::convert::Scalar;
-use crate::pytorch::evaluate::{self, Strided};
-use crate::pytorch::graph::{Argument, Meta, Named, Node, Size};
+use crate::pytorch::evaluate;
+use crate::pytorch::graph::{Argument, Named, Node};
 use crate::pytorch::types::{Kind, kind};
-use crate::pytorch::weight::{Storage, Weight};
 use crate::pytorch::{inplace, ops};
-use crate::reference::{Array, Data};
-
-/// Elements that are worth knowing.
-const KNOWN: usize = 1 << 12;
 
 /// What a call gives in one world.
 pub(super) enum Outcome {
@@ -115,101 +108,6 @@ impl Interpreter<'_> {
             return Err(self.refusal(format!("aten.{name}"), reason, way_out));
         }
         self.aten("copy_", vec![out, result], Vec::new())
-    }
-
-    /// `torch.tensor(...)`: a constant of numbers, or a stack of numbers that are computed.
-    fn tensor(&mut self, positional: &[Value], named: &[(String, Value)]) -> Result<Value> {
-        let Some(data) = positional.first() else {
-            return Err(self.wrong("torch.tensor without data"));
-        };
-        let by_name = named.iter().find(|(name, _)| name == "dtype").map(|(_, value)| value);
-        if let Value::Tensor(_) = data {
-            return match by_name.or(positional.get(1)) {
-                None | Some(Value::None) => Ok(data.clone()),
-                Some(dtype) => self.aten("to", vec![data.clone(), dtype.clone()], Vec::new()),
-            };
-        }
-        let element_type = match by_name.or(positional.get(1)) {
-            Some(Value::Int(code)) => element_type(*code),
-            _ => None,
-        };
-        let (mut dims, mut numbers) = (Vec::new(), Vec::new());
-        if !flatten(data, 0, &mut dims, (&mut numbers, &mut MOST_NUMBERS.clone())) {
-            let way_out = "give torch.tensor numbers in lists of equal length";
-            return Err(self.refusal("aten.tensor", "a tensor of other data", way_out));
-        }
-        let strongest = numbers.iter().filter_map(number_kind_of).max().unwrap_or(Kind::Float);
-        let element_type = element_type.unwrap_or(match strongest {
-            Kind::Bool => ElementType::Bool,
-            Kind::Int => ElementType::Int64,
-            Kind::Float => ElementType::Float32,
-        });
-        let known: Option<Vec<Scalar>> = numbers.iter().map(Value::as_scalar).collect();
-        match known {
-            Some(known) => self.constant(element_type, &dims, &known),
-            None => self.stacked(&numbers, &dims, element_type),
-        }
-    }
-
-    /// A tensor of these numbers.
-    fn constant(
-        &mut self,
-        element_type: ElementType,
-        dims: &[usize],
-        numbers: &[Scalar],
-    ) -> Result<Value> {
-        let array = match kind(element_type) {
-            Kind::Int => {
-                let data = numbers.iter().map(|number| number.as_i64()).collect();
-                Array::new(element_type, dims, Data::Ints(data))
-            }
-            _ => {
-                let data = numbers.iter().map(|number| number.as_f64()).collect();
-                Array::from_f64s(element_type, dims, data)
-            }
-        };
-        let wrong = |interpreter: &Self, error: &dyn std::fmt::Display| {
-            interpreter.wrong(format!("a constant: {error}"))
-        };
-        let array = array.map_err(|error| wrong(self, &error))?;
-        let tensor = array.to_tensor().map_err(|error| wrong(self, &error))?;
-        let bytes = Bytes::copy_from_slice(tensor.data());
-        let weight = Weight::dense(Storage::Memory(bytes), element_type, dims)?;
-        let name = self.fresh("constant");
-        self.weights.insert(name.clone(), weight);
-        let seen = Seen { element_type, dims: dims.to_vec(), known: Some(Strided::new(array)) };
-        // A memory of its own for each world.
-        let worlds = (0..self.worlds).map(|_| Seen {
-            known: seen
-                .known
-                .as_ref()
-                .and_then(|known| known.array().ok())
-                .map(|array| Strided::new(Array::clone(&array))),
-            ..seen.clone()
-        });
-        let worlds = worlds.collect();
-        Ok(self.keep(name, worlds, Rc::new(Cell::new(true))))
-    }
-
-    fn stacked(
-        &mut self,
-        numbers: &[Value],
-        dims: &[usize],
-        element_type: ElementType,
-    ) -> Result<Value> {
-        let mut parts = Vec::new();
-        for number in numbers {
-            let own = Named { name: String::new(), value: self.argument(number)? };
-            let dtype = Named { name: "dtype".into(), value: Argument::Type(element_type) };
-            let arguments = vec![own, dtype];
-            parts.extend(self.emit("aten.scalar_tensor.default", arguments)?);
-        }
-        if dims.is_empty() {
-            return Ok(parts.into_iter().next().unwrap_or(Value::Lost));
-        }
-        let stack = self.aten("stack", vec![Value::list(parts)], Vec::new())?;
-        let dims = dims.iter().map(|&dim| Value::Int(dim as i64)).collect();
-        self.aten("reshape", vec![stack, Value::list(dims)], Vec::new())
     }
 
     /// A value as an argument for this parameter.
@@ -417,71 +315,6 @@ impl Interpreter<'_> {
         value
     }
 
-    /// A tensor under this name.
-    pub(super) fn keep(
-        &mut self,
-        name: String,
-        worlds: Vec<Seen>,
-        is_known: Rc<Cell<bool>>,
-    ) -> Value {
-        let few = |seen: &Seen| seen.dims.iter().product::<usize>() <= KNOWN;
-        let forget = !worlds.iter().all(few);
-        let worlds = worlds
-            .into_iter()
-            .map(|seen| Seen { known: if forget { None } else { seen.known }, ..seen });
-        let tensor = Tensor { name: name.clone(), worlds: worlds.collect(), is_known };
-        let meta = self.tensor_meta(&tensor);
-        self.graph.values.insert(name.clone(), meta);
-        let value = Value::Tensor(Rc::new(tensor));
-        self.values.insert(name, value.clone());
-        value
-    }
-
-    /// What is known of a tensor for all sizes.
-    pub(super) fn tensor_meta(&self, tensor: &Tensor) -> Meta {
-        let (element_type, dims) = tensor.first();
-        let sizes = (0..dims.len()).map(|axis| self.size_of(&tensor.sizes(axis)));
-        Meta::Tensor(element_type, sizes.collect())
-    }
-
-    fn size_of(&self, all: &[usize]) -> Size {
-        match all {
-            [first, rest @ ..] if rest.iter().all(|other| other == first) => Size::from(*first),
-            all => self.symbols.get(all).cloned().unwrap_or(Size::Unknown),
-        }
-    }
-
-    fn number_meta(&self, number: &Number) -> Meta {
-        match (number.kind, &number.worlds) {
-            (NumberKind::Int, Some(_)) => {
-                // Equal in all worlds by accident is not known.
-                let symbol = number.sizes().and_then(|all| self.symbols.get(&all).cloned());
-                Meta::Int(symbol.unwrap_or(Size::Unknown))
-            }
-            (NumberKind::Int, None) => Meta::Int(Size::Unknown),
-            (NumberKind::Float, _) => Meta::Float,
-            (NumberKind::Bool, _) => Meta::Bool,
-        }
-    }
-
-    /// The size of a tensor along an axis.
-    pub(super) fn size(&mut self, tensor: &Rc<Tensor>, axis: usize) -> Result<Value> {
-        if let Size::Known(size) = self.size_of(&tensor.sizes(axis)) {
-            return Ok(Value::Int(size));
-        }
-        let key = (tensor.name.clone(), axis);
-        if let Some(size) = self.sizes.get(&key) {
-            return Ok(size.clone());
-        }
-        let named = |value| Named { name: String::new(), value };
-        let own = named(Argument::Value(tensor.name.clone()));
-        let axis = named(Argument::Int(axis as i64));
-        let size = self.emit("aten.sym_size.int", vec![own, axis])?;
-        let size = size.into_iter().next().unwrap_or(Value::Lost);
-        self.sizes.insert(key, size.clone());
-        Ok(size)
-    }
-
     /// A name for a value of the graph.
     pub(super) fn fresh(&mut self, base: &str) -> String {
         loop {
@@ -523,83 +356,6 @@ fn alike(one: &[Outcome], two: &[Outcome]) -> bool {
         _ => None,
     };
     one.len() == two.len() && one.iter().zip(two).all(|(one, two)| rank(one) == rank(two))
-}
-
-/// Numbers and lists that `torch.tensor` takes at once.
-const MOST_NUMBERS: usize = 1 << 22;
-
-/// Numbers in nested lists, row-major; false where they do not make a tensor.
-fn flatten(
-    value: &Value,
-    depth: usize,
-    dims: &mut Vec<usize>,
-    (numbers, left): (&mut Vec<Value>, &mut usize),
-) -> bool {
-    const DEPTH: usize = 8;
-    if *left == 0 {
-        return false;
-    }
-    *left -= 1;
-    match value.items() {
-        _ if depth > DEPTH => false,
-        Some(items) => {
-            match dims.get(depth) {
-                None => dims.push(items.len()),
-                Some(&length) if length == items.len() => {}
-                Some(_) => return false,
-            }
-            items.iter().all(|item| flatten(item, depth + 1, dims, (&mut *numbers, &mut *left)))
-        }
-        None => {
-            numbers.push(value.clone());
-            depth == dims.len()
-                && (value.as_scalar().is_some() || matches!(value, Value::Number(_)))
-        }
-    }
-}
-
-/// The kind of a number, whether it is known or not.
-fn number_kind_of(value: &Value) -> Option<Kind> {
-    match value {
-        Value::Number(number) => Some(match number.kind {
-            NumberKind::Bool => Kind::Bool,
-            NumberKind::Int => Kind::Int,
-            NumberKind::Float => Kind::Float,
-        }),
-        other => other.as_scalar().map(Scalar::kind),
-    }
-}
-
-/// PyTorch's number of a type of elements (`c10::ScalarType`).
-pub(super) fn type_code(element_type: ElementType) -> Option<i64> {
-    (0..=27).find(|&code| self::element_type(code) == Some(element_type))
-}
-
-/// The type of elements that has this number.
-pub(super) fn element_type(code: i64) -> Option<ElementType> {
-    Some(match code {
-        0 => ElementType::Uint8,
-        1 => ElementType::Int8,
-        2 => ElementType::Int16,
-        3 => ElementType::Int32,
-        4 => ElementType::Int64,
-        5 => ElementType::Float16,
-        6 => ElementType::Float32,
-        7 => ElementType::Float64,
-        11 => ElementType::Bool,
-        15 => ElementType::Bfloat16,
-        27 => ElementType::Uint16,
-        _ => return None,
-    })
-}
-
-/// What a tensor's element is as a number of Python.
-pub(super) fn number_kind(element_type: ElementType) -> NumberKind {
-    match kind(element_type) {
-        Kind::Bool => NumberKind::Bool,
-        Kind::Int => NumberKind::Int,
-        Kind::Float => NumberKind::Float,
-    }
 }
 
 /// A result of the evaluator as an outcome.
