@@ -258,7 +258,7 @@ mod tests {
         {
             assert_eq!(call("format", &values).unwrap().unwrap_err(), Fault::Open);
         }
-        assert_eq!(call("str", &[number.clone()]).unwrap().unwrap_err(), Fault::Open);
+        assert_eq!(call("str", std::slice::from_ref(&number)).unwrap().unwrap_err(), Fault::Open);
         for pattern in ["%d", "%s"] {
             let values = [Value::text(pattern), number.clone()];
             assert_eq!(call("percentFormat", &values).unwrap().unwrap_err(), Fault::Open);
