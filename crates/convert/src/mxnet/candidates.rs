@@ -8,6 +8,7 @@ use modelyard_tensor::Dim;
 
 use super::MxNet;
 use super::infer::{Inference, Info, infer};
+use super::planes::Planes;
 use super::symbol::{Node, Place};
 use crate::{ConvertError, Options};
 
@@ -26,12 +27,12 @@ enum Slot {
 
 /// Sizes for the slots.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Sizes {
-    batch: usize,
-    time: usize,
-    height: usize,
-    width: usize,
-    length: usize,
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) time: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) length: usize,
 }
 
 /// An input of the model.
@@ -51,6 +52,8 @@ pub(super) struct Layout {
     pub(super) inputs: Vec<Input>,
     pub(super) one: Inference,
     pub(super) two: Inference,
+    /// The shapes for other sizes of images that fit, where those are free.
+    pub(super) others: Vec<Inference>,
     /// Sizes that the free dimensions can have.
     pub(super) sizes: BTreeMap<String, usize>,
     pub(super) notes: Vec<String>,
@@ -135,6 +138,12 @@ pub(super) fn layout(
         }
     }
     let uses = |wanted: fn(&Slot) -> bool| slots.values().flatten().any(wanted);
+    let mut others = Vec::new();
+    if is_free.plane && uses(|slot| matches!(slot, Slot::Height | Slot::Width)) {
+        let planes = Planes::of(&search, &base);
+        notes.extend(planes.note(&base));
+        others = planes.fitting;
+    }
     if !is_free.plane && uses(|slot| *slot == Slot::Height) {
         let (height, width) = (base.height, base.width);
         notes.push(format!(
@@ -163,6 +172,7 @@ pub(super) fn layout(
         inputs,
         one: search.infer(&base),
         two: search.infer(&free),
+        others,
         sizes: sizes.map(|(name, size)| (name.to_owned(), size)).into_iter().collect(),
         notes,
     })
@@ -204,7 +214,7 @@ impl Slot {
     }
 }
 
-struct Search<'a> {
+pub(super) struct Search<'a> {
     model: &'a MxNet,
     slots: &'a BTreeMap<usize, Vec<Slot>>,
     /// Whether outputs must have as many rows as the batch. Reshaping to a fixed width makes more
@@ -224,8 +234,14 @@ impl Search<'_> {
     }
 
     fn fits(&self, sizes: &Sizes) -> bool {
+        self.fitting(sizes).is_some()
+    }
+
+    /// The shapes of everything, where these sizes fit all operators.
+    pub(super) fn fitting(&self, sizes: &Sizes) -> Option<Inference> {
         let found = self.infer(sizes);
-        found.problems.is_empty() && (!self.keeps_rows || self.has_rows(&found, sizes))
+        let fits = found.problems.is_empty() && (!self.keeps_rows || self.has_rows(&found, sizes));
+        fits.then_some(found)
     }
 
     fn has_rows(&self, found: &Inference, sizes: &Sizes) -> bool {

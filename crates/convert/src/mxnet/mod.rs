@@ -6,7 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `files`, `symbol`, `parameters`, `attributes` | the files |
-//! | `candidates`, `infer` | shapes |
+//! | `candidates`, `planes`, `infer` | shapes |
 //! | `convert`, `site` | to ONNX, node by node |
 //! | `evaluate` | what MXNet answers |
 //! | `ops` | the operators: shape, conversion and evaluation of each in one file |
@@ -19,6 +19,7 @@ mod files;
 mod infer;
 mod ops;
 mod parameters;
+mod planes;
 mod problem;
 mod site;
 mod symbol;

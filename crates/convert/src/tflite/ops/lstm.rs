@@ -1,14 +1,14 @@
 //! `UNIDIRECTIONAL_SEQUENCE_LSTM` and `LSTM`, its single step: the full kernel, with peepholes and
 //! clipping; states are variable tensors.
 
-use modelyard_graph::Constant;
+use modelyard_graph::{Constant, ElementType};
 
 use super::super::convert::Converter;
 use super::super::evaluate::Evaluation;
-use super::super::model::Operator;
+use super::super::model::{Operator, Quantization, Subgraph};
 use super::super::schema::Activation;
 use super::super::stop::{Stop, mismatch, refused};
-use super::lstm_steps::{State, Walk};
+use super::lstm_steps::{GATE_RANGE, Rounding, State, Walk};
 use crate::emitter::node;
 use crate::reference::Array;
 use crate::reference::matmul::linear;
@@ -74,8 +74,9 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
     } else if !parts.time_major {
         x = cx.transpose(&x, &[1, 0, 2]);
     }
-    if parts.clip > 0.0 {
-        return convert_clipped(cx, op, &parts, x);
+    let rounding = rounding(cx.scope.graph, op, parts.activation)?;
+    if parts.clip > 0.0 || rounding.is_some() {
+        return convert_steps(cx, op, (&parts, rounding), x);
     }
     let weights = gates(cx, op, INPUT_WEIGHTS, &first)?;
     let recurrent = gates(cx, op, RECURRENT_WEIGHTS, &first)?;
@@ -112,10 +113,10 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
 }
 
 /// As it is written step by step; `x` is `[time, rows, columns]`.
-fn convert_clipped(
+fn convert_steps(
     cx: &mut Converter<'_>,
     op: &Operator,
-    parts: &Parts,
+    (parts, rounding): (&Parts, Option<Rounding>),
     x: String,
 ) -> Result<(), Stop> {
     let axis = usize::from(parts.is_sequence && !parts.time_major);
@@ -140,6 +141,7 @@ fn convert_clipped(
         units: units.ok_or_else(|| mismatch("its state has no size"))?,
         activation: parts.activation,
         clip: parts.clip,
+        rounding,
     };
     let start = State { hidden: cx.real(hidden)?, cell: cx.real(cell)? };
     let (outputs, last) = walk.write(cx, start)?;
@@ -157,6 +159,34 @@ fn convert_clipped(
         _ => cx.emitter.add(node("Concat", &frames).with("axis", axis as i64)),
     };
     cx.give(op.output(0)?, y)
+}
+
+/// How an integer kernel stores its states between steps; `None` for kernels of floats.
+fn rounding(
+    graph: &Subgraph,
+    op: &Operator,
+    activation: Activation,
+) -> Result<Option<Rounding>, Stop> {
+    let stored = |index: usize| -> Result<_, Stop> {
+        let tensor = &graph.tensors[op.input(index)?];
+        Ok(tensor.element_type.zip(tensor.quantized().cloned()))
+    };
+    let (hidden, cell) = match (stored(OUTPUT_STATE)?, stored(CELL_STATE)?) {
+        (None, None) => return Ok(None),
+        (Some(hidden), Some(cell)) => (hidden, cell),
+        _ => return Err(mismatch("one of its two states is quantized, the other is not")),
+    };
+    if (hidden.0, cell.0) != (ElementType::Int8, ElementType::Int16) {
+        let reason = format!("states of {} and cells of {}", hidden.0, cell.0);
+        return Err(refused(reason, "quantize it with outputs of 8 bits and cells of 16"));
+    }
+    if activation != Activation::Tanh {
+        let reason = format!("activation {activation:?} in integers");
+        return Err(refused(reason, "use tanh, the only one that integer kernels have"));
+    }
+    hidden.1.single()?;
+    cell.1.single()?;
+    Ok(Some(Rounding { hidden, cell }))
 }
 
 /// What all gates have of one kind, below each other, in the order of TensorFlow Lite.
@@ -248,6 +278,7 @@ struct Step {
     peepholes: Option<[Vec<f32>; 3]>,
     activation: Activation,
     clip: f32,
+    rounding: Option<Rounding>,
     hidden: Vec<f32>,
     cell: Vec<f32>,
     units: usize,
@@ -273,6 +304,7 @@ impl Step {
                 Some(all)
             }
         };
+        let rounding = rounding(cx.graph, op, parts.activation)?;
         let hidden = cx.real(op.input(OUTPUT_STATE)?)?;
         let cell = cx.real(op.input(CELL_STATE)?)?;
         let units = hidden.dims().last().copied().unwrap_or(0);
@@ -282,6 +314,7 @@ impl Step {
             peepholes,
             activation: parts.activation,
             clip: parts.clip,
+            rounding,
             hidden: hidden.as_floats()?.to_vec(),
             cell: cell.as_floats()?.to_vec(),
             units,
@@ -302,25 +335,64 @@ impl Step {
         let hidden = self.hidden_array()?;
         let gates = linear(&concat(&[x, &hidden], 1)?, &self.weights, Some(&self.bias))?;
         let gates = gates.as_floats()?;
-        let sigmoid = |value: f32| (1.0 / (1.0 + f64::from(-value).exp())) as f32;
         for at in 0..self.hidden.len() {
-            let (row, unit) = (at / self.units, at % self.units);
-            let gate = |number: usize| gates[(row * GATES.len() + number) * self.units + unit];
-            let peep = |number: usize, cell: f32| {
-                self.peepholes.as_ref().map_or(0.0, |all| all[number][unit] * cell)
-            };
-            let cell = self.cell[at];
-            let input = sigmoid(gate(0) + peep(0, cell));
-            let forget = sigmoid(gate(1) + peep(1, cell));
-            let mut next = forget * cell + input * self.activation.apply(gate(2));
-            if self.clip > 0.0 {
-                next = next.clamp(-self.clip, self.clip);
-            }
-            let output = sigmoid(gate(3) + peep(2, next));
-            self.cell[at] = next;
-            self.hidden[at] = output * self.activation.apply(next);
+            (self.cell[at], self.hidden[at]) = self.unit(gates, at);
         }
         Ok(())
+    }
+
+    /// The next cell and output of one unit of one row, from the sums of all gates.
+    fn unit(&self, gates: &[f32], at: usize) -> (f32, f32) {
+        let (row, unit) = (at / self.units, at % self.units);
+        let sigmoid = |value: f32| self.part((1.0 / (1.0 + f64::from(-value).exp())) as f32);
+        let peep = |number: usize, cell: f32| {
+            self.peepholes.as_ref().map_or(0.0, |all| all[number][unit] * cell)
+        };
+        let gate = |number: usize, peephole: f32| {
+            self.sum(gates[(row * GATES.len() + number) * self.units + unit] + peephole)
+        };
+        let cell = self.cell[at];
+        let input = sigmoid(gate(0, peep(0, cell)));
+        let forget = sigmoid(gate(1, peep(1, cell)));
+        let change = input * self.part(self.activation.apply(gate(2, 0.0)));
+        // Integer kernels round what stays and what comes before they add them.
+        let kept = self.stored(forget * cell, |rounding| &rounding.cell);
+        let mut next = kept + self.stored(change, |rounding| &rounding.cell);
+        if self.clip > 0.0 {
+            next = next.clamp(-self.clip, self.clip);
+        }
+        next = self.stored(next, |rounding| &rounding.cell);
+        let output = sigmoid(gate(3, peep(2, next)));
+        let hidden = output * self.part(self.activation.apply(next));
+        (next, self.stored(hidden, |rounding| &rounding.hidden))
+    }
+
+    /// The sum of a gate: of an integer kernel in 16 bits, 12 of them behind the point.
+    fn sum(&self, value: f32) -> f32 {
+        match self.rounding {
+            Some(_) => ((value * 4096.0).round() / 4096.0).clamp(GATE_RANGE.0, GATE_RANGE.1),
+            None => value,
+        }
+    }
+
+    /// What an activation gives: of an integer kernel in 16 bits, 15 of them behind the point.
+    fn part(&self, value: f32) -> f32 {
+        match self.rounding {
+            Some(_) => (value * 32768.0).round().min(32767.0) / 32768.0,
+            None => value,
+        }
+    }
+
+    /// A state as it is stored.
+    fn stored(
+        &self,
+        value: f32,
+        of: impl Fn(&Rounding) -> &(ElementType, Quantization),
+    ) -> f32 {
+        let Some(rounding) = &self.rounding else { return value };
+        let (element_type, quantization) = of(rounding);
+        let steps = quantization.nearest(&[value], &[1], *element_type);
+        quantization.real(&steps, &[1]).first().copied().unwrap_or(value)
     }
 
     /// The states are kept for the next run.
