@@ -22,9 +22,8 @@ impl Planes {
     pub(super) fn of(search: &Search<'_>, base: &Sizes) -> Planes {
         let mut planes = Planes { fitting: Vec::new(), failing: Vec::new(), step: None };
         for step in STEPS {
-            let fits = [step, 3 * step].map(|more| {
-                planes.tried(search, base, (base.height + more, base.width + more))
-            });
+            let fits = [step, 3 * step]
+                .map(|more| planes.tried(search, base, (base.height + more, base.width + more)));
             if planes.step.is_none() && fits == [true; 2] {
                 planes.step = Some(step);
             }

@@ -359,9 +359,8 @@ mod tests {
     #[test]
     fn what_takes_too_much_is_refused() {
         let linear = how(Interpolation::Linear, Coordinates::HalfPixel);
-        let refused = |array: &Array, sized: Sized| {
-            resize(array, &[sized], linear).unwrap_err().to_string()
-        };
+        let refused =
+            |array: &Array, sized: Sized| resize(array, &[sized], linear).unwrap_err().to_string();
         // 268 million floats take a gigabyte and no more than a product each.
         let nearest = how(Interpolation::Nearest(Rounding::Floor), Coordinates::Asymmetric);
         let wide = Array::floats(&[1, 1 << 14], vec![1.0; 1 << 14]).unwrap();

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::slice;
 
-use modelyard_convert::{
-    Conversion, ConvertError, Limits, Options, SourceModel, convert, open,
-};
+use modelyard_convert::{Conversion, ConvertError, Limits, Options, SourceModel, convert, open};
 use modelyard_tensor::{Dim, Shape, Tensor};
 
 use crate::support::{check, fixtures, run};

@@ -25,8 +25,8 @@ const RECURRENT_WEIGHTS: usize = 5;
 const PEEPHOLES: usize = 9;
 const BIASES: usize = 12;
 const PROJECTION: usize = 16;
-const OUTPUT_STATE: usize = 18;
-const CELL_STATE: usize = 19;
+pub(in super::super) const OUTPUT_STATE: usize = 18;
+pub(in super::super) const CELL_STATE: usize = 19;
 const NORMS: usize = 20;
 
 struct Parts {
@@ -384,11 +384,7 @@ impl Step {
     }
 
     /// A state as it is stored.
-    fn stored(
-        &self,
-        value: f32,
-        of: impl Fn(&Rounding) -> &(ElementType, Quantization),
-    ) -> f32 {
+    fn stored(&self, value: f32, of: impl Fn(&Rounding) -> &(ElementType, Quantization)) -> f32 {
         let Some(rounding) = &self.rounding else { return value };
         let (element_type, quantization) = of(rounding);
         let steps = quantization.nearest(&[value], &[1], *element_type);

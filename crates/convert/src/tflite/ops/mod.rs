@@ -18,7 +18,7 @@ mod fully_connected;
 mod gather;
 mod join;
 mod lookup;
-mod lstm;
+pub(super) mod lstm;
 mod lstm_steps;
 mod mediapipe;
 mod norm;
