@@ -386,12 +386,18 @@ impl Converter<'_> {
 
     /// A tensor that keeps its value has these real numbers in the next run.
     pub(crate) fn next_state(&mut self, tensor: usize, name: String) -> Result<(), Stop> {
+        self.give(tensor, name)?;
+        let stored = self.raw(tensor)?;
+        self.next_stored_state(tensor, stored)
+    }
+
+    /// A tensor that keeps its value is what is stored under this name in the next run.
+    pub(crate) fn next_stored_state(&mut self, tensor: usize, raw: String) -> Result<(), Stop> {
         if self.is_inner() {
             let way_out = "keep state outside of conditions and loops";
             return Err(refused("state that changes inside of control flow", way_out));
         }
-        self.give(tensor, name)?;
-        let raw = self.raw(tensor)?;
+        self.give_raw(tensor, raw.clone());
         let state = self.tensor(tensor).name.clone();
         self.variables.assign(&state, raw);
         Ok(())

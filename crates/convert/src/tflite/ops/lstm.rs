@@ -5,7 +5,7 @@ use modelyard_graph::{Constant, ElementType};
 
 use super::super::convert::Converter;
 use super::super::evaluate::Evaluation;
-use super::super::model::{Operator, Quantization, Subgraph};
+use super::super::model::{Operator, Subgraph};
 use super::super::schema::Activation;
 use super::super::stop::{Stop, mismatch, refused};
 use super::lstm_steps::{GATE_RANGE, Rounding, State, Walk};
@@ -143,10 +143,22 @@ fn convert_steps(
         clip: parts.clip,
         rounding,
     };
-    let start = State { hidden: cx.real(hidden)?, cell: cx.real(cell)? };
+    let stored = cx.raw(cell)?;
+    let start = match &walk.rounding {
+        Some(rounding) => rounding.real_cell(cx, &stored),
+        None => cx.real(cell)?,
+    };
+    let start = State { hidden: cx.real(hidden)?, cell: start };
     let (outputs, last) = walk.write(cx, start)?;
     cx.next_state(hidden, last.hidden)?;
-    cx.next_state(cell, last.cell)?;
+    match &walk.rounding {
+        Some(rounding) => {
+            let steps = rounding.cell_steps(cx, &last.cell);
+            let stored = cx.cast(&steps, ElementType::Int16);
+            cx.next_stored_state(cell, stored)?;
+        }
+        None => cx.next_state(cell, last.cell)?,
+    }
     if !parts.is_sequence {
         let only = outputs.into_iter().next();
         return cx.give(op.output(0)?, only.ok_or_else(|| mismatch("it has no step"))?);
@@ -176,8 +188,10 @@ fn rounding(
         (Some(hidden), Some(cell)) => (hidden, cell),
         _ => return Err(mismatch("one of its two states is quantized, the other is not")),
     };
-    if (hidden.0, cell.0) != (ElementType::Int8, ElementType::Int16) {
-        let reason = format!("states of {} and cells of {}", hidden.0, cell.0);
+    let (scale, zero_point) = cell.1.single()?;
+    let kinds = (hidden.0, cell.0, zero_point);
+    if kinds != (ElementType::Int8, ElementType::Int16, 0) {
+        let reason = format!("states of {} and cells of {} (zero {zero_point})", hidden.0, cell.0);
         return Err(refused(reason, "quantize it with outputs of 8 bits and cells of 16"));
     }
     if activation != Activation::Tanh {
@@ -185,8 +199,7 @@ fn rounding(
         return Err(refused(reason, "use tanh, the only one that integer kernels have"));
     }
     hidden.1.single()?;
-    cell.1.single()?;
-    Ok(Some(Rounding { hidden, cell }))
+    Ok(Some(Rounding { hidden: hidden.1, cell: scale as f32 }))
 }
 
 /// What all gates have of one kind, below each other, in the order of TensorFlow Lite.
@@ -280,7 +293,7 @@ struct Step {
     clip: f32,
     rounding: Option<Rounding>,
     hidden: Vec<f32>,
-    cell: Vec<f32>,
+    cells: Vec<f32>,
     units: usize,
 }
 
@@ -316,11 +329,11 @@ impl Step {
             clip: parts.clip,
             rounding,
             hidden: hidden.as_floats()?.to_vec(),
-            cell: cell.as_floats()?.to_vec(),
+            cells: cell.as_floats()?.to_vec(),
             units,
         };
         let fits = step.weights.dims().first() == Some(&(units * GATES.len()))
-            && step.cell.len() == step.hidden.len()
+            && step.cells.len() == step.hidden.len()
             && step.peepholes.iter().flatten().all(|one| one.len() == units);
         if fits { Ok(step) } else { Err(mismatch("its weights do not fit its state")) }
     }
@@ -336,7 +349,7 @@ impl Step {
         let gates = linear(&concat(&[x, &hidden], 1)?, &self.weights, Some(&self.bias))?;
         let gates = gates.as_floats()?;
         for at in 0..self.hidden.len() {
-            (self.cell[at], self.hidden[at]) = self.unit(gates, at);
+            (self.cells[at], self.hidden[at]) = self.unit(gates, at);
         }
         Ok(())
     }
@@ -351,20 +364,19 @@ impl Step {
         let gate = |number: usize, peephole: f32| {
             self.sum(gates[(row * GATES.len() + number) * self.units + unit] + peephole)
         };
-        let cell = self.cell[at];
+        let cell = self.cells[at];
         let input = sigmoid(gate(0, peep(0, cell)));
         let forget = sigmoid(gate(1, peep(1, cell)));
         let change = input * self.part(self.activation.apply(gate(2, 0.0)));
         // Integer kernels round what stays and what comes before they add them.
-        let kept = self.stored(forget * cell, |rounding| &rounding.cell);
-        let mut next = kept + self.stored(change, |rounding| &rounding.cell);
+        let mut next = self.cell(forget * cell) + self.cell(change);
         if self.clip > 0.0 {
             next = next.clamp(-self.clip, self.clip);
         }
-        next = self.stored(next, |rounding| &rounding.cell);
+        next = self.cell(next);
         let output = sigmoid(gate(3, peep(2, next)));
         let hidden = output * self.part(self.activation.apply(next));
-        (next, self.stored(hidden, |rounding| &rounding.hidden))
+        (next, self.output(hidden))
     }
 
     /// The sum of a gate: of an integer kernel in 16 bits, 12 of them behind the point.
@@ -383,12 +395,18 @@ impl Step {
         }
     }
 
-    /// A state as it is stored.
-    fn stored(&self, value: f32, of: impl Fn(&Rounding) -> &(ElementType, Quantization)) -> f32 {
+    /// A cell as it is stored.
+    fn cell(&self, value: f32) -> f32 {
         let Some(rounding) = &self.rounding else { return value };
-        let (element_type, quantization) = of(rounding);
-        let steps = quantization.nearest(&[value], &[1], *element_type);
-        quantization.real(&steps, &[1]).first().copied().unwrap_or(value)
+        let steps = (value / rounding.cell).round();
+        steps.clamp(i16::MIN.into(), i16::MAX.into()) * rounding.cell
+    }
+
+    /// An output as it is stored.
+    fn output(&self, value: f32) -> f32 {
+        let Some(rounding) = &self.rounding else { return value };
+        let steps = rounding.hidden.nearest(&[value], &[1], ElementType::Int8);
+        rounding.hidden.real(&steps, &[1]).first().copied().unwrap_or(value)
     }
 
     /// The states are kept for the next run.
@@ -396,6 +414,6 @@ impl Step {
         let rows = self.hidden.len() / self.units.max(1);
         let dims = [rows, self.units];
         cx.next_state(hidden, Array::floats(&dims, self.hidden)?)?;
-        cx.next_state(cell, Array::floats(&dims, self.cell)?)
+        cx.next_state(cell, Array::floats(&dims, self.cells)?)
     }
 }

@@ -34,10 +34,41 @@ pub(super) struct Walk {
     pub(super) rounding: Option<Rounding>,
 }
 
-/// How the states of an integer kernel are stored between steps.
+/// How an integer kernel stores its states between steps.
 pub(super) struct Rounding {
-    pub(super) hidden: (ElementType, Quantization),
-    pub(super) cell: (ElementType, Quantization),
+    /// Integers of 8 bits.
+    pub(super) hidden: Quantization,
+    /// The scale of cells, integers of 16 bits.
+    pub(super) cell: f32,
+}
+
+impl Rounding {
+    /// What stored cells stand for. DequantizeLinear takes 16 bits in operator set 21 only, for which
+    /// ONNX Runtime 1.32 has an error where 8 bits are quantized beside them.
+    pub(super) fn real_cell(&self, cx: &mut Converter<'_>, stored: &str) -> String {
+        let steps = cx.cast(stored, ElementType::Float32);
+        let scale = cx.emitter.scalar("scale", self.cell);
+        cx.emitter.add(node("Mul", &[steps, scale]))
+    }
+
+    /// Cells as they are stored, as floats still.
+    pub(super) fn cell_steps(&self, cx: &mut Converter<'_>, cell: &str) -> String {
+        let scale = cx.emitter.scalar("scale", self.cell);
+        let steps = cx.emitter.add(node("Div", &[cell, &scale]));
+        let steps = cx.emitter.add(node("Round", &[steps]));
+        cx.clipped(&steps, i16::MIN.into(), i16::MAX.into())
+    }
+
+    fn rounded_cell(&self, cx: &mut Converter<'_>, cell: &str) -> String {
+        let steps = self.cell_steps(cx, cell);
+        let scale = cx.emitter.scalar("scale", self.cell);
+        cx.emitter.add(node("Mul", &[steps, scale]))
+    }
+
+    fn rounded_hidden(&self, cx: &mut Converter<'_>, hidden: &str) -> Result<String, Stop> {
+        let stored = cx.quantize(hidden, ElementType::Int8, &self.hidden)?;
+        cx.dequantize(&stored, ElementType::Int8, &self.hidden)
+    }
 }
 
 /// Sums of gates have 16 bits, 4 of them before the point.
@@ -74,8 +105,7 @@ impl Walk {
         let first = cx.emitter.integers("axis", &[0]);
         let turned = cx.transpose(&self.weights, &[1, 0]);
         let product = cx.emitter.add(node("MatMul", &[&self.x, &turned]));
-        let sums = cx.emitter.add(node("Add", &[&product, &self.bias]));
-        let mut frames = vec![sums];
+        let mut frames = vec![cx.emitter.add(node("Add", &[&product, &self.bias]))];
         if steps > 1 {
             let lengths = cx.emitter.integers("lengths", &vec![1; steps]);
             let split = node("Split", &[&frames[0], &lengths]).with("axis", 0i64);
@@ -113,13 +143,13 @@ impl Walk {
             cell = cx.clipped(&cell, -self.clip, self.clip);
         }
         if let Some(rounding) = &self.rounding {
-            cell = rounded(cx, &cell, &rounding.cell)?;
+            cell = rounding.rounded_cell(cx, &cell);
         }
         let output = self.gate(cx, output, 2, &cell);
         let active = cx.activated(&cell, self.activation);
         let mut hidden = cx.emitter.add(node("Mul", &[output, active]));
         if let Some(rounding) = &self.rounding {
-            hidden = rounded(cx, &hidden, &rounding.hidden)?;
+            hidden = rounding.rounded_hidden(cx, &hidden)?;
         }
         Ok(State { hidden, cell })
     }
@@ -133,14 +163,4 @@ impl Walk {
         }
         cx.emitter.add(node("Sigmoid", &[sums]))
     }
-}
-
-/// Real numbers as integers of this kind stand for them.
-fn rounded(
-    cx: &mut Converter<'_>,
-    value: &str,
-    (element_type, quantization): &(ElementType, Quantization),
-) -> Result<String, Stop> {
-    let stored = cx.quantize(value, *element_type, quantization)?;
-    cx.dequantize(&stored, *element_type, quantization)
 }
