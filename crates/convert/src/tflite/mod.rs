@@ -24,8 +24,10 @@
 mod batch;
 mod convert;
 mod evaluate;
-pub(crate) mod flatbuffer;
+mod fixed;
+mod flatbuffer;
 mod flexbuffer;
+mod integers;
 mod interface;
 #[cfg(test)]
 mod kernels;
