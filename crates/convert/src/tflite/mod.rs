@@ -25,7 +25,7 @@ mod batch;
 mod convert;
 mod evaluate;
 mod fixed;
-mod flatbuffer;
+pub(crate) mod flatbuffer;
 mod flexbuffer;
 mod integers;
 mod interface;
