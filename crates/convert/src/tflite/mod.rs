@@ -16,7 +16,7 @@
 //! | `sparse` | sparse weights |
 //! | `metadata` | labels and normalization that tools append |
 //! | `interface`, `batch`, `variables` | what the model takes and gives: names, rows, state |
-//! | `convert`, `values`, `layout` | to ONNX |
+//! | `convert`, `values`, `fixed`, `integers`, `layout` | to ONNX |
 //! | `evaluate`, `quantization`, `window`, `products` | the reference evaluator |
 //! | `tolerance` | how far both may be apart |
 //! | `ops` | the operators, a file for each or for a small family |
@@ -24,8 +24,10 @@
 mod batch;
 mod convert;
 mod evaluate;
+mod fixed;
 pub(crate) mod flatbuffer;
 mod flexbuffer;
+mod integers;
 mod interface;
 #[cfg(test)]
 mod kernels;

@@ -490,6 +490,7 @@ const REFUSED: &[&str] = &[
     "if",
     "indices",
     "lstm",
+    "lstm_hybrid",
     "pairs",
     "peepholes",
     "suppression",

@@ -3,11 +3,9 @@
 //! Shapes are inferred several times, with different sizes for everything that the model leaves
 //! open. A size that comes out the same each time is fixed; two that are equal each time are equal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use modelyard_tensor::Dim;
-
-use crate::infer::{self, Inferred, Sizes};
+use crate::infer::{self, Inferred, Open};
 use crate::{ElementType, Model};
 
 /// Times that shapes are inferred.
@@ -123,7 +121,10 @@ impl Facts {
             (name, Known { element_type, rank, ..Known::default() })
         });
         let mut known: HashMap<String, Known> = kinds.collect();
-        let runs: [_; RUNS] = std::array::from_fn(|run| infer::shapes(model, &sizes(model, run)));
+        let open = Open::of(&model.graph);
+        let runs: [_; RUNS] = std::array::from_fn(|run| {
+            infer::shapes(model, &open.sizes(&model.graph, |index| choice(run, index)))
+        });
         for name in runs[0].keys().filter(|name| runs[1].contains_key(*name)) {
             let found: Vec<&Inferred> = runs.iter().filter_map(|run| run.get(name)).collect();
             known.entry(name.clone()).or_default().agree(&found);
@@ -136,32 +137,16 @@ impl Facts {
     }
 }
 
-/// Sizes for what `model` leaves open: of each symbol, and of each input's dimension without one.
-fn sizes(model: &Model, run: usize) -> Sizes {
-    let mut count = 0;
-    let mut next = || {
-        let sizes = SIZES[run];
-        let (size, round) = (sizes[count % sizes.len()], count / sizes.len());
-        count += 1;
-        size * STEPS[run] * (2 * round + 1)
-    };
-    let mut symbols: BTreeMap<String, usize> = BTreeMap::new();
-    let mut inputs = BTreeMap::new();
-    for input in &model.graph.inputs {
-        let Some((_, Some(dims))) = input.value_type.as_tensor() else { continue };
-        let dims = dims.iter().map(|dim| match dim {
-            Dim::Fixed(size) => *size,
-            Dim::Symbol(name) => *symbols.entry(name.clone()).or_insert_with(&mut next),
-            Dim::Free => next(),
-        });
-        inputs.insert(input.name.clone(), dims.collect());
-    }
-    Sizes { symbols, inputs }
+/// The size of the open dimension with this index.
+fn choice(run: usize, index: usize) -> usize {
+    let sizes = SIZES[run];
+    let (size, round) = (sizes[index % sizes.len()], index / sizes.len());
+    size * STEPS[run] * (2 * round + 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use modelyard_tensor::DataType;
+    use modelyard_tensor::{DataType, Dim};
 
     use super::*;
     use crate::{GraphBuilder, Node};
