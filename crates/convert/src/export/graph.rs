@@ -2,10 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use modelyard_graph::{Constant, ElementType, Graph, Model, Node, ValueType};
+use modelyard_graph::{Constant, ElementType, Graph, Model, Node, Value, ValueType};
 use modelyard_tensor::Dim;
 
 use crate::Missing;
+
+/// Domain of operators that were refused: they stay where they were, with the types of what they
+/// gave, so that all that is missing behind them is found too.
+pub(crate) const REFUSED: &str = "modelyard.refused";
 
 /// What is known of the values of a model.
 #[derive(Debug, Default)]
@@ -125,6 +129,15 @@ pub(crate) fn axis(axis: i64, rank: usize) -> Option<usize> {
     (0..rank).contains(&axis).then_some(axis as usize)
 }
 
+/// The number of elements of these sizes, if that many may be made on the way: what a model says of
+/// its sizes costs its author nothing.
+pub(crate) fn makeable(sizes: &[usize]) -> Option<usize> {
+    /// More than any mask, table of factors or spread kernel has.
+    const MOST: usize = 1 << 26;
+    let count = sizes.iter().try_fold(1usize, |count, &size| count.checked_mul(size))?;
+    (count <= MOST).then_some(count)
+}
+
 /// A model that is written anew, node by node.
 #[derive(Debug)]
 pub(crate) struct Rewriting {
@@ -151,14 +164,20 @@ pub(crate) fn rewrite(
     let mut rewriting = Rewriting::new(&mut model);
     for node in std::mem::take(&mut rewriting.graph.nodes) {
         rewriting.label = node.label().to_owned();
-        if let Some(node) = rule(&mut rewriting, node) {
-            rewriting.graph.nodes.push(node);
+        let (known, written) = (rewriting.missing.len(), rewriting.graph.nodes.len());
+        let whole = node.clone();
+        let kept = rule(&mut rewriting, node);
+        if rewriting.missing.len() > known {
+            rewriting.graph.nodes.truncate(written);
+            rewriting.graph.nodes.push(whole.in_domain(REFUSED));
+        } else {
+            rewriting.graph.nodes.extend(kept);
         }
     }
     missing.append(&mut rewriting.missing);
-    rewriting.graph.value_info.clear();
+    rewriting.graph.value_info = rewriting.refused_types();
     model.graph = rewriting.graph;
-    model
+    model.with_opset(REFUSED, 1)
 }
 
 impl Rewriting {
@@ -179,6 +198,16 @@ impl Rewriting {
             label: String::new(),
             missing: Vec::new(),
         }
+    }
+
+    /// The types of what refused operators gave: nothing else says them any more.
+    fn refused_types(&self) -> Vec<Value> {
+        let refused = self.graph.nodes.iter().filter(|node| node.domain == REFUSED);
+        let stated = |name: &String| {
+            let value_type = self.facts.types.get(name)?.clone();
+            Some(Value { name: name.clone(), value_type })
+        };
+        refused.flat_map(|node| &node.outputs).filter_map(stated).collect()
     }
 
     /// Notes that something of the node in hand has no counterpart. Writing goes on, so that all

@@ -24,13 +24,13 @@ mod read_back;
 mod saved_model;
 mod tflite;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use modelyard_graph::{Model, weights};
 
-use crate::{ConvertError, Limits, Step, Tolerance};
+use crate::{ConvertError, Limits, Missing, Step, Tolerance};
 
 #[cfg(test)]
 mod tests;
@@ -116,6 +116,7 @@ pub fn export(
     limits: &Limits,
 ) -> Result<Exported, ConvertError> {
     let mut notes = Vec::new();
+    bounded(model, limits)?;
     let model = interface::asked_for(model.clone(), options, &mut notes)?.check()?;
     let mut source = model.clone();
     if target == Target::SavedModel {
@@ -123,7 +124,8 @@ pub fn export(
         weights::widen(&mut source);
     }
     let prepared = prepare(&source, options)?;
-    let written = write(&prepared, target, limits)?;
+    bounded(&prepared.model, limits)?;
+    let written = write(&prepared, target)?;
     notes.extend(written.notes);
     // SavedModels round as ONNX says.
     let tolerance = match target {
@@ -133,8 +135,43 @@ pub fn export(
     Ok(Exported { files: written.files, model, steps: written.steps, notes, tolerance })
 }
 
+/// The error that names all that is missing, in the order of the model.
+pub(crate) fn unsupported(mut missing: Vec<Missing>, model: &Model) -> ConvertError {
+    let nodes = model.graph.nodes.iter().enumerate();
+    let places: HashMap<&str, usize> = nodes.map(|(index, node)| (node.label(), index)).collect();
+    missing.sort_by_key(|one| places.get(one.place.as_str()).copied().unwrap_or(usize::MAX));
+    ConvertError::Unsupported(missing)
+}
+
+/// Refuses models beyond the limits: in nodes, and in values of a size that is known before they run.
+fn bounded(model: &Model, limits: &Limits) -> Result<(), ConvertError> {
+    let graph = &model.graph;
+    let too_large = |place: String, what, found: u64, limit: u64| {
+        Err(ConvertError::TooLarge { place, what, found, limit })
+    };
+    if graph.nodes.len() > limits.nodes {
+        let (found, limit) = (graph.nodes.len() as u64, limits.nodes as u64);
+        return too_large("the graph".into(), "nodes", found, limit);
+    }
+    let facts = Facts::of(model);
+    let names = graph.nodes.iter().flat_map(|node| &node.outputs);
+    for name in graph.inputs.iter().map(|input| &input.name).chain(names) {
+        let (Some(sizes), Some(element_type)) = (facts.sizes(name), facts.element_type(name))
+        else {
+            continue;
+        };
+        let bits = sizes
+            .iter()
+            .fold(element_type.bits() as u64, |bits, &size| bits.saturating_mul(size as u64));
+        if bits / 8 > limits.tensor_bytes {
+            return too_large(format!("value '{name}'"), "bytes", bits / 8, limits.tensor_bytes);
+        }
+    }
+    Ok(())
+}
+
 /// Writes the prepared model. An error names all operators that the target lacks.
-fn write(prepared: &Prepared, target: Target, _: &Limits) -> Result<Written, ConvertError> {
+fn write(prepared: &Prepared, target: Target) -> Result<Written, ConvertError> {
     match target {
         Target::Tflite => tflite::write(prepared),
         Target::SavedModel => saved_model::write(prepared),

@@ -232,7 +232,13 @@ impl Writer {
 
     /// Slices of axes, as Python has them.
     pub(super) fn cut(&mut self, x: &Tensor, cuts: &[Cut]) -> Result<Tensor, Refusal> {
+        /// TensorFlow's own limit is lower still.
+        const MOST_AXES: usize = 32;
         let Some(last) = cuts.iter().map(|cut| cut.axis).max() else { return Ok(x.clone()) };
+        if last >= MOST_AXES {
+            let reason = format!("a slice of axis {last}");
+            return Err(Refusal::new(reason, "reshape to fewer dimensions before it"));
+        }
         let (mut begins, mut ends) =
             (vec![Size::Fixed(0); last + 1], vec![Size::Fixed(0); last + 1]);
         let mut steps = vec![1; last + 1];
@@ -337,27 +343,25 @@ impl Writer {
         if pads.iter().all(|&pad| pad == (0, 0)) {
             return Ok(x.clone());
         }
-        let list: Vec<i32> =
-            pads.iter().flat_map(|&(before, after)| [before as i32, after as i32]).collect();
-        let bytes: Vec<u8> = list.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let list = Constant::raw("paddings", ElementType::Int32, &[pads.len(), 2], bytes);
-        let paddings = self.constant(&list)?;
-        self.pad_by(x, &paddings, value)
+        let paddings = self.paddings(pads)?;
+        let value = self.number("constant_values", value, x.element_type)?;
+        Ok(self.pad_with(x, &paddings, &value))
     }
 
-    /// As [`Writer::pad`], by a table of two columns.
-    pub(super) fn pad_by(
-        &mut self,
-        x: &Tensor,
-        paddings: &Tensor,
-        value: f64,
-    ) -> Result<Tensor, Refusal> {
-        if value == 0.0 {
-            let op = Op::new("Pad").input(x).input(paddings).kind("T", x.element_type);
-            return Ok(self.add(op.kind("Tpaddings", paddings.element_type), x.element_type));
-        }
-        let value = self.number("constant_values", value, x.element_type)?;
-        Ok(self.pad_with(x, paddings, &value))
+    /// How much is added before and after each axis: a table of two columns.
+    pub(super) fn paddings(&mut self, pads: &[(i64, i64)]) -> Result<Tensor, Refusal> {
+        let flat: Vec<i64> = pads.iter().flat_map(|&(before, after)| [before, after]).collect();
+        let bytes: Vec<u8> = flat.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let dims = [pads.len(), 2];
+        self.constant(&Constant::raw("paddings", ElementType::Int64, &dims, bytes))
+    }
+
+    /// Adds zeros, for a convolution: TensorFlow puts such borders into the convolution. Where a sum
+    /// takes them beside a convolution with a bias, its optimizer for oneDNN crashes (2.21):
+    /// everything else is [`Writer::pad`], which it leaves alone.
+    pub(super) fn pad_zeros(&mut self, x: &Tensor, paddings: &Tensor) -> Tensor {
+        let op = Op::new("Pad").input(x).input(paddings).kind("T", x.element_type);
+        self.add(op.kind("Tpaddings", paddings.element_type), x.element_type)
     }
 
     pub(super) fn pad_with(&mut self, x: &Tensor, paddings: &Tensor, value: &Tensor) -> Tensor {

@@ -8,6 +8,7 @@
 //! | `quantized` | integers that stand for real numbers |
 //! | `ops` | the operators, a file for each or for a small family |
 //! | `options`, `versions` | parameters and versions of operators |
+//! | `ranks`, `types` | what kernels take |
 //! | `file`, `flatbuffer`, `metadata` | the file |
 
 mod file;
@@ -19,6 +20,7 @@ mod patterns;
 mod quantized;
 mod ranks;
 mod stop;
+mod types;
 mod values;
 mod versions;
 mod writer;
@@ -29,7 +31,7 @@ use modelyard_graph::{Model, Value};
 
 use self::stop::Stop;
 use self::writer::{Held, Writer, type_of};
-use super::{Prepared, Written};
+use super::{Prepared, Written, unsupported};
 use crate::{ConvertError, Missing};
 
 /// Names of ONNX's operators that are written, sorted.
@@ -45,12 +47,13 @@ pub(super) fn write(prepared: &Prepared) -> Result<Written, ConvertError> {
     for input in &model.graph.inputs {
         take(&mut writer, input);
     }
+    writer.missing.clone_from(&prepared.missing);
     writer.write_nodes();
     for output in &model.graph.outputs {
         give(&mut writer, output);
     }
     if !writer.missing.is_empty() {
-        return Err(ConvertError::Unsupported(writer.missing));
+        return Err(unsupported(writer.missing, &prepared.model));
     }
     let steps = writer.steps();
     let notes = std::mem::take(&mut writer.notes);

@@ -4,7 +4,7 @@
 //! known, each axis is picked from (nearest) or multiplied by a matrix (all else), which is what
 //! resizing is.
 
-use modelyard_graph::{CHANNELS_LAST, ElementType};
+use modelyard_graph::ElementType;
 
 use super::kernel::{self, Axis, Coordinates, How, Kernel};
 use crate::export::saved_model::call::{Call, Written};
@@ -26,7 +26,6 @@ pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
         .collect();
     let space = [1, 2];
     if rank == 4
-        && call.node.domain == CHANNELS_LAST
         && changed.iter().all(|axis| space.contains(axis))
         && let Some(found) = native(writer, call, &how, &targets)?
     {
@@ -59,8 +58,12 @@ impl Target {
     }
 
     fn axis(self, input: usize) -> Result<Axis, Refusal> {
-        const MOST: f64 = 1e9;
+        /// More than any image has along an axis.
+        const MOST: f64 = (1 << 24) as f64;
         let (output, scale) = match self {
+            Target::Size(output) if output as f64 > MOST => {
+                return Err(Refusal::new(format!("{output} elements along an axis"), "use less"));
+            }
             Target::Size(output) => (output, output as f32 / input.max(1) as f32),
             Target::Scale(scale) => {
                 let output = (input as f64 * f64::from(scale)).floor();
@@ -115,7 +118,6 @@ fn how(call: &Call<'_>) -> Result<How, Refusal> {
 /// What becomes of each axis, in the order that the image has here.
 fn targets(call: &Call<'_>) -> Result<(usize, Vec<Option<Target>>), Refusal> {
     let rank = call.value(0)?.rank()?;
-    let is_last = call.node.domain == CHANNELS_LAST;
     let computed = || Refusal::new("sizes that are computed", WAY_OUT);
     let sizes = call.optional(3).filter(|value| value.size(0) != Some(0));
     let list: Vec<Target> = if let Some(sizes) = sizes {
@@ -135,7 +137,7 @@ fn targets(call: &Call<'_>) -> Result<(usize, Vec<Option<Target>>), Refusal> {
     let mut targets = vec![None; rank];
     for (&axis, target) in axes.iter().zip(list) {
         let place = match axis {
-            axis if !is_last || axis == 0 => axis,
+            0 => 0,
             1 => rank - 1,
             axis => axis - 1,
         };
