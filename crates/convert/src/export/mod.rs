@@ -10,6 +10,7 @@
 //! | `interface` | inputs and outputs as they were asked for |
 //! | `prepare` | the one form |
 //! | `read_back` | what was written, read back |
+//! | `tolerance` | how far answers may be apart |
 //! | `lower` | operators that no target has, as those that they have |
 //! | `layout` | channels last |
 //! | `tflite` | the writer of TensorFlow Lite |
@@ -23,6 +24,7 @@ mod prepare;
 mod read_back;
 mod saved_model;
 mod tflite;
+mod tolerance;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -38,6 +40,9 @@ mod tests;
 pub(crate) use graph::Facts;
 pub(crate) use prepare::{Prepared, prepare};
 pub use read_back::read_back;
+
+/// Under this name files say what they were compared with.
+pub(crate) const VERIFIED: &str = "modelyard.verified";
 
 /// A format that models are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +73,8 @@ pub struct ExportOptions {
     pub batch: Option<usize>,
     /// Class names, which the target carries where it can.
     pub labels: Vec<String>,
+    /// What the files say of their proof, if anything: what they were compared with, or `no`.
+    pub verified: Option<String>,
 }
 
 /// A model in another format.
@@ -82,8 +89,8 @@ pub struct Exported {
     pub steps: Vec<Step>,
     /// What the reader should know: approximations, sizes that were fixed.
     pub notes: Vec<String>,
-    /// How far the answers may be from those of `model`.
-    pub tolerance: Tolerance,
+    /// How far the answers may be from those of `model`, by output.
+    pub tolerances: BTreeMap<String, Tolerance>,
 }
 
 impl Exported {
@@ -127,12 +134,8 @@ pub fn export(
     bounded(&prepared.model, limits)?;
     let written = write(&prepared, target)?;
     notes.extend(written.notes);
-    // SavedModels round as ONNX says.
-    let tolerance = match target {
-        Target::Tflite => prepared.tolerance,
-        Target::SavedModel => Tolerance { relative: 1e-4, ..prepared.tolerance },
-    };
-    Ok(Exported { files: written.files, model, steps: written.steps, notes, tolerance })
+    let tolerances = tolerance::tolerances(&model, target == Target::Tflite);
+    Ok(Exported { files: written.files, model, steps: written.steps, notes, tolerances })
 }
 
 /// The error that names all that is missing, in the order of the model.

@@ -58,6 +58,17 @@ pub(crate) fn read_saved_model(
     Ok(Box::new(saved_model::read(source, options, limits)?))
 }
 
+/// As [`read_saved_model`], with the names that the signature has for its inputs and outputs.
+pub(crate) fn read_named(
+    source: &Source,
+    limits: &Limits,
+) -> Result<(Box<dyn SourceModel>, [Vec<String>; 2]), ConvertError> {
+    let model = saved_model::read(source, &Options::default(), limits)?;
+    let names =
+        [&model.inputs, &model.outputs].map(|all| all.iter().map(|one| one.name.clone()).collect());
+    Ok((Box::new(model), names))
+}
+
 /// Reads a frozen graph.
 pub(crate) fn read_frozen(
     source: &Source,

@@ -70,6 +70,17 @@ pub(crate) fn read(
     Ok(Box::new(TfLite { model, interface }))
 }
 
+/// As [`read`], with the names of the inputs and of the outputs.
+pub(crate) fn read_named(
+    source: &Source,
+    limits: &Limits,
+) -> Result<(Box<dyn SourceModel>, [Vec<String>; 2]), ConvertError> {
+    let model = parse::parse(source.file()?, limits)?;
+    let interface = Interface::find(&model, &Options::default())?;
+    let names = [interface.inputs.clone(), interface.outputs.clone()];
+    Ok((Box::new(TfLite { model, interface }), names))
+}
+
 /// Names of the operators that are converted.
 pub(crate) fn vocabulary() -> Vec<String> {
     ops::OPERATORS.iter().map(|entry| entry.name.to_owned()).collect()

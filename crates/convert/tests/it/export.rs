@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use modelyard_convert::export::{ExportOptions, Exported, Target, export};
-use modelyard_convert::verify::{Trial, compare, inputs};
+use modelyard_convert::verify::{Trial, compare, inputs, quantization_step};
 use modelyard_convert::{Conversion, ConvertError, Limits, Options, convert, open};
 use modelyard_graph::{Constant, ElementType, GraphBuilder, Model, Node};
 use modelyard_tensor::{DataType, Dim, Tensor};
@@ -45,15 +45,13 @@ fn check(name: &str, model: &Model, options: &ExportOptions) -> Exported {
         let trial = Trial { batch: 2, sizes: BTreeMap::new(), seed, edges };
         let given = inputs(&conversion, &trial).unwrap();
         let expected = run(&conversion, &given).unwrap_or_else(|| panic!("{name} does not run"));
-        agree(name, &conversion, &expected, &evaluated(&exported, &given));
+        agree(name, &exported, &expected, &evaluated(&exported, &given));
     }
     exported
 }
 
 fn conversion(exported: &Exported) -> Conversion {
-    let mut conversion = Conversion::new(exported.model.clone(), Vec::new());
-    conversion.tolerance = exported.tolerance;
-    conversion
+    Conversion::new(exported.model.clone(), Vec::new())
 }
 
 /// What our own reader says of the file.
@@ -65,10 +63,12 @@ fn evaluated(exported: &Exported, given: &[Tensor]) -> Vec<Tensor> {
     written.evaluate(given).unwrap()
 }
 
-fn agree(name: &str, conversion: &Conversion, expected: &[Tensor], found: &[Tensor]) {
+fn agree(name: &str, exported: &Exported, expected: &[Tensor], found: &[Tensor]) {
     assert_eq!(expected.len(), found.len(), "{name}");
-    for (expected, found) in expected.iter().zip(found) {
-        let agreement = compare(expected, found, &conversion.tolerance, None);
+    let outputs = &exported.model.graph.outputs;
+    for (output, (expected, found)) in outputs.iter().zip(expected.iter().zip(found)) {
+        let step = quantization_step(&exported.model, &output.name);
+        let agreement = compare(expected, found, &exported.tolerances[&output.name], step);
         assert_eq!(agreement.mismatch, None, "{name}");
     }
 }
@@ -465,8 +465,12 @@ fn there_and_back(path: &Path) -> Option<Exported> {
     };
     let given = expected.inputs(&there);
     let mut conversion = conversion(&exported);
-    conversion.tolerance.relative = there.tolerance.relative.max(conversion.tolerance.relative);
-    conversion.tolerance.steps = there.tolerance.steps.max(conversion.tolerance.steps);
+    // What the way there may lose, and the way back.
+    conversion.tolerance = there.tolerance;
+    for back in exported.tolerances.values() {
+        conversion.tolerance.relative = conversion.tolerance.relative.max(back.relative);
+        conversion.tolerance.steps = conversion.tolerance.steps.max(back.steps);
+    }
     let found = evaluated(&exported, &given);
     crate::support::compare_all(&name, &expected, &conversion, found);
     Some(exported)

@@ -154,12 +154,13 @@ fn check(model: &Model, inputs: &[Tensor]) {
 fn agree(model: &Model, inputs: &[Tensor], expected: &[Tensor]) {
     let folder = tempfile::tempdir().unwrap();
     let exported = save(model, folder.path()).unwrap();
-    let source = read_back(&exported, folder.path(), &Limits::default()).unwrap();
+    let target = Target::SavedModel;
+    let source = read_back(&exported, folder.path(), target, &Limits::default()).unwrap();
     let found = source.evaluate(inputs).unwrap();
     let outputs = &model.signature().unwrap().outputs;
     assert_eq!(found.len(), outputs.len());
     for ((spec, expected), found) in outputs.iter().zip(expected).zip(&found) {
-        let agreement = compare(expected, found, &exported.tolerance, None);
+        let agreement = compare(expected, found, &exported.tolerances[&spec.name], None);
         if let Some(mismatch) = agreement.mismatch {
             let maker = model.graph.nodes.iter().find(|node| node.outputs.contains(&spec.name));
             let operator = maker.map_or(String::new(), Node::operator);

@@ -29,11 +29,11 @@ use crate::ConvertError;
 pub(super) fn write(prepared: &Prepared) -> Result<Written, ConvertError> {
     let graph = graph::write(prepared)?;
     let steps = graph.steps.clone();
-    let files = save::files(graph)?;
+    let files = save::files(graph, prepared.options.verified.as_deref())?;
     Ok(Written { files, steps, notes: Vec::new() })
 }
 
 /// Names of the operators that are written.
 pub(super) fn operators() -> Vec<String> {
-    ops::names().map(str::to_owned).collect()
+    super::lower::with_lowered(ops::names())
 }

@@ -31,12 +31,12 @@ use modelyard_graph::{Model, Value};
 
 use self::stop::Stop;
 use self::writer::{Held, Writer, type_of};
-use super::{Prepared, Written, unsupported};
+use super::{ExportOptions, Prepared, VERIFIED, Written, unsupported};
 use crate::{ConvertError, Missing};
 
 /// Names of ONNX's operators that are written, sorted.
 pub(super) fn operators() -> Vec<String> {
-    ops::vocabulary()
+    super::lower::with_lowered(ops::names())
 }
 
 /// Writes a model.
@@ -57,15 +57,23 @@ pub(super) fn write(prepared: &Prepared) -> Result<Written, ConvertError> {
     }
     let steps = writer.steps();
     let notes = std::mem::take(&mut writer.notes);
-    let bytes = finished(writer, &model, &prepared.labels)?;
+    let bytes = finished(writer, &model, &prepared.options)?;
     Ok(Written { files: vec![(PathBuf::new(), bytes.into())], steps, notes })
 }
 
 /// The bytes of the file, with the labels behind them.
-fn finished(writer: Writer<'_>, model: &Model, labels: &[String]) -> Result<Vec<u8>, ConvertError> {
+fn finished(
+    writer: Writer<'_>,
+    model: &Model,
+    options: &ExportOptions,
+) -> Result<Vec<u8>, ConvertError> {
+    let labels = options.labels.as_slice();
     let mut file = writer.file;
     file.name.clone_from(&model.graph.name);
     file.description = "Modelyard".into();
+    if let Some(verified) = &options.verified {
+        file.metadata.push((VERIFIED.into(), verified.clone().into()));
+    }
     if !labels.is_empty() {
         let metadata = metadata::metadata(model, labels);
         file.metadata.push(("TFLITE_METADATA".into(), metadata.into()));
