@@ -26,6 +26,12 @@ impl Facts {
         for value in model.graph.inputs.iter().chain(&model.graph.outputs) {
             types.entry(value.name.clone()).or_insert_with(|| value.value_type.clone());
         }
+        let is_known = |name: &String| name.is_empty() || types.contains_key(name);
+        if !model.graph.nodes.iter().flat_map(|node| &node.outputs).all(is_known) {
+            for (name, value_type) in tried(model) {
+                types.entry(name).or_insert(value_type);
+            }
+        }
         // Where sizes cannot be followed, the number of dimensions often can.
         for (name, kind) in model.kinds() {
             types.entry(name).or_insert_with(|| ValueType::Tensor {
@@ -97,6 +103,47 @@ impl Facts {
             _ => constant.integers(1)?.first().map(|&value| value as f64),
         }
     }
+}
+
+/// The types of values for images that are large: windows of deep networks do not fit into the small
+/// ones for which sizes are followed else. What differs between two such images stays open.
+fn tried(model: &Model) -> HashMap<String, ValueType> {
+    let [one, two] = [96, 160].map(|step| sized(model, step).types());
+    let agreed = |(name, found): (String, ValueType)| {
+        let (element_type, dims) = found.as_tensor()?;
+        let (other_type, others) = two.get(&name)?.as_tensor()?;
+        let (dims, others) = (dims?, others?);
+        if element_type != other_type || dims.len() != others.len() {
+            return None;
+        }
+        let both = |(dim, other): (&Dim, &Dim)| if dim == other { dim.clone() } else { Dim::Free };
+        let dims = dims.iter().zip(others).map(both).collect();
+        Some((name, ValueType::Tensor { element_type, dims: Some(dims) }))
+    };
+    one.into_iter().filter_map(agreed).collect()
+}
+
+/// The same model for inputs of sizes that are multiples of `step`: the open ones, each another, those
+/// of one symbol the same.
+fn sized(model: &Model, step: usize) -> Model {
+    let mut model = model.clone();
+    let mut symbols: HashMap<String, usize> = HashMap::new();
+    let mut count = 5;
+    let mut next = || {
+        count += 1;
+        step * count
+    };
+    for input in &mut model.graph.inputs {
+        let ValueType::Tensor { dims: Some(dims), .. } = &mut input.value_type else { continue };
+        for dim in dims.iter_mut() {
+            *dim = Dim::Fixed(match dim {
+                Dim::Fixed(size) => *size,
+                Dim::Symbol(name) => *symbols.entry(name.clone()).or_insert_with(&mut next),
+                Dim::Free => next(),
+            });
+        }
+    }
+    model
 }
 
 /// The size, where it is one.

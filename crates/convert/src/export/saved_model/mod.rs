@@ -8,6 +8,7 @@
 //! | `graph` | node by node, with what is known of values |
 //! | `call`, `value` | what a rule sees of its node; why one refuses |
 //! | `writer`, `vocabulary`, `op` | operators of TensorFlow, named and with their attributes |
+//! | `sizes` | sizes, known or computed |
 //! | `constant` | weights |
 //! | `save` | the folder |
 //! | `ops` | the operators of ONNX, a file a family |
@@ -18,6 +19,7 @@ mod graph;
 mod op;
 mod ops;
 mod save;
+mod sizes;
 mod value;
 mod vocabulary;
 mod writer;

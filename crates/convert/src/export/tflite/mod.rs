@@ -4,16 +4,19 @@
 //! |---|---|
 //! | `patterns` | several nodes that are one operator |
 //! | `writer` | the model that is being written: which tensor holds which value |
-//! | `values` | constants, lists, sizes as tensors |
+//! | `operators` | operators, each with its parameters |
+//! | `values`, `constants` | constants, lists, sizes as tensors |
 //! | `quantized` | integers that stand for real numbers |
 //! | `ops` | the operators, a file for each or for a small family |
 //! | `options`, `versions` | parameters and versions of operators |
 //! | `ranks`, `types` | what kernels take |
 //! | `file`, `flatbuffer`, `metadata` | the file |
 
+mod constants;
 mod file;
 mod flatbuffer;
 mod metadata;
+mod operators;
 mod ops;
 mod options;
 mod patterns;

@@ -8,8 +8,8 @@ use super::window::Window;
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::constant;
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::Size;
 use crate::export::saved_model::value::{Refusal, Tensor, Value};
-use crate::export::saved_model::vocabulary::Size;
 use crate::export::saved_model::writer::Writer;
 
 pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {

@@ -4,8 +4,8 @@ use modelyard_graph::ElementType;
 
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::{Cut, Size};
 use crate::export::saved_model::value::{Refusal, Tensor};
-use crate::export::saved_model::vocabulary::{Cut, Size};
 use crate::export::saved_model::writer::Writer;
 
 pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {

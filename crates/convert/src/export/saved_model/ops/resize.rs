@@ -5,13 +5,14 @@
 //! resizing is.
 
 use modelyard_graph::ElementType;
+use modelyard_tensor::Dim;
 
 use super::kernel::{self, Axis, Coordinates, How, Kernel};
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::constant;
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::Size;
 use crate::export::saved_model::value::{Refusal, Tensor, counted};
-use crate::export::saved_model::vocabulary::Size;
 use crate::export::saved_model::writer::Writer;
 
 const WAY_OUT: &str = "give the model's inputs a fixed size (modelyard convert --shape)";
@@ -118,6 +119,9 @@ fn how(call: &Call<'_>) -> Result<How, Refusal> {
 /// What becomes of each axis, in the order that the image has here.
 fn targets(call: &Call<'_>) -> Result<(usize, Vec<Option<Target>>), Refusal> {
     let rank = call.value(0)?.rank()?;
+    if let Some(targets) = inferred(call) {
+        return Ok((rank, targets));
+    }
     let computed = || Refusal::new("sizes that are computed", WAY_OUT);
     let sizes = call.optional(3).filter(|value| value.size(0) != Some(0));
     let list: Vec<Target> = if let Some(sizes) = sizes {
@@ -144,6 +148,19 @@ fn targets(call: &Call<'_>) -> Result<(usize, Vec<Option<Target>>), Refusal> {
         targets[place] = Some(target);
     }
     Ok((rank, targets))
+}
+
+/// As [`targets`], where sizes are computed that are known all the same: all but that of the batch.
+fn inferred(call: &Call<'_>) -> Option<Vec<Option<Target>>> {
+    let sizes = call.optional(3).filter(|sizes| sizes.constant().is_none())?;
+    let (before, after) = (call.value(0).ok()?.dims.as_ref()?, call.output_dims()?);
+    let target = |(before, after): (&Dim, &Dim)| match after {
+        Dim::Fixed(size) => Some(Some(Target::Size(*size))),
+        Dim::Symbol(_) if before == after => Some(None),
+        _ => None,
+    };
+    let is_list = sizes.size(0) == Some(before.len());
+    is_list.then(|| before.iter().zip(after).map(target).collect())?
 }
 
 /// TensorFlow's own operator, where it computes the same.

@@ -5,8 +5,8 @@ use modelyard_tensor::Dim;
 
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::{Cut, Size};
 use crate::export::saved_model::value::{Refusal, Tensor, Value, counted};
-use crate::export::saved_model::vocabulary::{Cut, Size};
 use crate::export::saved_model::writer::Writer;
 
 /// The order that swaps an axis with the last.

@@ -4,10 +4,10 @@
 use modelyard_graph::Node;
 
 use super::super::super::graph::makeable;
+use super::super::constants::reals;
 use super::super::file::Quantization;
 use super::super::options::{self, Slide};
 use super::super::stop::{Stop, refused};
-use super::super::values::reals;
 use super::super::writer::{INT32, Id, UNKNOWN_SHAPE, Writer};
 use crate::tflite::schema::{Activation, Padding};
 

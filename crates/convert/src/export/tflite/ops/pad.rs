@@ -57,7 +57,7 @@ fn pads(cx: &Writer<'_>, node: &Node, rank: usize) -> Result<Vec<[i64; 2]>, Stop
 
 fn paddings(cx: &mut Writer<'_>, pads: &[[i64; 2]]) -> Id {
     let list: Vec<i64> = pads.iter().flatten().copied().collect();
-    let list = super::super::values::narrowed(&list);
+    let list = super::super::constants::narrowed(&list);
     cx.ints(&[pads.len(), 2], &list)
 }
 
@@ -150,7 +150,7 @@ fn gathered(
         };
         let places: Vec<i64> = (-before..size + behind).map(place).collect();
         dims[axis] = Some(places.len());
-        let places = cx.list(&super::super::values::narrowed(&places));
+        let places = cx.list(&super::super::constants::narrowed(&places));
         let is_last = index + 1 == axes.len();
         let next = if is_last { made } else { cx.between("GATHER", value, &dims) };
         let options = options::gather(axis as i32);
