@@ -66,12 +66,14 @@ def padded_residual(options):
         "channels": numpy.array([0, 0, 0, 0, 0, 8, 0, 0]),
     }
     nodes = [
-        helper.make_node("Conv", ["x", "w", "b"], ["c"]),
-        helper.make_node("Pad", ["x", "channels"], ["p"]),
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["t", "w", "b"], ["c"]),
+        helper.make_node("Pad", ["t", "channels"], ["p"]),
         helper.make_node("Add", ["p", "c"], ["s"]),
-        helper.make_node("Relu", ["s"], ["y"]),
+        helper.make_node("Relu", ["s"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["y"], perm=[0, 2, 3, 1]),
     ]
-    value = lambda name, channels: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 8, 8])
+    value = lambda name, channels: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8, 8, channels])
     constants = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     graph = helper.make_graph(nodes, "padded_residual", [value("x", 8)], [value("y", 16)], constants)
     path = options.out / "padded_residual.onnx"
