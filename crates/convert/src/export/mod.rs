@@ -39,6 +39,7 @@ mod tests;
 
 pub(crate) use graph::Facts;
 pub(crate) use prepare::{Prepared, prepare};
+pub(crate) use read_back::Named;
 pub use read_back::read_back;
 
 /// Under this name files say what they were compared with.

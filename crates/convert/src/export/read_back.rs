@@ -11,6 +11,13 @@ use crate::input::Source;
 use crate::{Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel};
 use crate::{tensorflow, tflite};
 
+/// A model with the names of its inputs and outputs, in the order in which it takes and gives them.
+pub(crate) struct Named {
+    pub(crate) source: Box<dyn SourceModel>,
+    pub(crate) inputs: Vec<String>,
+    pub(crate) outputs: Vec<String>,
+}
+
 /// Opens what was written at `path`, to evaluate it on inputs in the order of the exported model's.
 /// An error when its inputs or outputs are not called as they are there.
 pub fn read_back(
@@ -20,7 +27,7 @@ pub fn read_back(
     limits: &Limits,
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
     let file = Source::open(path, limits)?;
-    let (source, [inputs, outputs]) = match target {
+    let Named { source, inputs, outputs } = match target {
         Target::Tflite => tflite::read_named(&file, limits)?,
         Target::SavedModel => tensorflow::read_named(&file, limits)?,
     };

@@ -43,6 +43,7 @@ mod variables;
 mod weight;
 mod writing;
 
+use crate::export::Named;
 use crate::input::Source;
 use crate::{ConvertError, Limits, Options, SourceModel};
 
@@ -59,14 +60,11 @@ pub(crate) fn read_saved_model(
 }
 
 /// As [`read_saved_model`], with the names that the signature has for its inputs and outputs.
-pub(crate) fn read_named(
-    source: &Source,
-    limits: &Limits,
-) -> Result<(Box<dyn SourceModel>, [Vec<String>; 2]), ConvertError> {
+pub(crate) fn read_named(source: &Source, limits: &Limits) -> Result<Named, ConvertError> {
     let model = saved_model::read(source, &Options::default(), limits)?;
-    let names =
+    let [inputs, outputs] =
         [&model.inputs, &model.outputs].map(|all| all.iter().map(|one| one.name.clone()).collect());
-    Ok((Box::new(model), names))
+    Ok(Named { source: Box::new(model), inputs, outputs })
 }
 
 /// Reads a frozen graph.

@@ -49,6 +49,7 @@ use modelyard_tensor::Tensor;
 use self::interface::Interface;
 use self::model::Model;
 use self::quantization::Halves;
+use crate::export::Named;
 use crate::input::Source;
 use crate::{Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel};
 
@@ -71,14 +72,11 @@ pub(crate) fn read(
 }
 
 /// As [`read`], with the names of the inputs and of the outputs.
-pub(crate) fn read_named(
-    source: &Source,
-    limits: &Limits,
-) -> Result<(Box<dyn SourceModel>, [Vec<String>; 2]), ConvertError> {
+pub(crate) fn read_named(source: &Source, limits: &Limits) -> Result<Named, ConvertError> {
     let model = parse::parse(source.file()?, limits)?;
     let interface = Interface::find(&model, &Options::default())?;
-    let names = [interface.inputs.clone(), interface.outputs.clone()];
-    Ok((Box::new(TfLite { model, interface }), names))
+    let (inputs, outputs) = (interface.inputs.clone(), interface.outputs.clone());
+    Ok(Named { source: Box::new(TfLite { model, interface }), inputs, outputs })
 }
 
 /// Names of the operators that are converted.
