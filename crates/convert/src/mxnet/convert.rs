@@ -89,7 +89,7 @@ impl Converter<'_> {
         let known = known.and_then(|(one, two)| merged(one, two))?;
         // The same for two sizes may still be another for a third.
         let others = self.layout.others.iter().filter_map(|other| other.get(place));
-        others.into_iter().try_fold(known, |known, other| narrowed(known, other))
+        others.into_iter().try_fold(known, narrowed)
     }
 
     fn node(&mut self, index: usize) -> Result<(), Stop> {
