@@ -68,7 +68,7 @@ impl Direction {
     }
 
     /// What the result is wrong against.
-    fn expected<'a>(self, against: &'a str) -> &'a str {
+    fn expected(self, against: &str) -> &str {
         match self {
             Direction::Convert => against,
             Direction::Export => "the ONNX model in an engine",
