@@ -1,8 +1,8 @@
 """Export of ONNX models: written for TensorFlow Lite and for TensorFlow, and run there.
 
 The models are those of keras.applications (random weights, converted first), the .tflite files of the
-packages (converted first, so that quantized ones go there and back), and any .onnx files given with
---models. What ONNX Runtime answers to random inputs is compared with what the interpreter of the
+packages (converted first, so that quantized ones go there and back), graphs that a runtime once
+stumbled on, and any .onnx files given with --models. What ONNX Runtime answers to random inputs is compared with what the interpreter of the
 target does, with its default delegates.
 
     python bench/convert/export.py --modelyard target/release/modelyard [--only NAME] [--models FOLDER]
@@ -46,10 +46,39 @@ def sources(options):
     """Names of models and functions that give their files."""
     for path in sorted(options.models.glob("**/*.onnx")) if options.models else []:
         yield path.stem, lambda path=path: path
+    yield "padded_residual", lambda: padded_residual(options)
     for path in sorted(common.PACKAGES.glob("**/*.tflite")):
         yield path.stem, lambda path=path: converted(options, path)
     for name in APPLICATIONS:
         yield name, lambda name=name: application(options, name)
+
+
+def padded_residual(options):
+    """Channels that are padded beside a convolution with a bias: TensorFlow 2.21 crashes on it where
+    the border is a Pad, in its optimizer for oneDNN."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    generator = numpy.random.default_rng(7)
+    weights = {
+        "w": generator.standard_normal((16, 8, 1, 1)).astype(numpy.float32),
+        "b": generator.standard_normal(16).astype(numpy.float32),
+        "channels": numpy.array([0, 0, 0, 0, 0, 8, 0, 0]),
+    }
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["t", "w", "b"], ["c"]),
+        helper.make_node("Pad", ["t", "channels"], ["p"]),
+        helper.make_node("Add", ["p", "c"], ["s"]),
+        helper.make_node("Relu", ["s"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["y"], perm=[0, 2, 3, 1]),
+    ]
+    value = lambda name, channels: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8, 8, channels])
+    constants = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "padded_residual", [value("x", 8)], [value("y", 16)], constants)
+    path = options.out / "padded_residual.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+    return path
 
 
 def converted(options, source):

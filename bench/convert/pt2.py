@@ -9,15 +9,11 @@ runs beside it in a process of its own: its time and memory include that of impo
 which it cannot run, and the time of the export to ONNX alone is given too.
 """
 
-import logging
-import sys
-import warnings
-
-import numpy
 import torch
 
 import common
 import pt2_models
+import torch_table
 
 PEER = """
 import json, sys, time, warnings
@@ -33,32 +29,6 @@ print(time.perf_counter() - start)
 """
 
 
-def tensors(answer):
-    leaves = torch.utils._pytree.tree_leaves(answer)
-    return [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
-
-
-def compared(path, inputs, expected):
-    """The checker's complaint, or how far the answers of a converted model are off."""
-    complaint = common.checked(path)
-    if complaint:
-        return complaint
-    try:
-        found = common.answers(path, [value.numpy() for value in inputs.values()])
-    except Exception as error:
-        return str(error).splitlines()[0][:120]
-    return common.worst(expected, [numpy.asarray(value) for value in found])
-
-
-def peer(path, target, inputs, expected):
-    origin = "torchvision" if path.name.startswith("torchvision") else "huggingface"
-    command = [sys.executable, "-c", PEER, path, target, origin]
-    seconds, cpu, memory, code, errors = common.measured(command)
-    if code:
-        return [seconds, cpu, memory, errors.splitlines()[-1][:120] if errors else f"exit code {code}"]
-    return [seconds, cpu, memory, compared(target, inputs, expected)]
-
-
 def row(name, make, options):
     model = make()
     program, is_free = model.export()
@@ -67,51 +37,32 @@ def row(name, make, options):
     inputs = model.inputs
     if is_free:
         inputs = {key: torch.cat([value, value[:1]]) for key, value in inputs.items()}
-    expected = tensors(model.answer(inputs))
+    trials = [(inputs, torch_table.tensors(model.answer(inputs)))]
     del program, model
     target = path.with_suffix(".onnx")
     seconds, cpu, memory, code, errors = common.convert(options.modelyard, path, target)
-    result = compared(target, inputs, expected) if code == 0 else errors.splitlines()[-1][:160]
+    result = torch_table.compared(target, trials) if code == 0 else errors.splitlines()[-1][:160]
     cells = [name, "free" if is_free else "fixed", path.stat().st_size / 1e6, seconds, cpu, memory, result]
     if options.peers:
-        cells += peer(path, path.with_suffix(".peer.onnx"), inputs, expected)
+        origin = "torchvision" if path.name.startswith("torchvision") else "huggingface"
+        target = path.with_suffix(".peer.onnx")
+        cells += torch_table.peer(PEER, [path, target, origin], target, trials)
     for written in options.out.glob(f"{path.stem}.*"):
         written.unlink()
     return cells
 
 
-def agrees(result):
-    return isinstance(result, float) and result <= common.TOLERANCE
-
-
 def main():
-    options = common.arguments(__doc__.splitlines()[0])
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.CRITICAL)
-    torch.set_num_threads(1)
-    columns = ["model", "batch", "MB", "s", "CPU s", "peak MB", "difference"]
+    options = torch_table.arguments(__doc__.splitlines()[0])
+    models = pt2_models.models().items()
+    rows = [(name, lambda name=name, make=make: row(name, make, options)) for name, make in models]
+    table, agreed = torch_table.table(options, ["model", "batch"], rows)
+    share = torch_table.share
+    inside = [pair for name, pair in agreed.items() if not name.startswith("beyond/")]
+    beyond = [pair for name, pair in agreed.items() if name.startswith("beyond/")]
+    summary = f"{share(inside)} agree to {common.TOLERANCE:g}; beyond the table {share(beyond)}"
     if options.peers:
-        columns += ["torch.onnx s", "torch.onnx CPU s", "torch.onnx peak MB", "torch.onnx difference"]
-    table = common.Table(*columns)
-    counts = {True: [0, 0, 0], False: [0, 0, 0]}
-    for name, make in pt2_models.models().items():
-        if options.only and options.only not in name:
-            continue
-        in_table = not name.startswith("beyond/")
-        count = counts[in_table]
-        count[0] += 1
-        try:
-            cells = row(name, make, options)
-        except Exception as error:
-            table.add(name, "", None, None, None, None, f"{type(error).__name__}: {error}"[:160])
-            continue
-        count[1] += agrees(cells[6])
-        count[2] += options.peers and agrees(cells[10])
-        table.add(*cells)
-    (total, good, others), (more, more_good, _) = counts[True], counts[False]
-    summary = f"{good} of {total} agree to {common.TOLERANCE:g}; beyond the table {more_good} of {more}"
-    if options.peers:
-        summary += f"; torch.onnx: {others} of {total}"
+        summary += f"; torch.onnx: {share(inside, 1)}"
     table.print(summary, options.json)
 
 

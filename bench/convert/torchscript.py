@@ -8,14 +8,10 @@ and its answers for batches of one and of two compared with those of the saved m
 runs beside it in a process of its own.
 """
 
-import logging
-import sys
-import warnings
-
-import numpy
 import torch
 
 import common
+import torch_table
 
 # transformers asks this before it makes a mask; a CPU build without CUDA's libraries crashes on it.
 torch.cuda.is_current_stream_capturing = lambda: False
@@ -94,14 +90,9 @@ def models():
             yield f"huggingface/{prefix}/{how.__name__}", text(prefix), how
 
 
-def tensors(answer):
-    leaves = torch.utils._pytree.tree_leaves(answer)
-    return [leaf.numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
-
-
 def answered(module, inputs):
     with torch.no_grad():
-        return tensors(module(*[value.clone() for value in inputs.values()]))
+        return torch_table.tensors(module(*[value.clone() for value in inputs.values()]))
 
 
 def grown(inputs, count):
@@ -123,28 +114,15 @@ def named(module, inputs):
     return dict(zip(names, inputs.values()))
 
 
-def compared(path, module, inputs, counts):
-    complaint = common.checked(path)
-    if complaint:
-        return complaint
-    results = []
-    for count in counts:
-        more = grown(inputs, count)
-        try:
-            found = common.answers(path, [value.numpy() for value in more.values()])
-        except Exception as error:
-            return str(error).splitlines()[0][:120]
-        results.append(common.worst(answered(module, more), [numpy.asarray(value) for value in found]))
-    return max(results)
+def trials(module, inputs, counts):
+    """Batches of these sizes, and what the module answers."""
+    return [(more, answered(module, more)) for more in (grown(inputs, count) for count in counts)]
 
 
-def peer(path, target, module, inputs, options):
-    torch.save(list(inputs.values()), options.out / "inputs.pt")
-    command = [sys.executable, "-c", PEER, path, target, options.out / "inputs.pt"]
-    seconds, cpu, memory, code, errors = common.measured(command)
-    if code:
-        return [seconds, cpu, memory, errors.splitlines()[-1][:120] if errors else f"exit code {code}"]
-    return [seconds, cpu, memory, compared(target, module, inputs, (1,))]
+def peer(path, module, inputs, options):
+    given, target = options.out / "inputs.pt", path.with_suffix(".peer.onnx")
+    torch.save(list(inputs.values()), given)
+    return torch_table.peer(PEER, [path, target, given], target, trials(module, inputs, (1,)))
 
 
 def row(name, make, how, options):
@@ -159,10 +137,10 @@ def row(name, make, how, options):
     target = path.with_suffix(".onnx")
     command = list(shapes(inputs))
     seconds, cpu, memory, code, errors = common.convert(options.modelyard, path, target, *command)
-    result = compared(target, module, inputs, (1, 2)) if code == 0 else errors.splitlines()[-1][:160]
+    result = errors.splitlines()[-1][:160] if code else torch_table.compared(target, trials(module, inputs, (1, 2)))
     cells = [name, path.stat().st_size / 1e6, seconds, cpu, memory, result]
     if options.peers:
-        cells += peer(path, path.with_suffix(".peer.onnx"), module, inputs, options)
+        cells += peer(path, module, inputs, options)
     for written in options.out.glob(f"{path.stem}.*"):
         written.unlink()
     return cells
@@ -192,37 +170,15 @@ def silero(rate, options):
     return [f"silero_vad/{rate}", path.stat().st_size / 1e6, seconds, cpu, memory, worst]
 
 
-def agrees(result):
-    return isinstance(result, float) and result <= common.TOLERANCE
-
-
 def main():
-    options = common.arguments(__doc__.splitlines()[0])
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.CRITICAL)
-    torch.set_num_threads(1)
-    columns = ["model", "MB", "s", "CPU s", "peak MB", "difference"]
-    if options.peers:
-        columns += ["torch.onnx s", "torch.onnx CPU s", "torch.onnx peak MB", "torch.onnx difference"]
-    table = common.Table(*columns)
-    total = good = others = 0
+    options = torch_table.arguments(__doc__.splitlines()[0])
     rows = [(name, lambda make=make, how=how, name=name: row(name, make, how, options)) for name, make, how in models()]
     rows += [(f"silero_vad/{rate}", lambda rate=rate: silero(rate, options)) for rate in (16000, 8000)]
-    for name, make in rows:
-        if options.only and options.only not in name:
-            continue
-        total += 1
-        try:
-            cells = make()
-        except Exception as error:
-            table.add(name, None, None, None, None, f"{type(error).__name__}: {error}".splitlines()[0][:160])
-            continue
-        good += agrees(cells[5])
-        others += len(cells) > 9 and agrees(cells[9])
-        table.add(*cells)
-    summary = f"{good} of {total} agree to {common.TOLERANCE:g}"
+    table, agreed = torch_table.table(options, ["model"], rows)
+    agreed = list(agreed.values())
+    summary = f"{torch_table.share(agreed)} agree to {common.TOLERANCE:g}"
     if options.peers:
-        summary += f"; torch.onnx: {others} of {total}"
+        summary += f"; torch.onnx: {torch_table.share(agreed, 1)}"
     table.print(summary, options.json)
 
 

@@ -45,13 +45,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         std::fs::write(path, bytes)?;
     }
     println!("written in {:?}", start.elapsed());
-    if evaluates { compared(&exported, Path::new(out)) } else { Ok(()) }
+    if evaluates { compared(&exported, Path::new(out), target) } else { Ok(()) }
 }
 
 /// Reads back what was written.
-fn compared(exported: &Exported, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn compared(
+    exported: &Exported,
+    out: &Path,
+    target: Target,
+) -> Result<(), Box<dyn std::error::Error>> {
     let limits = Limits::default();
-    let written = read_back(exported, out, &limits)?;
+    let written = read_back(exported, out, target, &limits)?;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("model.onnx");
     write(&exported.model, &path, &WriteOptions::default())?;
@@ -64,7 +68,8 @@ fn compared(exported: &Exported, out: &Path) -> Result<(), Box<dyn std::error::E
         let expected = asked.evaluate(&given)?;
         let found = written.evaluate(&given)?;
         for ((expected, found), output) in expected.iter().zip(&found).zip(&signature.outputs) {
-            let agreement = compare(expected, found, &exported.tolerance, None);
+            let tolerance = &exported.tolerances[&output.name];
+            let agreement = compare(expected, found, tolerance, None);
             println!("{}: worst {:.1e} {:?}", output.name, agreement.worst, agreement.mismatch);
         }
     }

@@ -129,6 +129,9 @@ pub struct Tolerance {
     /// Steps of the quantized type, for outputs that are integers or come from a
     /// DequantizeLinear; 0 for models that are not quantized.
     pub steps: f64,
+    /// Steps of integers of 16 bits, where that is more: those that keep what is rounded to 8 bits
+    /// elsewhere move by many of their own steps with one of those.
+    pub wide_steps: f64,
     /// Share of elements that may be further apart (rounding that falls to the other side).
     pub outliers: f64,
 }
@@ -136,7 +139,7 @@ pub struct Tolerance {
 impl Default for Tolerance {
     /// That of float models.
     fn default() -> Self {
-        Tolerance { relative: 1e-4, steps: 0.0, outliers: 0.0 }
+        Tolerance { relative: 1e-4, steps: 0.0, wide_steps: 0.0, outliers: 0.0 }
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use modelyard_graph::{Constant, ElementType, Graph, Model, Node, ValueType};
+use modelyard_graph::{Constant, ElementType, Graph, Model, Node, Value, ValueType};
 use modelyard_tensor::Dim;
 
 use crate::Missing;
+
+/// Domain of operators that were refused: they stay where they were, with the types of what they
+/// gave, so that all that is missing behind them is found too.
+pub(crate) const REFUSED: &str = "modelyard.refused";
 
 /// What is known of the values of a model.
 #[derive(Debug, Default)]
@@ -21,6 +25,12 @@ impl Facts {
         let mut types = model.types();
         for value in model.graph.inputs.iter().chain(&model.graph.outputs) {
             types.entry(value.name.clone()).or_insert_with(|| value.value_type.clone());
+        }
+        let is_known = |name: &String| name.is_empty() || types.contains_key(name);
+        if !model.graph.nodes.iter().flat_map(|node| &node.outputs).all(is_known) {
+            for (name, value_type) in tried(model) {
+                types.entry(name).or_insert(value_type);
+            }
         }
         // Where sizes cannot be followed, the number of dimensions often can.
         for (name, kind) in model.kinds() {
@@ -95,6 +105,47 @@ impl Facts {
     }
 }
 
+/// The types of values for images that are large: windows of deep networks do not fit into the small
+/// ones for which sizes are followed else. What differs between two such images stays open.
+fn tried(model: &Model) -> HashMap<String, ValueType> {
+    let [one, two] = [96, 160].map(|step| sized(model, step).types());
+    let agreed = |(name, found): (String, ValueType)| {
+        let (element_type, dims) = found.as_tensor()?;
+        let (other_type, others) = two.get(&name)?.as_tensor()?;
+        let (dims, others) = (dims?, others?);
+        if element_type != other_type || dims.len() != others.len() {
+            return None;
+        }
+        let both = |(dim, other): (&Dim, &Dim)| if dim == other { dim.clone() } else { Dim::Free };
+        let dims = dims.iter().zip(others).map(both).collect();
+        Some((name, ValueType::Tensor { element_type, dims: Some(dims) }))
+    };
+    one.into_iter().filter_map(agreed).collect()
+}
+
+/// The same model for inputs of sizes that are multiples of `step`: the open ones, each another, those
+/// of one symbol the same.
+fn sized(model: &Model, step: usize) -> Model {
+    let mut model = model.clone();
+    let mut symbols: HashMap<String, usize> = HashMap::new();
+    let mut count = 5;
+    let mut next = || {
+        count += 1;
+        step * count
+    };
+    for input in &mut model.graph.inputs {
+        let ValueType::Tensor { dims: Some(dims), .. } = &mut input.value_type else { continue };
+        for dim in dims.iter_mut() {
+            *dim = Dim::Fixed(match dim {
+                Dim::Fixed(size) => *size,
+                Dim::Symbol(name) => *symbols.entry(name.clone()).or_insert_with(&mut next),
+                Dim::Free => next(),
+            });
+        }
+    }
+    model
+}
+
 /// The size, where it is one.
 pub(crate) fn fixed(dim: &Dim) -> Option<usize> {
     match dim {
@@ -125,6 +176,15 @@ pub(crate) fn axis(axis: i64, rank: usize) -> Option<usize> {
     (0..rank).contains(&axis).then_some(axis as usize)
 }
 
+/// The number of elements of these sizes, if that many may be made on the way: what a model says of
+/// its sizes costs its author nothing.
+pub(crate) fn makeable(sizes: &[usize]) -> Option<usize> {
+    /// More than any mask, table of factors or spread kernel has.
+    const MOST: usize = 1 << 26;
+    let count = sizes.iter().try_fold(1usize, |count, &size| count.checked_mul(size))?;
+    (count <= MOST).then_some(count)
+}
+
 /// A model that is written anew, node by node.
 #[derive(Debug)]
 pub(crate) struct Rewriting {
@@ -151,14 +211,20 @@ pub(crate) fn rewrite(
     let mut rewriting = Rewriting::new(&mut model);
     for node in std::mem::take(&mut rewriting.graph.nodes) {
         rewriting.label = node.label().to_owned();
-        if let Some(node) = rule(&mut rewriting, node) {
-            rewriting.graph.nodes.push(node);
+        let (known, written) = (rewriting.missing.len(), rewriting.graph.nodes.len());
+        let whole = node.clone();
+        let kept = rule(&mut rewriting, node);
+        if rewriting.missing.len() > known {
+            rewriting.graph.nodes.truncate(written);
+            rewriting.graph.nodes.push(whole.in_domain(REFUSED));
+        } else {
+            rewriting.graph.nodes.extend(kept);
         }
     }
     missing.append(&mut rewriting.missing);
-    rewriting.graph.value_info.clear();
+    rewriting.graph.value_info = rewriting.refused_types();
     model.graph = rewriting.graph;
-    model
+    model.with_opset(REFUSED, 1)
 }
 
 impl Rewriting {
@@ -179,6 +245,16 @@ impl Rewriting {
             label: String::new(),
             missing: Vec::new(),
         }
+    }
+
+    /// The types of what refused operators gave: nothing else says them any more.
+    fn refused_types(&self) -> Vec<Value> {
+        let refused = self.graph.nodes.iter().filter(|node| node.domain == REFUSED);
+        let stated = |name: &String| {
+            let value_type = self.facts.types.get(name)?.clone();
+            Some(Value { name: name.clone(), value_type })
+        };
+        refused.flat_map(|node| &node.outputs).filter_map(stated).collect()
     }
 
     /// Notes that something of the node in hand has no counterpart. Writing goes on, so that all

@@ -10,6 +10,7 @@
 //! | `interface` | inputs and outputs as they were asked for |
 //! | `prepare` | the one form |
 //! | `read_back` | what was written, read back |
+//! | `tolerance` | how far answers may be apart |
 //! | `lower` | operators that no target has, as those that they have |
 //! | `layout` | channels last |
 //! | `tflite` | the writer of TensorFlow Lite |
@@ -23,21 +24,26 @@ mod prepare;
 mod read_back;
 mod saved_model;
 mod tflite;
+mod tolerance;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use modelyard_graph::{Model, weights};
 
-use crate::{ConvertError, Limits, Step, Tolerance};
+use crate::{ConvertError, Limits, Missing, Step, Tolerance};
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use graph::Facts;
 pub(crate) use prepare::{Prepared, prepare};
+pub(crate) use read_back::Named;
 pub use read_back::read_back;
+
+/// Under this name files say what they were compared with.
+pub(crate) const VERIFIED: &str = "modelyard.verified";
 
 /// A format that models are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +74,8 @@ pub struct ExportOptions {
     pub batch: Option<usize>,
     /// Class names, which the target carries where it can.
     pub labels: Vec<String>,
+    /// What the files say of their proof, if anything: what they were compared with, or `no`.
+    pub verified: Option<String>,
 }
 
 /// A model in another format.
@@ -82,8 +90,8 @@ pub struct Exported {
     pub steps: Vec<Step>,
     /// What the reader should know: approximations, sizes that were fixed.
     pub notes: Vec<String>,
-    /// How far the answers may be from those of `model`.
-    pub tolerance: Tolerance,
+    /// How far the answers may be from those of `model`, by output.
+    pub tolerances: BTreeMap<String, Tolerance>,
 }
 
 impl Exported {
@@ -116,6 +124,7 @@ pub fn export(
     limits: &Limits,
 ) -> Result<Exported, ConvertError> {
     let mut notes = Vec::new();
+    bounded(model, limits)?;
     let model = interface::asked_for(model.clone(), options, &mut notes)?.check()?;
     let mut source = model.clone();
     if target == Target::SavedModel {
@@ -123,18 +132,50 @@ pub fn export(
         weights::widen(&mut source);
     }
     let prepared = prepare(&source, options)?;
-    let written = write(&prepared, target, limits)?;
+    bounded(&prepared.model, limits)?;
+    let written = write(&prepared, target)?;
     notes.extend(written.notes);
-    // SavedModels round as ONNX says.
-    let tolerance = match target {
-        Target::Tflite => prepared.tolerance,
-        Target::SavedModel => Tolerance { relative: 1e-4, ..prepared.tolerance },
+    let tolerances = tolerance::tolerances(&model, target == Target::Tflite);
+    Ok(Exported { files: written.files, model, steps: written.steps, notes, tolerances })
+}
+
+/// The error that names all that is missing, in the order of the model.
+pub(crate) fn unsupported(mut missing: Vec<Missing>, model: &Model) -> ConvertError {
+    let nodes = model.graph.nodes.iter().enumerate();
+    let places: HashMap<&str, usize> = nodes.map(|(index, node)| (node.label(), index)).collect();
+    missing.sort_by_key(|one| places.get(one.place.as_str()).copied().unwrap_or(usize::MAX));
+    ConvertError::Unsupported(missing)
+}
+
+/// Refuses models beyond the limits: in nodes, and in values of a size that is known before they run.
+fn bounded(model: &Model, limits: &Limits) -> Result<(), ConvertError> {
+    let graph = &model.graph;
+    let too_large = |place: String, what, found: u64, limit: u64| {
+        Err(ConvertError::TooLarge { place, what, found, limit })
     };
-    Ok(Exported { files: written.files, model, steps: written.steps, notes, tolerance })
+    if graph.nodes.len() > limits.nodes {
+        let (found, limit) = (graph.nodes.len() as u64, limits.nodes as u64);
+        return too_large("the graph".into(), "nodes", found, limit);
+    }
+    let facts = Facts::of(model);
+    let names = graph.nodes.iter().flat_map(|node| &node.outputs);
+    for name in graph.inputs.iter().map(|input| &input.name).chain(names) {
+        let (Some(sizes), Some(element_type)) = (facts.sizes(name), facts.element_type(name))
+        else {
+            continue;
+        };
+        let bits = sizes
+            .iter()
+            .fold(element_type.bits() as u64, |bits, &size| bits.saturating_mul(size as u64));
+        if bits / 8 > limits.tensor_bytes {
+            return too_large(format!("value '{name}'"), "bytes", bits / 8, limits.tensor_bytes);
+        }
+    }
+    Ok(())
 }
 
 /// Writes the prepared model. An error names all operators that the target lacks.
-fn write(prepared: &Prepared, target: Target, _: &Limits) -> Result<Written, ConvertError> {
+fn write(prepared: &Prepared, target: Target) -> Result<Written, ConvertError> {
     match target {
         Target::Tflite => tflite::write(prepared),
         Target::SavedModel => saved_model::write(prepared),

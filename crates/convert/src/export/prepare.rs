@@ -4,7 +4,7 @@ use modelyard_graph::{CHANNELS_LAST, Model, inline, opset, rewrite, take_branche
 
 use super::graph::Facts;
 use super::{ExportOptions, layout, lower};
-use crate::{ConvertError, Tolerance};
+use crate::{ConvertError, Missing};
 
 /// Version of the operators that models are brought to: the last in which nothing that matters to
 /// the targets is still missing, such as `Gelu`.
@@ -31,13 +31,14 @@ pub(crate) struct Prepared {
     pub(crate) model: Model,
     /// What is known of its values.
     pub(crate) facts: Facts,
-    /// Class names.
-    pub(crate) labels: Vec<String>,
-    /// How far answers may be off.
-    pub(crate) tolerance: Tolerance,
+    /// What was asked for.
+    pub(crate) options: ExportOptions,
+    /// What no target has: operators of the domain [`super::graph::REFUSED`].
+    pub(crate) missing: Vec<Missing>,
 }
 
-/// Brings a model to the form that is written. What has no counterpart in any target is named.
+/// Brings a model to the form that is written. What has no counterpart in any target is noted there:
+/// the target names it with all that it lacks itself.
 pub(crate) fn prepare(model: &Model, options: &ExportOptions) -> Result<Prepared, ConvertError> {
     let mut model = inline(model.clone())?;
     if model.opset("") != Some(OPSET) {
@@ -49,13 +50,9 @@ pub(crate) fn prepare(model: &Model, options: &ExportOptions) -> Result<Prepared
     let mut missing = Vec::new();
     model = lower::lower(model, &mut missing);
     model = layout::channels_last(model.with_opset(CHANNELS_LAST, 1), &mut missing);
-    if !missing.is_empty() {
-        return Err(ConvertError::Unsupported(missing));
-    }
     let model = clean(model.check()?, true).check()?;
     let facts = Facts::of(&model);
-    let tolerance = tolerance(&model);
-    Ok(Prepared { model, facts, labels: options.labels.clone(), tolerance })
+    Ok(Prepared { model, facts, options: options.clone(), missing })
 }
 
 /// Cleans until no branch of the graph turns out to be always taken.
@@ -66,15 +63,4 @@ fn clean(mut model: Model, fold_batch_norm: bool) -> Model {
             return model;
         }
     }
-}
-
-/// Each rounding of a quantized operator may fall to the other side, and the error goes on.
-fn tolerance(model: &Model) -> Tolerance {
-    let quantized = model.graph.nodes.iter().filter(|node| node.is("QuantizeLinear")).count();
-    let mut tolerance = Tolerance::default();
-    if quantized > 0 {
-        tolerance.steps = (2.0 + quantized as f64 / 16.0).min(16.0).floor();
-        tolerance.relative = tolerance.steps / 127.0;
-    }
-    tolerance
 }

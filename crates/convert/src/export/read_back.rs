@@ -1,25 +1,69 @@
 //! What was written, read back: with the inputs and outputs in the order of the ONNX model, whatever
 //! order the format has them in.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use modelyard_graph::Model;
 use modelyard_tensor::Tensor;
 
-use super::Exported;
-use crate::{Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel, open};
+use super::{Exported, Target};
+use crate::input::Source;
+use crate::{Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel};
+use crate::{tensorflow, tflite};
+
+/// A model with the names of its inputs and outputs, in the order in which it takes and gives them.
+pub(crate) struct Named {
+    pub(crate) source: Box<dyn SourceModel>,
+    pub(crate) inputs: Vec<String>,
+    pub(crate) outputs: Vec<String>,
+}
 
 /// Opens what was written at `path`, to evaluate it on inputs in the order of the exported model's.
+/// An error when its inputs or outputs are not called as they are there.
 pub fn read_back(
     exported: &Exported,
     path: &Path,
+    target: Target,
     limits: &Limits,
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
-    let source = open(path, &Options::default(), limits)?;
-    Ok(match source.format() {
-        // Signatures have their inputs and outputs in the order of their names.
-        Format::SavedModel => Box::new(Ordered::of(source, &exported.model)),
-        _ => source,
+    let file = Source::open(path, limits)?;
+    let Named { source, inputs, outputs } = match target {
+        Target::Tflite => tflite::read_named(&file, limits)?,
+        Target::SavedModel => tensorflow::read_named(&file, limits)?,
+    };
+    let graph = &exported.model.graph;
+    let asked = |values: &[modelyard_graph::Value]| -> Vec<String> {
+        values.iter().map(|value| value.name.clone()).collect()
+    };
+    let given = places(&asked(&graph.inputs), &inputs, "inputs", target)?;
+    let mut inputs = vec![0; given.len()];
+    for (asked, &place) in given.iter().enumerate() {
+        inputs[place] = asked;
+    }
+    let outputs = places(&asked(&graph.outputs), &outputs, "outputs", target)?;
+    Ok(Box::new(Ordered { source, inputs, outputs }))
+}
+
+/// Where each of the names that were asked for is among those of the file: as many, each once.
+fn places(
+    asked: &[String],
+    found: &[String],
+    what: &str,
+    target: Target,
+) -> Result<Vec<usize>, ConvertError> {
+    // A name of an input and of an output is made two where all values have one space of names.
+    let is_same =
+        |other: &str, name: &str| other == name || other.strip_suffix(".out") == Some(name);
+    let place = |name: &String| found.iter().position(|other| is_same(other, name));
+    let places: Option<Vec<usize>> = asked.iter().map(place).collect();
+    let is_whole = |places: &Vec<usize>| {
+        let distinct: HashSet<usize> = places.iter().copied().collect();
+        distinct.len() == found.len() && places.len() == found.len()
+    };
+    places.filter(is_whole).ok_or_else(|| ConvertError::Malformed {
+        format: target.name(),
+        place: format!("its {what}"),
+        message: format!("expected '{}', found '{}'", asked.join("', '"), found.join("', '")),
     })
 }
 
@@ -30,28 +74,6 @@ struct Ordered {
     inputs: Vec<usize>,
     /// For each output that is asked for, which of the source's it is.
     outputs: Vec<usize>,
-}
-
-impl Ordered {
-    fn of(source: Box<dyn SourceModel>, model: &Model) -> Ordered {
-        let names = |values: &[modelyard_graph::Value]| -> Vec<String> {
-            values.iter().map(|value| value.name.clone()).collect()
-        };
-        let inputs = sorted(&names(&model.graph.inputs));
-        let outputs = sorted(&names(&model.graph.outputs));
-        let mut places = vec![0; outputs.len()];
-        for (place, &asked) in outputs.iter().enumerate() {
-            places[asked] = place;
-        }
-        Ordered { source, inputs, outputs: places }
-    }
-}
-
-/// The places of names, in the order of the names.
-fn sorted(names: &[String]) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..names.len()).collect();
-    places.sort_by_key(|&place| &names[place]);
-    places
 }
 
 /// Those at these places; an error where there are fewer.
@@ -80,5 +102,10 @@ impl SourceModel for Ordered {
     fn evaluate(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EvaluateError> {
         let answers = self.source.evaluate(&picked(inputs, &self.inputs)?)?;
         picked(&answers, &self.outputs)
+    }
+
+    fn evaluate_otherwise(&self, inputs: &[Tensor]) -> Result<Option<Vec<Tensor>>, EvaluateError> {
+        let answers = self.source.evaluate_otherwise(&picked(inputs, &self.inputs)?)?;
+        answers.map(|answers| picked(&answers, &self.outputs)).transpose()
     }
 }

@@ -86,7 +86,10 @@ impl Converter<'_> {
 
     fn known(&self, place: Place) -> Option<Known> {
         let known = self.layout.one.get(place).zip(self.layout.two.get(place));
-        known.and_then(|(one, two)| merged(one, two))
+        let known = known.and_then(|(one, two)| merged(one, two))?;
+        // The same for two sizes may still be another for a third.
+        let others = self.layout.others.iter().filter_map(|other| other.get(place));
+        others.into_iter().try_fold(known, narrowed)
     }
 
     fn node(&mut self, index: usize) -> Result<(), Stop> {
@@ -211,6 +214,17 @@ fn merged(one: &Info, two: &Info) -> Option<Known> {
     }
     let same = |(one, two): (&usize, &usize)| (one == two).then_some(*one);
     Some(Known { dims: one.dims.iter().zip(&two.dims).map(same).collect(), kind: one.kind })
+}
+
+/// What is known of a value that has this shape too.
+fn narrowed(mut known: Known, other: &Info) -> Option<Known> {
+    if known.kind != other.kind || known.rank() != other.rank() {
+        return None;
+    }
+    for (size, other) in known.dims.iter_mut().zip(&other.dims) {
+        *size = size.filter(|size| size == other);
+    }
+    Some(known)
 }
 
 /// The names of the outputs, as `symbol.list_outputs()` has them; each only once.

@@ -6,7 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `files`, `symbol`, `parameters`, `attributes` | the files |
-//! | `candidates`, `infer` | shapes |
+//! | `candidates`, `slots`, `planes`, `infer` | shapes |
 //! | `convert`, `site` | to ONNX, node by node |
 //! | `evaluate` | what MXNet answers |
 //! | `ops` | the operators: shape, conversion and evaluation of each in one file |
@@ -19,8 +19,10 @@ mod files;
 mod infer;
 mod ops;
 mod parameters;
+mod planes;
 mod problem;
 mod site;
+mod slots;
 mod symbol;
 
 use std::collections::{BTreeSet, HashMap};

@@ -66,6 +66,15 @@ pub(crate) struct Sized {
 /// What an element of the output is made of: elements of the input and their weights.
 type Taps = Vec<(usize, f32)>;
 
+/// Taps that one axis may have.
+const MOST_TAPS: usize = 1 << 22;
+
+/// Products that one axis may take: a mistake of a model would take hours.
+const MOST_WORK: usize = 1 << 28;
+
+/// Bytes that the result of one axis may take.
+const MOST_BYTES: usize = 1 << 28;
+
 /// The array with some axes in another size, one after the other.
 pub(crate) fn resize(array: &Array, sizes: &[Sized], how: Resize) -> Result<Array, EvaluateError> {
     let mut found = array.clone();
@@ -80,13 +89,42 @@ pub(crate) fn resize(array: &Array, sizes: &[Sized], how: Resize) -> Result<Arra
         if input == sized.size && sized.scale.is_none_or(|scale| scale == 1.0) {
             continue;
         }
-        let scale = sized.scale.unwrap_or(input as f32 / sized.size as f32);
-        elements(&[sized.size])?;
-        let taps: Vec<Taps> =
-            (0..sized.size).map(|at| taps(at, (input, sized.size), scale, how)).collect();
-        found = apply(&found, sized.axis, &taps)?;
+        let filter = Filter::new(sized, input, how)?;
+        found = apply(&found, sized.axis, &filter)?;
     }
     Ok(found)
+}
+
+/// The taps of all elements along one axis.
+struct Filter {
+    /// Of one element after the other.
+    taps: Taps,
+    /// Where those of each end.
+    ends: Vec<usize>,
+}
+
+impl Filter {
+    fn new(sized: &Sized, input: usize, how: Resize) -> Result<Filter, EvaluateError> {
+        let scale = sized.scale.unwrap_or(input as f32 / sized.size as f32);
+        let mut filter = Filter { taps: Vec::new(), ends: Vec::new() };
+        for at in 0..sized.size {
+            filter.taps.extend(taps(at, (input, sized.size), scale, how));
+            filter.ends.push(filter.taps.len());
+            if filter.taps.len() > MOST_TAPS {
+                let message = format!(
+                    "resizing {input} elements to {} takes more than {MOST_TAPS} weights",
+                    sized.size
+                );
+                return Err(EvaluateError::new(message));
+            }
+        }
+        Ok(filter)
+    }
+
+    fn each(&self) -> impl Iterator<Item = &[(usize, f32)]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.taps[start..end])
+    }
 }
 
 fn taps(at: usize, (input, output): (usize, usize), scale: f32, how: Resize) -> Taps {
@@ -180,56 +218,80 @@ fn normalized(taps: Taps) -> Taps {
     taps.into_iter().map(|(place, weight)| (place, weight / sum)).collect()
 }
 
-/// Products that one axis may take: a mistake of a model would take hours.
-const MOST_WORK: usize = 1 << 28;
-
-fn apply(array: &Array, axis: usize, taps: &[Taps]) -> Result<Array, EvaluateError> {
-    fn copied<T: Clone>(values: &[T], taps: &[Taps], (own, inner): (usize, usize)) -> Vec<T> {
-        let rows = values.chunks_exact((own * inner).max(1));
-        let places = |row: &[T]| {
-            let parts = taps.iter().filter_map(|taps| taps.first());
-            parts
-                .flat_map(|&(at, _)| row[at * inner..(at + 1) * inner].to_vec())
-                .collect::<Vec<_>>()
-        };
-        rows.flat_map(places).collect()
-    }
+fn apply(array: &Array, axis: usize, filter: &Filter) -> Result<Array, EvaluateError> {
     let mut dims = array.dims().to_vec();
-    let own = std::mem::replace(&mut dims[axis], taps.len());
-    elements(&dims)?;
+    let own = std::mem::replace(&mut dims[axis], filter.ends.len());
+    let (count, rows) = (elements(&dims)?, elements(&dims[..axis])?);
     let size = (own, elements(&dims[axis + 1..])?);
-    let exact = taps.iter().all(|taps| taps.len() == 1);
-    let sums = taps.iter().map(Vec::len).sum::<usize>();
-    let rows = elements(&dims[..axis])?;
-    let work = [rows, sums, size.1].iter().try_fold(1usize, |all, &part| all.checked_mul(part));
+    let exact = filter.ends.iter().enumerate().all(|(at, &end)| end == at + 1);
+    let is_lean = exact || matches!(array.data(), Data::Floats(_));
+    let width = match array.data() {
+        // Once as 64-bit numbers, once as what they become.
+        _ if !is_lean => 16,
+        Data::Floats(_) => 4,
+        Data::Bools(_) => 1,
+        _ => 8,
+    };
+    let work = rows.checked_mul(filter.taps.len()).and_then(|work| work.checked_mul(size.1));
     if work.is_none_or(|work| work > MOST_WORK) {
         let message = format!("resizing to shape {dims:?} takes more than {MOST_WORK} products");
         return Err(EvaluateError::new(message));
     }
+    if count.checked_mul(width).is_none_or(|bytes| bytes > MOST_BYTES) {
+        let message = format!("resizing to shape {dims:?} takes more than {MOST_BYTES} bytes");
+        return Err(EvaluateError::new(message));
+    }
     let data = match array.data() {
-        Data::Floats(values) if exact => Data::Floats(copied(values, taps, size)),
-        Data::Doubles(values) if exact => Data::Doubles(copied(values, taps, size)),
-        Data::Ints(values) if exact => Data::Ints(copied(values, taps, size)),
-        Data::Bools(values) if exact => Data::Bools(copied(values, taps, size)),
+        Data::Floats(values) if exact => Data::Floats(copied(values, filter, (count, size))),
+        Data::Doubles(values) if exact => Data::Doubles(copied(values, filter, (count, size))),
+        Data::Ints(values) if exact => Data::Ints(copied(values, filter, (count, size))),
+        Data::Bools(values) if exact => Data::Bools(copied(values, filter, (count, size))),
+        Data::Floats(values) => {
+            Data::Floats(mixed(values, filter, (count, size), |sum| sum as f32))
+        }
         _ => {
-            let mixed = mixed(&array.to_f64s()?, taps, size);
+            let values = array.to_f64s()?;
+            let mixed = mixed(&values, filter, (count, size), |sum| sum);
             return Array::from_f64s(array.element_type(), &dims, mixed);
         }
     };
     Array::new(array.element_type(), &dims, data)
 }
 
-fn mixed(values: &[f64], taps: &[Taps], (own, inner): (usize, usize)) -> Vec<f64> {
-    let mut out = Vec::new();
+/// Each element of the output is one of the input. The result has `count` elements; the input has
+/// `own` along the axis, of `inner` elements each.
+fn copied<T: Copy>(
+    values: &[T],
+    filter: &Filter,
+    (count, (own, inner)): (usize, (usize, usize)),
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(count);
     for row in values.chunks_exact((own * inner).max(1)) {
-        for taps in taps {
-            let start = out.len();
-            out.resize(start + inner, 0.0);
+        for &(at, _) in &filter.taps {
+            out.extend_from_slice(&row[at * inner..(at + 1) * inner]);
+        }
+    }
+    out
+}
+
+/// Each element of the output is a sum of weighted ones; sizes as for [`copied`].
+fn mixed<T: Copy + Into<f64>>(
+    values: &[T],
+    filter: &Filter,
+    (count, (own, inner)): (usize, (usize, usize)),
+    put: impl Fn(f64) -> T,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(count);
+    let mut sums = vec![0.0; inner];
+    for row in values.chunks_exact((own * inner).max(1)) {
+        for taps in filter.each() {
+            sums.fill(0.0);
             for &(at, weight) in taps {
-                for (sum, value) in out[start..].iter_mut().zip(&row[at * inner..]) {
-                    *sum += f64::from(weight) * value;
+                for (sum, &value) in sums.iter_mut().zip(&row[at * inner..]) {
+                    *sum += f64::from(weight) * value.into();
                 }
             }
+            out.extend(sums.iter().map(|&sum| put(sum)));
         }
     }
     out
@@ -291,6 +353,30 @@ mod tests {
             how(Interpolation::Area, Coordinates::HalfPixel),
             &[4.0 / 3.0, 10.0 / 3.0],
         );
+    }
+
+    /// A mistake of a model takes no memory to speak of before it is refused.
+    #[test]
+    fn what_takes_too_much_is_refused() {
+        let linear = how(Interpolation::Linear, Coordinates::HalfPixel);
+        let refused =
+            |array: &Array, sized: Sized| resize(array, &[sized], linear).unwrap_err().to_string();
+        // 268 million floats take a gigabyte and no more than a product each.
+        let nearest = how(Interpolation::Nearest(Rounding::Floor), Coordinates::Asymmetric);
+        let wide = Array::floats(&[1, 1 << 14], vec![1.0; 1 << 14]).unwrap();
+        let sized = Sized { axis: 0, size: 1 << 14, scale: None };
+        let error = resize(&wide, &[sized], nearest).unwrap_err().to_string();
+        assert!(error.contains("bytes"), "{error}");
+        let one = Array::floats(&[1], vec![1.0]).unwrap();
+        let error = refused(&one, Sized { axis: 0, size: 1 << 30, scale: None });
+        assert!(error.contains("weights"), "{error}");
+        let error = refused(&wide, Sized { axis: 0, size: 1 << 15, scale: None });
+        assert!(error.contains("products"), "{error}");
+        // Each element is the mean of all, by a scale that the model says.
+        let smooth = Resize { antialias: true, ..linear };
+        let sized = Sized { axis: 1, size: 1 << 14, scale: Some(1e9) };
+        let error = resize(&wide, &[sized], smooth).unwrap_err().to_string();
+        assert!(error.contains("weights"), "{error}");
     }
 
     #[test]

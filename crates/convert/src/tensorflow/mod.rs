@@ -43,6 +43,7 @@ mod variables;
 mod weight;
 mod writing;
 
+use crate::export::Named;
 use crate::input::Source;
 use crate::{ConvertError, Limits, Options, SourceModel};
 
@@ -56,6 +57,14 @@ pub(crate) fn read_saved_model(
     limits: &Limits,
 ) -> Result<Box<dyn SourceModel>, ConvertError> {
     Ok(Box::new(saved_model::read(source, options, limits)?))
+}
+
+/// As [`read_saved_model`], with the names that the signature has for its inputs and outputs.
+pub(crate) fn read_named(source: &Source, limits: &Limits) -> Result<Named, ConvertError> {
+    let model = saved_model::read(source, &Options::default(), limits)?;
+    let [inputs, outputs] =
+        [&model.inputs, &model.outputs].map(|all| all.iter().map(|one| one.name.clone()).collect());
+    Ok(Named { source: Box::new(model), inputs, outputs })
 }
 
 /// Reads a frozen graph.

@@ -6,11 +6,12 @@ use modelyard_graph::{Constant, ElementType};
 use modelyard_tensor::Dim;
 
 use super::batch::Batch;
+use super::fixed::{Fixed, producers};
 use super::interface::Interface;
 use super::model::{Model, Operator, Subgraph};
 use super::ops;
 use super::stop::{Stop, refused};
-use super::values::{Fixed, Value, producers};
+use super::values::Value;
 use super::variables::Variables;
 use crate::emitter::Emitter;
 use crate::{Conversion, ConvertError, Options};

@@ -16,7 +16,7 @@
 //! | `sparse` | sparse weights |
 //! | `metadata` | labels and normalization that tools append |
 //! | `interface`, `batch`, `variables` | what the model takes and gives: names, rows, state |
-//! | `convert`, `values`, `layout` | to ONNX |
+//! | `convert`, `values`, `fixed`, `integers`, `layout` | to ONNX |
 //! | `evaluate`, `quantization`, `window`, `products` | the reference evaluator |
 //! | `tolerance` | how far both may be apart |
 //! | `ops` | the operators, a file for each or for a small family |
@@ -24,8 +24,10 @@
 mod batch;
 mod convert;
 mod evaluate;
+mod fixed;
 pub(crate) mod flatbuffer;
 mod flexbuffer;
+mod integers;
 mod interface;
 #[cfg(test)]
 mod kernels;
@@ -49,6 +51,7 @@ use modelyard_tensor::Tensor;
 use self::interface::Interface;
 use self::model::Model;
 use self::quantization::Halves;
+use crate::export::Named;
 use crate::input::Source;
 use crate::{Conversion, ConvertError, EvaluateError, Format, Limits, Options, SourceModel};
 
@@ -68,6 +71,14 @@ pub(crate) fn read(
     let model = parse::parse(source.file()?, limits)?;
     let interface = Interface::find(&model, options)?;
     Ok(Box::new(TfLite { model, interface }))
+}
+
+/// As [`read`], with the names of the inputs and of the outputs.
+pub(crate) fn read_named(source: &Source, limits: &Limits) -> Result<Named, ConvertError> {
+    let model = parse::parse(source.file()?, limits)?;
+    let interface = Interface::find(&model, &Options::default())?;
+    let (inputs, outputs) = (interface.inputs.clone(), interface.outputs.clone());
+    Ok(Named { source: Box::new(TfLite { model, interface }), inputs, outputs })
 }
 
 /// Names of the operators that are converted.

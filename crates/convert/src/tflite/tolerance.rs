@@ -3,6 +3,7 @@
 use modelyard_graph::ElementType;
 
 use super::model::{Operator, Subgraph};
+use super::ops::lstm::{CELL_STATE, OUTPUT_STATE};
 use crate::Tolerance;
 
 /// The tolerance for a graph; what is approximated is noted.
@@ -34,9 +35,28 @@ pub(crate) fn tolerance(graph: &Subgraph, notes: &mut Vec<String>) -> Tolerance 
         // Each rounding may fall to the other side, and the error goes on to the next operator.
         tolerance.steps = (2.0 + quantized as f64 / 16.0).min(16.0).floor();
         tolerance.relative = tolerance.relative.max(tolerance.steps / 127.0);
+        let cells = graph.operators.iter().filter_map(|op| steps_of_cells(graph, op));
+        tolerance.wide_steps = cells.map(|steps| steps * tolerance.steps).fold(0.0, f64::max);
     }
     tolerance
 }
+
+/// How many steps of an LSTM's 16-bit cells one step of its 8-bit output is, which it takes in
+/// again.
+fn steps_of_cells(graph: &Subgraph, op: &Operator) -> Option<f64> {
+    if !op.kind.ends_with("LSTM") {
+        return None;
+    }
+    let scale = |input: usize| {
+        let quantization = graph.tensors[op.optional(input)?].quantized()?;
+        quantization.single().ok().map(|(scale, _)| scale)
+    };
+    let steps = scale(OUTPUT_STATE)? / scale(CELL_STATE)?;
+    steps.is_finite().then_some(steps.min(MOST_CELL_STEPS))
+}
+
+/// The range of 16 bits is 256 times that of 8.
+const MOST_CELL_STEPS: f64 = 256.0;
 
 /// Operators whose kernels round float inputs when the weights are integers.
 const HYBRID: &[&str] = &[

@@ -21,8 +21,8 @@ pub struct Agreement {
 ///
 /// Floats may differ by `tolerance.relative` of the largest finite magnitude expected, plus
 /// `step * tolerance.steps` where the output is quantized with this step. Infinities must be the
-/// same; NaN agrees with NaN. Integers may differ by `tolerance.steps`; strings not at all. At most
-/// a share of `tolerance.outliers` may differ by more.
+/// same; NaN agrees with NaN. Integers may differ by `tolerance.steps`, those of 16 bits by
+/// `tolerance.wide_steps` where that is more; strings not at all. At most a share of `tolerance.outliers` may differ by more.
 pub fn compare(
     expected: &Tensor,
     found: &Tensor,
@@ -70,6 +70,7 @@ fn numbers(
     let scale = if is_float { magnitudes.fold(SMALLEST_SCALE, f64::max) } else { 1.0 };
     let allowed = match is_float {
         true => tolerance.relative * scale + tolerance.steps * step.unwrap_or(0.0),
+        false if tensor.data_type() == DataType::Int16 => tolerance.steps.max(tolerance.wide_steps),
         false => tolerance.steps,
     };
     let mut worst = Difference::default();

@@ -1,16 +1,18 @@
 //! ONNX to TensorFlow Lite: what is written is read back by our own reader, and its evaluator must
 //! say what an engine says of the ONNX model, or what the framework says of the fixture it came from.
 
+mod images;
+mod there_and_back;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use modelyard_convert::export::{ExportOptions, Exported, Target, export};
-use modelyard_convert::verify::{Trial, compare, inputs};
+use modelyard_convert::verify::{Trial, compare, inputs, quantization_step};
 use modelyard_convert::{Conversion, ConvertError, Limits, Options, convert, open};
 use modelyard_graph::{Constant, ElementType, GraphBuilder, Model, Node};
 use modelyard_tensor::{DataType, Dim, Tensor};
 
-use crate::support::{Expected, fixtures, run};
+use crate::support::run;
 
 fn dims(sizes: &[usize]) -> Vec<Dim> {
     sizes.iter().map(|&size| Dim::Fixed(size)).collect()
@@ -45,15 +47,13 @@ fn check(name: &str, model: &Model, options: &ExportOptions) -> Exported {
         let trial = Trial { batch: 2, sizes: BTreeMap::new(), seed, edges };
         let given = inputs(&conversion, &trial).unwrap();
         let expected = run(&conversion, &given).unwrap_or_else(|| panic!("{name} does not run"));
-        agree(name, &conversion, &expected, &evaluated(&exported, &given));
+        agree(name, &exported, &expected, &evaluated(&exported, &given));
     }
     exported
 }
 
 fn conversion(exported: &Exported) -> Conversion {
-    let mut conversion = Conversion::new(exported.model.clone(), Vec::new());
-    conversion.tolerance = exported.tolerance;
-    conversion
+    Conversion::new(exported.model.clone(), Vec::new())
 }
 
 /// What our own reader says of the file.
@@ -65,10 +65,12 @@ fn evaluated(exported: &Exported, given: &[Tensor]) -> Vec<Tensor> {
     written.evaluate(given).unwrap()
 }
 
-fn agree(name: &str, conversion: &Conversion, expected: &[Tensor], found: &[Tensor]) {
+fn agree(name: &str, exported: &Exported, expected: &[Tensor], found: &[Tensor]) {
     assert_eq!(expected.len(), found.len(), "{name}");
-    for (expected, found) in expected.iter().zip(found) {
-        let agreement = compare(expected, found, &conversion.tolerance, None);
+    let outputs = &exported.model.graph.outputs;
+    for (output, (expected, found)) in outputs.iter().zip(expected.iter().zip(found)) {
+        let step = quantization_step(&exported.model, &output.name);
+        let agreement = compare(expected, found, &exported.tolerances[&output.name], step);
         assert_eq!(agreement.mismatch, None, "{name}");
     }
 }
@@ -127,91 +129,6 @@ fn operators_with_numbers_beside_are_written() {
         let builder = of(&[2, 3]).floats("w", &[], &[0.0]);
         let node = Node::new(operator, &["x", "w"], &["y"]);
         check(operator, &giving(builder.node(node), DataType::Bool, 2), &default());
-    }
-}
-
-/// Attributes that are lists.
-type Lists = Vec<(&'static str, Vec<i64>)>;
-
-#[test]
-fn convolutions_of_all_kinds_are_written() {
-    let conv = |weights: &[usize]| {
-        let rank = weights.len();
-        let space = vec![9; rank - 2];
-        move |channels: usize| [&[2, channels][..], &space].concat()
-    };
-    let cases: [(&str, &[usize], usize, Lists, i64); 7] = [
-        ("same", &[4, 3, 3, 3], 3, vec![("pads", vec![1, 1, 1, 1])], 1),
-        ("odd", &[4, 3, 3, 2], 3, vec![("pads", vec![2, 0, 1, 1]), ("strides", vec![2, 3])], 1),
-        ("gaps", &[4, 3, 3, 3], 3, vec![("dilations", vec![2, 2])], 1),
-        ("depthwise", &[6, 1, 3, 3], 3, vec![("strides", vec![2, 2])], 3),
-        ("grouped", &[6, 2, 3, 3], 4, vec![], 2),
-        ("line", &[4, 3, 3], 3, vec![("pads", vec![1, 1]), ("strides", vec![2])], 1),
-        ("solid", &[4, 3, 2, 2, 2], 3, vec![("strides", vec![2, 2, 1])], 1),
-    ];
-    for (name, sizes, channels, attributes, groups) in cases {
-        let builder = of(&conv(sizes)(channels)).initializer(weights("w", sizes));
-        let builder = builder.initializer(weights("b", &[sizes[0]]));
-        let mut node = Node::new("Conv", &["x", "w", "b"], &["y"]).with("group", groups);
-        for (attribute, list) in &attributes {
-            node = node.with(attribute, list.as_slice());
-        }
-        node = node.with(
-            "kernel_shape",
-            sizes[2..].iter().map(|&size| size as i64).collect::<Vec<_>>().as_slice(),
-        );
-        check(name, &giving(builder.node(node), DataType::Fp32, sizes.len()), &default());
-    }
-}
-
-#[test]
-fn transposed_convolutions_are_written() {
-    let cases: [(&str, Lists, i64); 4] = [
-        ("plain", vec![("strides", vec![2, 2])], 1),
-        ("cut", vec![("strides", vec![2, 2]), ("pads", vec![1, 1, 0, 1])], 1),
-        (
-            "more",
-            vec![
-                ("strides", vec![2, 2]),
-                ("pads", vec![1, 1, 1, 1]),
-                ("output_padding", vec![1, 1]),
-            ],
-            1,
-        ),
-        ("grouped", vec![("strides", vec![1, 2])], 2),
-    ];
-    for (name, attributes, groups) in cases {
-        let builder = of(&[2, 4, 5, 6]).initializer(weights("w", &[4, 3, 3, 3]));
-        let mut node = Node::new("ConvTranspose", &["x", "w"], &["y"]).with("group", groups);
-        node = node.with("kernel_shape", [3, 3]);
-        for (attribute, list) in &attributes {
-            node = node.with(attribute, list.as_slice());
-        }
-        check(name, &giving(builder.node(node), DataType::Fp32, 4), &default());
-    }
-}
-
-#[test]
-fn pools_are_written_whatever_they_count() {
-    let base = |operator: &str| {
-        Node::new(operator, &["x"], &["y"]).with("kernel_shape", [3, 2]).with("strides", [2, 2])
-    };
-    let cases = [
-        base("MaxPool"),
-        base("MaxPool").with("pads", [1, 1, 1, 0]),
-        base("MaxPool").with("ceil_mode", 1),
-        base("AveragePool"),
-        base("AveragePool").with("pads", [1, 0, 1, 1]),
-        base("AveragePool").with("pads", [1, 0, 1, 1]).with("count_include_pad", 1),
-        base("AveragePool").with("auto_pad", "SAME_UPPER"),
-        Node::new("GlobalAveragePool", &["x"], &["y"]),
-        Node::new("GlobalMaxPool", &["x"], &["y"]),
-        Node::new("LRN", &["x"], &["y"]).with("size", 3),
-        Node::new("SpaceToDepth", &["x"], &["y"]).with("blocksize", 2),
-    ];
-    for node in cases {
-        let name = format!("{} {:?}", node.op_type, node.attributes);
-        check(&name, &simple(&[2, 3, 8, 8], node), &default());
     }
 }
 
@@ -384,41 +301,6 @@ fn gelu_is_one_operator_however_it_is_computed() {
 }
 
 #[test]
-fn images_are_resized() {
-    let cases = [
-        ("linear", "half_pixel", ""),
-        ("linear", "align_corners", ""),
-        ("linear", "asymmetric", ""),
-        ("nearest", "asymmetric", "floor"),
-        ("nearest", "half_pixel", "round_prefer_floor"),
-        ("nearest", "align_corners", "ceil"),
-    ];
-    for (mode, coordinates, rounding) in cases {
-        let builder = of(&[1, 2, 4, 5]).integers("sizes", &[4], &[1, 2, 8, 7]);
-        let mut node = Node::new("Resize", &["x", "", "", "sizes"], &["y"]).with("mode", mode);
-        node = node.with("coordinate_transformation_mode", coordinates);
-        if !rounding.is_empty() {
-            node = node.with("nearest_mode", rounding);
-        }
-        let name = format!("{mode} {coordinates} {rounding}");
-        check(&name, &giving(builder.node(node), DataType::Fp32, 4), &default());
-    }
-}
-
-#[test]
-fn images_may_have_their_channels_last() {
-    let builder = of(&[2, 3, 8, 9]).initializer(weights("w", &[4, 3, 3, 3]));
-    let node = Node::new("Conv", &["x", "w"], &["y"]).with("kernel_shape", [3, 3]);
-    let model = giving(builder.node(node), DataType::Fp32, 4);
-    let options = ExportOptions { channels_last: true, ..default() };
-    let exported = check("channels last", &model, &options);
-    assert_eq!(kinds(&exported), ["CONV_2D"]);
-    let signature = exported.model.signature().unwrap();
-    assert_eq!(signature.inputs[0].dims.as_deref(), Some(&dims(&[2, 8, 9, 3])[..]));
-    assert_eq!(signature.inputs[0].name, "x");
-}
-
-#[test]
 fn everything_without_a_counterpart_is_named_at_once() {
     let builder = of(&[2, 3]).node(Node::new("Hardmax", &["x"], &["h"]).with("axis", 1));
     let builder =
@@ -445,76 +327,6 @@ fn names_of_classes_go_along() {
     std::fs::write(&path, &exported.files[0].1).unwrap();
     let written = open(&path, &Options::default(), &Limits::default()).unwrap();
     assert_eq!(convert(written.as_ref(), &Options::default()).unwrap().labels, labels);
-}
-
-/// Converts a fixture to ONNX and writes it for TensorFlow Lite: the framework's own answers are what
-/// is expected. `None` where the target lacks an operator.
-fn there_and_back(path: &Path) -> Option<Exported> {
-    let name = path.display().to_string();
-    let source = open(path, &Options::default(), &Limits::default()).unwrap();
-    let there = convert(source.as_ref(), &Options::default()).ok()?;
-    let expected = Expected::read(&path.with_extension("safetensors"));
-    let exported = match export(&there.model, Target::Tflite, &default(), &Limits::default()) {
-        Ok(exported) => exported,
-        Err(ConvertError::Unsupported(missing)) => {
-            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-            eprintln!("{name}: {}", missing.join("; "));
-            return None;
-        }
-        Err(error) => panic!("{name}: {error}"),
-    };
-    let given = expected.inputs(&there);
-    let mut conversion = conversion(&exported);
-    conversion.tolerance.relative = there.tolerance.relative.max(conversion.tolerance.relative);
-    conversion.tolerance.steps = there.tolerance.steps.max(conversion.tolerance.steps);
-    let found = evaluated(&exported, &given);
-    crate::support::compare_all(&name, &expected, &conversion, found);
-    Some(exported)
-}
-
-fn fixtures_of(folder: &str, ending: &str) -> Vec<std::path::PathBuf> {
-    let entries = fixtures().join(folder).read_dir().unwrap();
-    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|found| found == ending));
-    paths.retain(|path| path.with_extension("safetensors").exists());
-    paths.sort();
-    paths
-}
-
-/// Fixtures with operators that are not written for TensorFlow Lite: control flow, recurrent networks,
-/// scattered elements, suppression of boxes, arcs, three dimensions of space.
-const REFUSED: &[&str] = &[
-    "detection",
-    "detection_by_class",
-    "gru_while",
-    "if",
-    "indices",
-    "lstm",
-    "pairs",
-    "peepholes",
-    "suppression",
-    "transform",
-    "volumes",
-    "while",
-];
-
-#[test]
-fn models_of_tensorflow_lite_come_back() {
-    let paths = fixtures_of("tflite", "tflite");
-    let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
-    let gone: Vec<String> =
-        paths.iter().filter(|path| there_and_back(path).is_none()).map(|path| name(path)).collect();
-    assert_eq!(gone, REFUSED);
-}
-
-#[test]
-fn quantized_models_stay_quantized() {
-    let path = fixtures().join("tflite/network_int8.tflite");
-    let exported = there_and_back(&path).unwrap();
-    let operators = exported.operators();
-    assert!(operators.contains_key("CONV_2D"), "{operators:?}");
-    // All of it is computed with integers.
-    assert_eq!(operators.get("DEQUANTIZE"), None, "{operators:?}");
 }
 
 /// The interpreter of TensorFlow Lite aborts, or reads memory that is not its own.

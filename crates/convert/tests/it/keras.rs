@@ -2,8 +2,7 @@
 
 use modelyard_convert::{ConvertError, Limits, Options, open};
 
-use crate::support::check;
-use crate::support::fixtures;
+use crate::support::{Entries, check, entries, fixtures, zipped};
 
 /// A test for each fixture.
 macro_rules! fixtures {
@@ -147,35 +146,18 @@ fn nonsense_in_the_description_is_refused_or_harmless() {
     }
 }
 
-type Entries = Vec<(String, Vec<u8>)>;
-
 fn unpacked(path: &std::path::Path) -> (Entries, serde_json::Value) {
-    use std::io::Read;
-    let mut archive = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
-    let mut entries = Vec::new();
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).unwrap();
-        let name = entry.name().unwrap().into_owned();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).unwrap();
-        entries.push((name, bytes));
-    }
+    let entries = entries(path);
     let config = entries.iter().find(|(name, _)| name == "config.json").unwrap();
     let config = serde_json::from_slice(&config.1).unwrap();
     (entries, config)
 }
 
 fn packed(entries: &Entries, config: &serde_json::Value) -> Vec<u8> {
-    use std::io::Write;
-    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, bytes) in entries {
-        writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
-        match name.as_str() {
-            "config.json" => writer.write_all(config.to_string().as_bytes()).unwrap(),
-            _ => writer.write_all(bytes).unwrap(),
-        }
-    }
-    writer.finish().unwrap().into_inner()
+    let mut entries = entries.clone();
+    let found = entries.iter_mut().find(|(name, _)| name == "config.json");
+    found.unwrap().1 = config.to_string().into_bytes();
+    zipped(&entries)
 }
 
 /// Replaces one value somewhere by another one.

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod export;
+mod export_refusals;
 mod export_saved_model;
 mod keras;
 mod mxnet;

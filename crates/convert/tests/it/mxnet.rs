@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::slice;
 
-use modelyard_convert::{Conversion, ConvertError, Limits, Options, convert, open};
+use modelyard_convert::{Conversion, ConvertError, Limits, Options, SourceModel, convert, open};
 use modelyard_tensor::{Dim, Shape, Tensor};
 
 use crate::support::{check, fixtures, run};
@@ -71,21 +71,13 @@ fn either_file_leads_to_the_other() {
     assert!(error.contains("put 'name-symbol.json' beside it"), "{error}");
 }
 
-/// Sizes that are free are found by changing them. A map of one pixel for 64 of the image has four
-/// rows for images of 224 and of 256: that is no reason to think that it always has.
-#[test]
-fn a_coarse_map_of_a_free_image_is_free_too() {
-    let symbol = r#"{"nodes": [
-        {"op": "null", "name": "data", "inputs": []},
-        {"op": "Pooling", "name": "coarse", "inputs": [[0, 0, 0]],
-         "attrs": {"kernel": "(3, 3)", "stride": "(64, 64)", "pad": "(1, 1)", "pool_type": "max"}},
-        {"op": "Reshape", "name": "rows", "inputs": [[1, 0, 0]], "attrs": {"shape": "(0, 0, 0, -1)"}}
-    ], "arg_nodes": [0], "heads": [[2, 0, 0]]}"#;
+/// What a symbol without weights becomes, for images whose height and width are free.
+fn of_free_images(symbol: &str) -> (Box<dyn SourceModel>, Conversion) {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("coarse-symbol.json");
+    let path = folder.path().join("net-symbol.json");
     std::fs::write(&path, symbol).unwrap();
     let parameters = fixtures().join("mxnet/dense-0000.params");
-    std::fs::copy(parameters, folder.path().join("coarse-0000.params")).unwrap();
+    std::fs::copy(parameters, folder.path().join("net-0000.params")).unwrap();
     let dims = ["batch", "", "height", "width"].map(|name| match name {
         "" => Dim::Fixed(3),
         name => Dim::Symbol(name.into()),
@@ -94,14 +86,63 @@ fn a_coarse_map_of_a_free_image_is_free_too() {
     let options = Options { shapes, ..Options::default() };
     let source = open(&path, &options, &Limits::default()).unwrap();
     let conversion = convert(source.as_ref(), &options).unwrap();
-    let image =
-        Tensor::from_vec(Shape::new(&[2, 3, 70, 200]), vec![1f32; 2 * 3 * 70 * 200]).unwrap();
-    for answers in [
-        source.evaluate(slice::from_ref(&image)).unwrap(),
-        run(&conversion, slice::from_ref(&image)).unwrap(),
-    ] {
-        assert_eq!(answers[0].shape().dims(), [2, 3, 2, 4]);
+    (source, conversion)
+}
+
+/// Sizes that are free are found by changing them. A map of one pixel for 64 of the image has four
+/// rows for images of 224 and of 256, one of one for 512 has one row up to 512: that is no reason to
+/// think that they always have.
+#[test]
+fn a_coarse_map_of_a_free_image_is_free_too() {
+    for (stride, (height, width), map) in [(64, (70, 200), [2, 4]), (512, (600, 1100), [2, 3])] {
+        let symbol = r#"{"nodes": [
+            {"op": "null", "name": "data", "inputs": []},
+            {"op": "Pooling", "name": "coarse", "inputs": [[0, 0, 0]], "attrs":
+             {"kernel": "(3, 3)", "stride": "(STRIDE, STRIDE)", "pad": "(1, 1)", "pool_type": "max"}},
+            {"op": "Reshape", "name": "rows", "inputs": [[1, 0, 0]],
+             "attrs": {"shape": "(0, 0, 0, -1)"}}
+        ], "arg_nodes": [0], "heads": [[2, 0, 0]]}"#;
+        let (source, conversion) = of_free_images(&symbol.replace("STRIDE", &stride.to_string()));
+        let image = vec![1f32; 2 * 3 * height * width];
+        let image = Tensor::from_vec(Shape::new(&[2, 3, height, width]), image).unwrap();
+        let declared = conversion.model.signature().unwrap().outputs[0].dims.clone().unwrap();
+        assert_eq!(declared[2..], [Dim::Free, Dim::Free]);
+        for answers in [
+            source.evaluate(slice::from_ref(&image)).unwrap(),
+            run(&conversion, slice::from_ref(&image)).unwrap(),
+        ] {
+            assert_eq!(answers[0].shape().dims(), [2, 3, map[0], map[1]]);
+        }
     }
+}
+
+/// A detector whose maps are halved and doubled, or whose anchors are made for images up to some
+/// size, does not take every image: that is said when it is converted.
+#[test]
+fn sizes_that_a_free_image_cannot_have_are_noted() {
+    let halved = r#"{"nodes": [
+        {"op": "null", "name": "data", "inputs": []},
+        {"op": "Pooling", "name": "half", "inputs": [[0, 0, 0]],
+         "attrs": {"kernel": "(4, 4)", "stride": "(4, 4)", "pool_type": "max"}},
+        {"op": "UpSampling", "name": "double", "inputs": [[1, 0, 0]],
+         "attrs": {"scale": "4", "sample_type": "nearest", "num_args": "1"}},
+        {"op": "elemwise_add", "name": "sum", "inputs": [[0, 0, 0], [2, 0, 0]]}
+    ], "arg_nodes": [0], "heads": [[3, 0, 0]]}"#;
+    let notes = |symbol: &str| of_free_images(symbol).1.notes.join("; ");
+    let found = notes(halved);
+    assert!(found.contains("225x225") && found.contains("by multiples of 4 do"), "{found}");
+    assert!(found.contains("--shape"), "{found}");
+    let anchors = r#"{"nodes": [
+        {"op": "null", "name": "data", "inputs": []},
+        {"op": "_zeros", "name": "all", "inputs": [], "attrs": {"shape": "(1, 1, 600, 600)"}},
+        {"op": "slice_like", "name": "anchors", "inputs": [[1, 0, 0], [0, 0, 0]],
+         "attrs": {"axes": "(2, 3)"}},
+        {"op": "broadcast_add", "name": "boxes", "inputs": [[0, 0, 0], [2, 0, 0]]}
+    ], "arg_nodes": [0], "heads": [[3, 0, 0]]}"#;
+    let found = notes(anchors);
+    assert!(found.contains("896x896 do not"), "{found}");
+    let any = halved.replace("\"(4, 4)\"", "\"(1, 1)\"").replace("\"4\"", "\"1\"");
+    assert_eq!(notes(&any), "");
 }
 
 #[test]

@@ -1,15 +1,13 @@
 //! Exported programs of PyTorch: `fixtures/pt2.py` made them.
 
 use std::collections::BTreeSet;
-use std::io::{Cursor, Read, Write};
 use std::path::PathBuf;
 
 use modelyard_convert::{Format, Limits, Options, convert, open, operators};
 use modelyard_tensor::Dim;
 use proptest::prelude::*;
-use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-use crate::support::{check, fixtures};
+use crate::support::{Entries, check, fixtures, zipped};
 
 macro_rules! programs {
     ($($name:ident),* $(,)?) => {
@@ -55,23 +53,12 @@ programs!(
     flat,
 );
 
-type Entries = Vec<(String, Vec<u8>)>;
-
 fn path(name: &str) -> PathBuf {
     fixtures().join("pt2").join(name)
 }
 
 fn entries(name: &str) -> Entries {
-    let bytes = std::fs::read(path(name)).unwrap();
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).unwrap();
-    let mut entries = Vec::new();
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).unwrap();
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).unwrap();
-        entries.push((entry.name().unwrap().into_owned(), content));
-    }
-    entries
+    crate::support::entries(&path(name))
 }
 
 fn program_of(entries: &Entries) -> serde_json::Value {
@@ -160,12 +147,7 @@ const NOT_WRITTEN: &[&str] = &[
 fn refused(entries: &Entries) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.pt2");
-    let mut out = ZipWriter::new(std::fs::File::create(&path).unwrap());
-    for (name, content) in entries {
-        out.start_file(name.as_str(), SimpleFileOptions::default()).unwrap();
-        out.write_all(content).unwrap();
-    }
-    out.finish().unwrap();
+    std::fs::write(&path, zipped(entries)).unwrap();
     let options = Options::default();
     match open(&path, &options, &Limits::default()) {
         Err(error) => error.to_string(),
@@ -324,12 +306,7 @@ proptest! {
         text[place] = value;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("model.pt2");
-        let mut out = ZipWriter::new(std::fs::File::create(&file).unwrap());
-        for (name, content) in &entries {
-            out.start_file(name.as_str(), SimpleFileOptions::default()).unwrap();
-            out.write_all(content).unwrap();
-        }
-        out.finish().unwrap();
+        std::fs::write(&file, zipped(&entries)).unwrap();
         let options = Options::default();
         let Ok(source) = open(&file, &options, &Limits::default()) else { return Ok(()) };
         let Ok(conversion) = convert(source.as_ref(), &options) else { return Ok(()) };

@@ -1,5 +1,6 @@
 //! Conversion of one fixture, and everything that must agree with it.
 
+use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
 use modelyard_convert::verify::compare;
@@ -9,6 +10,8 @@ use modelyard_engine::{
 };
 use modelyard_tensor::{AlignedBuffer, DataType, Shape, Tensor, TensorView};
 use safetensors::{Dtype, SafeTensors};
+use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
 
 /// What a fixture's framework was asked, and what it answered.
 pub(crate) struct Expected {
@@ -163,4 +166,30 @@ fn data_type(dtype: Dtype) -> DataType {
         Dtype::F64 => DataType::Fp64,
         other => panic!("{other:?} has no datatype"),
     }
+}
+
+/// What a zip file holds, in its order: names and contents.
+pub(crate) type Entries = Vec<(String, Vec<u8>)>;
+
+/// The entries of a zip file.
+pub(crate) fn entries(path: &Path) -> Entries {
+    let mut archive = ZipArchive::new(Cursor::new(std::fs::read(path).unwrap())).unwrap();
+    let mut entries = Vec::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        entries.push((entry.name().unwrap().into_owned(), content));
+    }
+    entries
+}
+
+/// A zip file with these entries.
+pub(crate) fn zipped(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut out = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in entries {
+        out.start_file(name.as_str(), SimpleFileOptions::default()).unwrap();
+        out.write_all(content).unwrap();
+    }
+    out.finish().unwrap().into_inner()
 }

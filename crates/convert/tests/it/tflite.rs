@@ -20,6 +20,8 @@ const MODELS: &[&str] = &[
     "network_int8",
     "network_int8_float_io",
     "lstm",
+    "lstm_hybrid",
+    "lstm_int8",
     "clipped_cells",
     "gru_while",
     "stream",

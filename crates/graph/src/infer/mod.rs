@@ -48,7 +48,7 @@ pub use channels_last::CHANNELS_LAST;
 pub(crate) use conflict::conflicts;
 use fact::{Answer, Fact, Op, Rule};
 use modelyard_tensor::Dim;
-pub(crate) use symbolic::Known;
+pub(crate) use symbolic::{Known, Open};
 
 use crate::{Constant, ElementType, Function, Graph, Model, Node, Value, ValueType};
 

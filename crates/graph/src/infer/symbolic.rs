@@ -105,14 +105,14 @@ fn walk(model: &Model, sizes: &Sizes) -> HashMap<String, Fact> {
 }
 
 /// What a graph leaves open, each with an index.
-struct Open {
+pub(crate) struct Open {
     symbols: Vec<String>,
     /// Dimensions of inputs that have no name.
     nameless: usize,
 }
 
 impl Open {
-    fn of(graph: &Graph) -> Open {
+    pub(crate) fn of(graph: &Graph) -> Open {
         let dims = |value: &Value| match &value.value_type {
             ValueType::Tensor { dims, .. } => dims.clone().unwrap_or_default(),
             _ => Vec::new(),
@@ -135,7 +135,8 @@ impl Open {
         (0..self.symbols.len() + self.nameless).map(choice).collect()
     }
 
-    fn sizes(&self, graph: &Graph, choice: &fn(usize) -> usize) -> Sizes {
+    /// Sizes for all of it: `choice` says that of each index.
+    pub(crate) fn sizes(&self, graph: &Graph, choice: impl Fn(usize) -> usize) -> Sizes {
         let symbols = self.symbols.iter().enumerate();
         let symbols = symbols.map(|(index, name)| (name.clone(), choice(index))).collect();
         let mut sizes = Sizes { symbols, ..Sizes::default() };

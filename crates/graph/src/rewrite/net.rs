@@ -282,6 +282,22 @@ impl Net {
         }
     }
 
+    /// The constant that `value` is, for `node` to use another in its place: not a copy where nothing
+    /// else uses it.
+    pub(super) fn give_away(&mut self, value: ValueId, node: NodeId) -> Option<Constant> {
+        let slots = self.op(node)?.inputs.iter().filter(|input| **input == Some(value)).count();
+        if slots != 1 || self.only_user(value) != Some(node) {
+            return self.constant(value).cloned();
+        }
+        match std::mem::replace(&mut self.values[value].source, Source::Gone) {
+            Source::Constant(constant) => Some(constant),
+            other => {
+                self.values[value].source = other;
+                self.constant(value).cloned()
+            }
+        }
+    }
+
     /// Gives output `slot` of a node a new value, named like `base`; nothing uses it yet.
     pub(super) fn renew_output(
         &mut self,

@@ -1,5 +1,7 @@
 //! Moving the elements of constants.
 
+use bytes::BytesMut;
+
 use super::perm::Perm;
 use crate::{Constant, ConstantData, ElementType};
 
@@ -37,6 +39,50 @@ pub(super) fn transposed(constant: &Constant, perm: &Perm) -> Option<Constant> {
     let axes: Vec<Axis> =
         dims.iter().zip(strides).map(|(&length, stride)| Axis::Even { length, stride }).collect();
     picked(constant, &dims, &axes)
+}
+
+/// Puts the positions along `axis` in another order: position `at` gets what is at `order[at]`, which
+/// names each once. The elements stay in the memory where they are, unless others share it. Says
+/// whether it could; nothing has changed where not.
+pub(super) fn rearrange(constant: &mut Constant, axis: usize, order: &[usize]) -> bool {
+    let (bits, dims) = (constant.element_type.bits(), &constant.dims);
+    let inner = dims.get(axis + 1..).unwrap_or_default().iter().product::<usize>();
+    if bits < 8 || dims.get(axis) != Some(&order.len()) {
+        return false;
+    }
+    let Some(bytes) = constant.bytes() else { return false };
+    // What it had is let go of, so that the bytes have one owner where they had one before.
+    constant.data = ConstantData::Raw(bytes::Bytes::new());
+    let mut bytes = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    let block = inner * (bits / 8);
+    if block > 0 && !order.is_empty() {
+        bytes.chunks_exact_mut(order.len() * block).for_each(|whole| permute(whole, block, order));
+    }
+    constant.data = ConstantData::Raw(bytes.freeze());
+    true
+}
+
+/// Puts blocks of bytes in another order, in place: along each cycle of it, with one block aside.
+fn permute(bytes: &mut [u8], block: usize, order: &[usize]) {
+    let mut done = vec![false; order.len()];
+    let mut aside = vec![0; block];
+    for start in 0..order.len() {
+        if done[start] {
+            continue;
+        }
+        aside.copy_from_slice(&bytes[start * block..][..block]);
+        let mut at = start;
+        loop {
+            done[at] = true;
+            let from = order[at];
+            if from == start {
+                bytes[at * block..][..block].copy_from_slice(&aside);
+                break;
+            }
+            bytes.copy_within(from * block..(from + 1) * block, at * block);
+            at = from;
+        }
+    }
 }
 
 /// One axis of a result: where its elements are along the original.
@@ -200,6 +246,32 @@ mod tests {
         let perm = Perm::new(vec![2, 0, 1]).unwrap();
         let moved = transposed(&floats(&[2, 1, 3]), &perm).unwrap();
         assert_eq!(moved, Constant::floats("c", &[3, 2, 1], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]));
+    }
+
+    /// A weight of most of a model is not to be held twice.
+    #[test]
+    fn positions_along_an_axis_move_in_place() {
+        // Rows of an image of 2 by 3 in which height and width change places.
+        let order = [0, 3, 1, 4, 2, 5];
+        for (dims, axis) in [([6, 2], 0), ([2, 6], 1)] {
+            let mut constant = floats(&dims);
+            let split = if axis == 0 { vec![2, 3, 2] } else { vec![2, 2, 3] };
+            let perm = if axis == 0 { vec![1, 0, 2] } else { vec![0, 2, 1] };
+            let moved =
+                transposed(&reshaped(&constant, &split), &Perm::new(perm).unwrap()).unwrap();
+            let place = |constant: &Constant| constant.bytes().unwrap().as_ptr();
+            constant.data = ConstantData::Raw(constant.bytes().unwrap());
+            let before = place(&constant);
+            assert!(rearrange(&mut constant, axis, &order));
+            assert_eq!(constant.bytes(), reshaped(&moved, &dims).bytes());
+            assert_eq!(place(&constant), before);
+            // Elements that others hold too stay as they are for them.
+            let (shared, was) = (constant.clone(), constant.bytes().unwrap().to_vec());
+            assert!(rearrange(&mut constant, axis, &order));
+            assert_eq!(shared.bytes().unwrap(), was);
+            assert!(constant.bytes().unwrap() != was);
+        }
+        assert!(!rearrange(&mut floats(&[3]), 0, &order));
     }
 
     #[test]

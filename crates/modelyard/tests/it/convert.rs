@@ -43,6 +43,25 @@ fn files(folder: &Folder) -> Vec<String> {
     names
 }
 
+/// The framework is asked with the values that inputs were fixed to; a script stands for its Python.
+#[cfg(unix)]
+#[test]
+fn the_framework_is_asked_with_the_values_that_inputs_were_fixed_to() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::new();
+    let python = folder.path("python");
+    std::fs::write(&python, "#!/bin/sh\nprintf '%s' \"$2\" >&2\nexit 1\n").unwrap();
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../convert/tests/fixtures/torchscript");
+    let source = format!("{fixtures}/fixed.pt");
+    let fixed = ["--shape", "x=2,8", "--value", "rate=16000", "--value", "mode=fast"];
+    let mut arguments = vec![source.as_str(), "--against", "python", "--python", "./python"];
+    arguments.extend(fixed);
+    let asked = r#""fixed":{"mode":"fast","rate":"16000"}"#;
+    refused(&arguments, &folder, 4, &[asked, r#""inputs":["x"]"#]);
+}
+
 #[test]
 fn the_same_network_of_three_frameworks_reads_digits() {
     for (source, correct) in [("digits.keras", 0.96), ("digits.tflite", 0.96), ("digits.pt2", 0.96)]

@@ -48,7 +48,10 @@ fn what_is_refused_leaves_nothing() {
     let folder = Folder::new();
     let model = digits();
     let arguments = ["export", &model, "--to", "tflite", "-o", "no/such/folder/digits.tflite"];
-    assert_ne!(run(&arguments, &folder).0, 0);
+    let (code, _, stderr) = run(&arguments, &folder);
+    assert!(code != 0 && stderr.contains("'no/such/folder' is no folder"), "{stderr}");
+    let (code, _, stderr) = run(&["export", &model, "--to", "tflite", "-o", "new/"], &folder);
+    assert!(code != 0 && stderr.contains("--output is the file to write"), "{stderr}");
     let arguments = ["export", "missing.onnx", "--to", "tflite"];
     let (code, _, stderr) = run(&arguments, &folder);
     assert!(code != 0 && stderr.contains("missing.onnx"), "{stderr}");

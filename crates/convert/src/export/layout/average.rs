@@ -1,8 +1,10 @@
 //! Averages: other frameworks count no padding, or take none.
 
+use std::ops::Range;
+
 use modelyard_graph::{Constant, Node};
 
-use super::super::graph::{Rewriting, node};
+use super::super::graph::{Rewriting, makeable, node};
 use super::borders::{self, Pads, Window};
 use super::{give, give_back, put, taken};
 
@@ -28,8 +30,11 @@ pub(super) fn rewrite(graph: &mut Rewriting, mut node: Node, rank: usize) -> Opt
     let image = taken(graph, &node, rank);
     // As `VALID` over zeros, then by how many there really are.
     let explicit = Window { pads: window.pads.clone(), ..window.clone() };
-    let pads: Vec<[usize; 2]> =
-        stated.iter().zip(beyond).map(|([begin, end], beyond)| [*begin, end + beyond]).collect();
+    let pads: Vec<[usize; 2]> = stated
+        .iter()
+        .zip(beyond)
+        .map(|([begin, end], beyond)| [*begin, end.saturating_add(*beyond)])
+        .collect();
     let filler = Constant::floats("filler", &[], &[0.0]);
     let image = borders::pad(graph, &image, &pads, filler);
     let inside = vec![[0, 0]; explicit.kernel.len()];
@@ -89,20 +94,16 @@ fn factors(window: &Window, stated: &[[usize; 2]], counts_pads: bool) -> Option<
     let counts = (0..window.kernel.len()).map(|axis| {
         let [begin, end] = stated[axis];
         let size = window.space[axis]?;
+        let padded = size.checked_add(begin)?.checked_add(end)?;
         // In the image with its borders: what counts.
         let counted = match counts_pads {
-            true => 0..begin + size + end,
+            true => 0..padded,
             false => begin..begin + size,
         };
-        let counts = (0..window.outputs(axis)?).map(|place| {
-            let start = place * window.strides[axis];
-            let elements = (0..window.kernel[axis]).map(|k| start + k * window.dilations[axis]);
-            elements.filter(|element| counted.contains(element)).count()
-        });
-        Some(counts.collect::<Vec<usize>>())
+        window.counts(axis, window.outputs(axis)?, &counted)
     });
     let counts = counts.collect::<Option<Vec<_>>>()?;
-    let kernel: usize = window.kernel.iter().product();
+    let kernel = window.elements()?;
     product(&counts, |count| kernel as f32 / count as f32)
 }
 
@@ -111,33 +112,44 @@ fn factors_of_same(window: &Window, _: &[[usize; 2]]) -> Option<Factors> {
     let counts = (0..window.kernel.len()).map(|axis| {
         let (size, stride) = (window.space[axis]?, window.strides[axis]);
         let outputs = size.div_ceil(stride);
-        let covered = outputs.checked_sub(1)? * stride + window.extent(axis);
-        let begin = covered.saturating_sub(size) / 2;
-        let counts = (0..outputs).map(|place| {
-            let elements =
-                (0..window.kernel[axis]).map(|k| place * stride + k * window.dilations[axis]);
-            elements.filter(|element| (begin..begin + size).contains(element)).count()
-        });
-        Some(counts.collect::<Vec<usize>>())
+        let last = outputs.checked_sub(1)?.checked_mul(stride)?;
+        let begin = last.checked_add(window.extent(axis))?.saturating_sub(size) / 2;
+        window.counts(axis, outputs, &(begin..begin.checked_add(size)?))
     });
     let counts = counts.collect::<Option<Vec<_>>>()?;
-    let kernel: usize = window.kernel.iter().product();
+    let kernel = window.elements()?;
     product(&counts, |count| count as f32 / kernel as f32)
+}
+
+impl Window {
+    /// Of each of the places along an axis: how many elements of the window are among these.
+    fn counts(&self, axis: usize, places: usize, counted: &Range<usize>) -> Option<Vec<usize>> {
+        let (kernel, dilation) = (self.kernel[axis], self.dilations[axis]);
+        let count = |place: usize| {
+            let start = place.checked_mul(self.strides[axis])?;
+            // Elements before a bound: those at `start + k * dilation` that are below it.
+            let before = |bound: usize| bound.saturating_sub(start).div_ceil(dilation).min(kernel);
+            Some(before(counted.end) - before(counted.start))
+        };
+        (0..makeable(&[places])?).map(count).collect()
+    }
+
+    /// How many elements the window has.
+    fn elements(&self) -> Option<usize> {
+        self.kernel.iter().try_fold(1usize, |all, &size| all.checked_mul(size))
+    }
 }
 
 /// The products of counts along the axes, row-major.
 fn product(counts: &[Vec<usize>], factor: impl Fn(usize) -> f32) -> Option<Factors> {
-    /// More places than any image has.
-    const MOST: usize = 1 << 26;
     let space: Vec<usize> = counts.iter().map(Vec::len).collect();
-    let places = space.iter().try_fold(1usize, |all, &size| all.checked_mul(size))?;
-    if places > MOST {
-        return None;
-    }
+    makeable(&space)?;
     let mut products = vec![1usize];
     for counts in counts {
-        products =
-            products.iter().flat_map(|one| counts.iter().map(move |count| one * count)).collect();
+        products = products
+            .iter()
+            .flat_map(|&one| counts.iter().map(move |count| count.saturating_mul(one)))
+            .collect();
     }
     let is_sound = products.iter().all(|&count| count > 0);
     is_sound.then(|| Factors { space, values: products.into_iter().map(factor).collect() })

@@ -131,7 +131,7 @@ impl Window {
             Pads::Explicit { stated, beyond } => {
                 let mut all = stated.iter().zip(beyond).enumerate();
                 all.all(|(axis, ([begin, end], beyond))| {
-                    self.same(axis) == Some([*begin, *end + *beyond])
+                    self.same(axis) == Some([*begin, end.saturating_add(*beyond)])
                 })
             }
         }
@@ -177,8 +177,10 @@ pub(super) fn settle(
         Pads::Explicit { stated, beyond }
             if !is_same || (stated.iter().all(is_inside) && beyond.iter().all(|&one| one == 0)) =>
         {
-            let ends =
-                stated.iter().zip(beyond).map(|([begin, end], beyond)| [*begin, end + beyond]);
+            let ends = stated
+                .iter()
+                .zip(beyond)
+                .map(|([begin, end], beyond)| [*begin, end.saturating_add(*beyond)]);
             let pads: Vec<[usize; 2]> = ends.collect();
             ("VALID", pad(graph, image, &pads, filler_of(filler, element_type)))
         }

@@ -44,8 +44,9 @@ impl Spread {
     /// Whether this is what `SAME` gives: inputs times stride, cut off at both ends alike.
     fn is_same(&self) -> bool {
         let total = self.kernel.saturating_sub(self.stride);
-        let sum = self.pads[0] + self.pads[1];
-        self.kernel + self.extra == self.stride + sum && self.pads[0] == total / 2
+        let sum = self.pads[0].saturating_add(self.pads[1]);
+        let reach = self.kernel.saturating_add(self.extra);
+        reach == self.stride.saturating_add(sum) && self.pads[0] == total / 2
     }
 }
 
@@ -72,7 +73,9 @@ fn spread(graph: &Rewriting, node: &Node, axis: usize) -> Option<Spread> {
     }
     let pads = match auto_pad {
         "VALID" => [0, 0],
-        "SAME_UPPER" | "SAME_LOWER" => halves((kernel + extra).checked_sub(stride)?, auto_pad),
+        "SAME_UPPER" | "SAME_LOWER" => {
+            halves(kernel.checked_add(extra)?.checked_sub(stride)?, auto_pad)
+        }
         _ => [item("pads", axis, 0)?, item("pads", axis + count, 0)?],
     };
     Some(Spread { kernel, stride, pads, extra })

@@ -3,7 +3,7 @@
 
 use modelyard_graph::Node;
 
-use super::super::graph::{Rewriting, fixed, integers, node};
+use super::super::graph::{Rewriting, fixed, integers, makeable, node};
 
 pub(super) fn rewrite(graph: &mut Rewriting, mut old: Node) -> Option<Node> {
     if old.string("mode").unwrap_or("DCR") == "DCR" {
@@ -13,8 +13,10 @@ pub(super) fn rewrite(graph: &mut Rewriting, mut old: Node) -> Option<Node> {
     let channels = graph.facts.dims(&input).and_then(|dims| fixed(dims.get(1)?));
     let block = old.int("blocksize").and_then(|size| usize::try_from(size).ok());
     let places = block.and_then(|block| block.checked_mul(block)).filter(|&places| places > 0);
+    let channels = channels.filter(|&channels| makeable(&[channels]).is_some());
     let (Some(channels), Some(places)) = (channels, places) else {
-        graph.refuse(&old, "a number of channels that is not fixed", "");
+        let way_out = "give the model inputs of a fixed shape (`modelyard convert --shape`)";
+        graph.refuse(&old, "a number of channels that is not fixed, or too large", way_out);
         return None;
     };
     let depth = channels / places;

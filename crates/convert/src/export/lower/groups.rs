@@ -2,7 +2,7 @@
 
 use modelyard_graph::{Constant, Node};
 
-use super::super::graph::{Rewriting, node};
+use super::super::graph::{Rewriting, makeable, node};
 
 /// More groups than this would be more nodes than anybody wants.
 const MOST_GROUPS: usize = 64;
@@ -12,7 +12,8 @@ pub(super) fn rewrite(graph: &mut Rewriting, mut old: Node) -> Option<Node> {
     if !is_dense {
         let weights = spread(graph, &old);
         let Some(weights) = weights else {
-            graph.refuse(&old, "gaps in a kernel that is computed", "");
+            let way_out = "use a constant kernel of floats, and smaller dilations";
+            graph.refuse(&old, "gaps in a kernel that is computed or too large", way_out);
             return None;
         };
         let slot = old.inputs.get_mut(1)?;
@@ -72,9 +73,9 @@ fn spread(graph: &Rewriting, old: &Node) -> Option<Constant> {
         .zip(&dilations)
         .map(|(&size, &gap)| size.checked_sub(1)?.checked_mul(gap)?.checked_add(1))
         .collect::<Option<_>>()?;
-    let kernels: usize = leading.iter().product();
+    let whole = [leading, &extents].concat();
+    let mut spread = vec![0.0f32; makeable(&whole)?];
     let (small, large): (usize, usize) = (space.iter().product(), extents.iter().product());
-    let mut spread = vec![0.0f32; kernels.checked_mul(large)?];
     for (index, &value) in values.iter().enumerate() {
         let (kernel, mut rest) = (index / small, index % small);
         let (mut place, mut stride) = (0, 1);
@@ -85,5 +86,5 @@ fn spread(graph: &Rewriting, old: &Node) -> Option<Constant> {
         }
         *spread.get_mut(kernel * large + place)? = value;
     }
-    Some(Constant::floats("spread", &[leading, &extents].concat(), &spread))
+    Some(Constant::floats("spread", &whole, &spread))
 }

@@ -4,7 +4,7 @@
 //! | module | operators |
 //! |---|---|
 //! | `batch_norm` | BatchNormalization, as a factor and a summand by channel |
-//! | `normalize` | Instance-, Group-, Layer-, RMSNormalization and the like |
+//! | `normalize` | Instance-, Group-, LayerNormalization and the like |
 //! | `global_pool` | Global*Pool, as reductions |
 //! | `line` | images of one dimension of space, as images of two |
 //! | `blocks` | DepthToSpace of mode CRD |
@@ -39,6 +39,18 @@ const RULES: &[(&str, Rule)] = &[
     ("Flatten", reshape::flatten),
     ("Reshape", reshape::reshape),
 ];
+
+/// Operators that came after version 21: changing the version takes them apart.
+const LATER: &[&str] = &["Attention", "RMSNormalization", "RotaryEmbedding", "Swish"];
+
+/// The names of operators that a target writes, with those that become such; sorted.
+pub(super) fn with_lowered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let lowered = RULES.iter().map(|(operator, _)| *operator).chain(LATER.iter().copied());
+    let mut names: Vec<String> = names.chain(lowered).map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    names
+}
 
 /// Takes composite operators apart.
 pub(super) fn lower(model: Model, missing: &mut Vec<Missing>) -> Model {

@@ -17,6 +17,8 @@ pub(super) struct Call<'a> {
     pub(super) outputs: Vec<Option<Vec<Dim>>>,
     /// The nodes that make values, by name.
     pub(super) makers: &'a HashMap<&'a str, &'a Node>,
+    /// The nodes that take values, by name.
+    pub(super) takers: &'a HashMap<&'a str, Vec<&'a Node>>,
     /// The constants of the model, by name.
     pub(super) constants: &'a HashMap<&'a str, &'a Constant>,
 }
@@ -109,6 +111,12 @@ impl Call<'_> {
         })?;
         let numbers = super::constant::numbers(constant)?;
         Ok(numbers.first().copied().unwrap_or(default))
+    }
+
+    /// Whether all that takes the output is of this operator.
+    pub(super) fn is_only_for(&self, operator: &str) -> bool {
+        let takers = self.node.output(0).and_then(|name| self.takers.get(name));
+        takers.is_some_and(|takers| takers.iter().all(|node| node.op_type == operator))
     }
 
     /// Whether no element of an input can be below 0, as far as its makers tell.

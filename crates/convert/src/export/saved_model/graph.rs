@@ -11,8 +11,8 @@ use super::op::Op;
 use super::ops;
 use super::value::{Refusal, Source, Tensor, Value};
 use super::writer::Writer;
-use crate::export::graph::missing;
-use crate::export::{Facts, Prepared};
+use crate::export::graph::{REFUSED, missing};
+use crate::export::{Facts, Prepared, unsupported};
 use crate::tensorflow::dtype;
 use crate::{ConvertError, Missing, Step};
 
@@ -40,7 +40,7 @@ pub(super) fn write(prepared: &Prepared) -> Result<Graph, ConvertError> {
     }
     let outputs = walk.outputs(prepared);
     if !walk.missing.is_empty() {
-        return Err(ConvertError::Unsupported(walk.missing));
+        return Err(unsupported(walk.missing, &prepared.model));
     }
     Ok(Graph { writer: walk.writer, inputs, outputs, steps: walk.steps })
 }
@@ -50,6 +50,7 @@ struct Walk<'a> {
     writer: Writer,
     values: HashMap<String, Value>,
     makers: HashMap<&'a str, &'a Node>,
+    takers: HashMap<&'a str, Vec<&'a Node>>,
     constants: HashMap<&'a str, &'a Constant>,
     steps: Vec<Step>,
     missing: Vec<Missing>,
@@ -72,14 +73,21 @@ impl<'a> Walk<'a> {
             let named = node.outputs.iter().filter(|name| !name.is_empty());
             named.map(move |name| (name.as_str(), node))
         });
+        let mut takers: HashMap<&str, Vec<&Node>> = HashMap::new();
+        for node in &graph.nodes {
+            for name in &node.inputs {
+                takers.entry(name).or_default().push(node);
+            }
+        }
         Walk {
             facts: &prepared.facts,
             writer: Writer::default(),
             values: values.collect(),
             makers: makers.collect(),
+            takers,
             constants,
             steps: Vec::new(),
-            missing: Vec::new(),
+            missing: prepared.missing.clone(),
         }
     }
 
@@ -159,9 +167,10 @@ impl<'a> Walk<'a> {
                     }
                 }
             }
-            Err(refusal) => {
+            Err(Some(refusal)) => {
                 self.missing.push(missing(node, refusal.reason, refusal.way_out));
             }
+            Err(None) => {}
         }
         for name in node.outputs.iter().filter(|name| !name.is_empty()) {
             if !self.values.contains_key(name) {
@@ -188,25 +197,35 @@ impl<'a> Walk<'a> {
         self.values.insert(name.to_owned(), value);
     }
 
-    fn written(&mut self, node: &'a Node) -> Result<Vec<Tensor>, Refusal> {
+    /// What was written of a node. No reason is given where it says nothing new: the node was refused
+    /// before, or takes something of which nothing is known because its node was.
+    fn written(&mut self, node: &'a Node) -> Result<Vec<Tensor>, Option<Refusal>> {
+        if node.domain == REFUSED {
+            return Err(None);
+        }
         let rule = ops::find(node).ok_or_else(|| {
             Refusal::new("the operator", "rewrite the model without it, or serve the ONNX model")
         })?;
         let value = |name: &String| (!name.is_empty()).then(|| self.values.get(name).cloned());
         let inputs: Vec<Option<Value>> =
             node.inputs.iter().map(|name| value(name).flatten()).collect();
+        let is_doubtful =
+            |value: &Value| matches!(value.source, Source::Missing) && value.dims.is_none();
+        if inputs.iter().flatten().any(is_doubtful) {
+            return Err(None);
+        }
         let untyped = inputs.iter().flatten().find(|value| {
-            !matches!(value.source, Source::Constant(_))
+            matches!(value.source, Source::Written(_))
                 && dtype::number(value.element_type).is_none()
         });
         if let Some(value) = untyped {
             let reason = format!("elements of type {}", value.element_type);
-            return Err(Refusal::new(reason, "TensorFlow has no such type"));
+            return Err(Some(Refusal::new(reason, "TensorFlow has no such type")));
         }
         let outputs = node.outputs.iter().map(|name| self.facts.dims(name)).collect();
-        let (makers, constants) = (&self.makers, &self.constants);
-        let call = Call { node, inputs, outputs, makers, constants };
-        rule(&mut self.writer, &call)
+        let (makers, takers, constants) = (&self.makers, &self.takers, &self.constants);
+        let call = Call { node, inputs, outputs, makers, takers, constants };
+        rule(&mut self.writer, &call).map_err(Some)
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `graph` | node by node, with what is known of values |
 //! | `call`, `value` | what a rule sees of its node; why one refuses |
 //! | `writer`, `vocabulary`, `op` | operators of TensorFlow, named and with their attributes |
+//! | `sizes` | sizes, known or computed |
 //! | `constant` | weights |
 //! | `save` | the folder |
 //! | `ops` | the operators of ONNX, a file a family |
@@ -18,6 +19,7 @@ mod graph;
 mod op;
 mod ops;
 mod save;
+mod sizes;
 mod value;
 mod vocabulary;
 mod writer;
@@ -29,11 +31,11 @@ use crate::ConvertError;
 pub(super) fn write(prepared: &Prepared) -> Result<Written, ConvertError> {
     let graph = graph::write(prepared)?;
     let steps = graph.steps.clone();
-    let files = save::files(graph)?;
+    let files = save::files(graph, prepared.options.verified.as_deref())?;
     Ok(Written { files, steps, notes: Vec::new() })
 }
 
 /// Names of the operators that are written.
 pub(super) fn operators() -> Vec<String> {
-    ops::names().map(str::to_owned).collect()
+    super::lower::with_lowered(ops::names())
 }

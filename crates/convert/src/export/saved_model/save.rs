@@ -23,10 +23,16 @@ const PRODUCER: i32 = 561;
 /// What protobuf can hold, less what is around.
 const MOST_BYTES: usize = (2 << 30) - (1 << 20);
 
+/// TensorFlow leaves this folder to whoever writes a model.
+const EXTRA: &str = "assets.extra/modelyard.json";
+
 const SIGNATURE: &str = "serving_default";
 
 /// The files of a graph, by relative path.
-pub(super) fn files(graph: Graph) -> Result<Vec<(PathBuf, Bytes)>, ConvertError> {
+pub(super) fn files(
+    graph: Graph,
+    verified: Option<&str>,
+) -> Result<Vec<(PathBuf, Bytes)>, ConvertError> {
     let signature = SignatureDef {
         inputs: infos(&graph.inputs),
         outputs: infos(&graph.outputs),
@@ -54,7 +60,12 @@ pub(super) fn files(graph: Graph) -> Result<Vec<(PathBuf, Bytes)>, ConvertError>
             limit: MOST_BYTES as u64,
         });
     }
-    Ok(vec![("saved_model.pb".into(), saved.encode_to_vec().into())])
+    let mut files = vec![("saved_model.pb".into(), saved.encode_to_vec().into())];
+    if let Some(verified) = verified {
+        let text = serde_json::json!({ crate::export::VERIFIED: verified }).to_string();
+        files.push((EXTRA.into(), text.into()));
+    }
+    Ok(files)
 }
 
 fn infos(endpoints: &[Endpoint]) -> BTreeMap<String, TensorInfo> {

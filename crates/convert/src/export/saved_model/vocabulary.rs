@@ -1,31 +1,11 @@
 //! What operators are written with: TensorFlow's own, each with the attributes that it has to have.
 
 use modelyard_graph::{Constant, ElementType};
-use modelyard_tensor::Dim;
 
 use super::constant;
 use super::op::Op;
-use super::value::{Refusal, Tensor, Value};
+use super::value::{Refusal, Tensor};
 use super::writer::Writer;
-
-/// One size of a shape.
-#[derive(Clone, Debug)]
-pub(super) enum Size {
-    Fixed(i64),
-    /// A list of one 64-bit integer.
-    Computed(Tensor),
-}
-
-/// A slice of one axis.
-#[derive(Clone, Debug)]
-pub(super) struct Cut {
-    pub(super) axis: usize,
-    /// From the first where there is none.
-    pub(super) begin: Option<Size>,
-    /// To the last where there is none.
-    pub(super) end: Option<Size>,
-    pub(super) step: i64,
-}
 
 impl Writer {
     pub(super) fn unary(&mut self, op: &str, x: &Tensor) -> Tensor {
@@ -139,41 +119,6 @@ impl Writer {
         Ok(self.reshape_to(x, &shape))
     }
 
-    /// `Reshape` to sizes, some of which are computed.
-    pub(super) fn reshape_sizes(&mut self, x: &Tensor, sizes: &[Size]) -> Result<Tensor, Refusal> {
-        let computed = sizes.iter().filter(|size| matches!(size, Size::Computed(_))).count();
-        let has_rest = sizes.iter().any(|size| matches!(size, Size::Fixed(..=0)));
-        if computed == 1 && !has_rest {
-            let known = |size: &Size| match size {
-                Size::Fixed(size) => *size,
-                Size::Computed(_) => -1,
-            };
-            let sizes: Vec<i64> = sizes.iter().map(known).collect();
-            return self.reshape(x, &sizes);
-        }
-        let shape = self.list("shape", sizes)?;
-        Ok(self.reshape_to(x, &shape))
-    }
-
-    /// Sizes as one list.
-    pub(super) fn list(&mut self, name: &str, sizes: &[Size]) -> Result<Tensor, Refusal> {
-        let known = |size: &Size| match size {
-            Size::Fixed(size) => Some(*size),
-            Size::Computed(_) => None,
-        };
-        if let Some(values) = sizes.iter().map(known).collect::<Option<Vec<i64>>>() {
-            return self.longs(name, &values);
-        }
-        let mut parts = Vec::with_capacity(sizes.len());
-        for size in sizes {
-            parts.push(match size {
-                Size::Fixed(size) => self.longs(name, &[*size])?,
-                Size::Computed(tensor) => tensor.clone(),
-            });
-        }
-        self.concat(&parts, 0)
-    }
-
     pub(super) fn concat(&mut self, parts: &[Tensor], axis: usize) -> Result<Tensor, Refusal> {
         let [first, rest @ ..] = parts else {
             return Err(Refusal::new("a list of nothing", "the model may be damaged"));
@@ -185,77 +130,6 @@ impl Writer {
         let kind = first.element_type;
         let op = Op::new("ConcatV2").inputs(parts).input(&axis).int("N", parts.len() as i64);
         Ok(self.add(op.kind("T", kind).kind("Tidx", ElementType::Int32), kind))
-    }
-
-    /// The shape as a list of 64-bit integers.
-    pub(super) fn shape(&mut self, x: &Tensor) -> Tensor {
-        let op = Op::new("Shape").input(x).kind("T", x.element_type);
-        self.add(op.kind("out_type", ElementType::Int64), ElementType::Int64)
-    }
-
-    /// The size of one axis of a value.
-    pub(super) fn size(&mut self, value: &Value, axis: usize) -> Result<Size, Refusal> {
-        if let Some(size) = value.size(axis) {
-            return Ok(Size::Fixed(size as i64));
-        }
-        let x = self.tensor(value)?;
-        self.axis_size(&x, axis)
-    }
-
-    /// The size of one axis of what was written.
-    pub(super) fn axis_size(&mut self, x: &Tensor, axis: usize) -> Result<Size, Refusal> {
-        let shape = self.shape(x);
-        let axis = axis as i64;
-        Ok(Size::Computed(self.part(&shape, axis, axis + 1)?))
-    }
-
-    /// A size without dimensions.
-    pub(super) fn scalar_size(
-        &mut self,
-        size: &Size,
-        kind: ElementType,
-    ) -> Result<Tensor, Refusal> {
-        match size {
-            Size::Fixed(size) => self.number("size", *size as f64, kind),
-            Size::Computed(list) => {
-                let list = self.cast(list, kind);
-                self.reshape(&list, &[])
-            }
-        }
-    }
-
-    /// A stretch of a list.
-    pub(super) fn part(&mut self, list: &Tensor, begin: i64, end: i64) -> Result<Tensor, Refusal> {
-        let (begin, end) = (Some(Size::Fixed(begin)), Some(Size::Fixed(end)));
-        self.cut(list, &[Cut { axis: 0, begin, end, step: 1 }])
-    }
-
-    /// Slices of axes, as Python has them.
-    pub(super) fn cut(&mut self, x: &Tensor, cuts: &[Cut]) -> Result<Tensor, Refusal> {
-        let Some(last) = cuts.iter().map(|cut| cut.axis).max() else { return Ok(x.clone()) };
-        let (mut begins, mut ends) =
-            (vec![Size::Fixed(0); last + 1], vec![Size::Fixed(0); last + 1]);
-        let mut steps = vec![1; last + 1];
-        let (mut begin_mask, mut end_mask) = ((1i64 << (last + 1)) - 1, (1i64 << (last + 1)) - 1);
-        for cut in cuts {
-            if let Some(begin) = &cut.begin {
-                begins[cut.axis] = begin.clone();
-                begin_mask &= !(1 << cut.axis);
-            }
-            if let Some(end) = &cut.end {
-                ends[cut.axis] = end.clone();
-                end_mask &= !(1 << cut.axis);
-            }
-            steps[cut.axis] = cut.step;
-        }
-        let begin = self.list("begin", &begins)?;
-        let end = self.list("end", &ends)?;
-        let steps = self.longs("strides", &steps)?;
-        let op = Op::new("StridedSlice").input(x).input(&begin).input(&end).input(&steps);
-        let op = op.kind("T", x.element_type).kind("Index", ElementType::Int64);
-        let op = op.int("begin_mask", begin_mask).int("end_mask", end_mask);
-        let op = op.int("ellipsis_mask", 0).int("new_axis_mask", 0).int("shrink_axis_mask", 0);
-        Ok(self.add(op, x.element_type))
     }
 
     pub(super) fn expand_dims(&mut self, x: &Tensor, axis: usize) -> Result<Tensor, Refusal> {
@@ -319,14 +193,6 @@ impl Writer {
         self.add(op.kind("Tidx", start.element_type), start.element_type)
     }
 
-    /// `0, 1, ...` below a 64-bit integer.
-    pub(super) fn count(&mut self, size: &Size) -> Result<Tensor, Refusal> {
-        let limit = self.scalar_size(size, ElementType::Int64)?;
-        let zero = self.number("start", 0.0, ElementType::Int64)?;
-        let one = self.number("delta", 1.0, ElementType::Int64)?;
-        Ok(self.range(&zero, &limit, &one))
-    }
-
     /// Adds elements before and after each axis.
     pub(super) fn pad(
         &mut self,
@@ -337,27 +203,25 @@ impl Writer {
         if pads.iter().all(|&pad| pad == (0, 0)) {
             return Ok(x.clone());
         }
-        let list: Vec<i32> =
-            pads.iter().flat_map(|&(before, after)| [before as i32, after as i32]).collect();
-        let bytes: Vec<u8> = list.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let list = Constant::raw("paddings", ElementType::Int32, &[pads.len(), 2], bytes);
-        let paddings = self.constant(&list)?;
-        self.pad_by(x, &paddings, value)
+        let paddings = self.paddings(pads)?;
+        let value = self.number("constant_values", value, x.element_type)?;
+        Ok(self.pad_with(x, &paddings, &value))
     }
 
-    /// As [`Writer::pad`], by a table of two columns.
-    pub(super) fn pad_by(
-        &mut self,
-        x: &Tensor,
-        paddings: &Tensor,
-        value: f64,
-    ) -> Result<Tensor, Refusal> {
-        if value == 0.0 {
-            let op = Op::new("Pad").input(x).input(paddings).kind("T", x.element_type);
-            return Ok(self.add(op.kind("Tpaddings", paddings.element_type), x.element_type));
-        }
-        let value = self.number("constant_values", value, x.element_type)?;
-        Ok(self.pad_with(x, paddings, &value))
+    /// How much is added before and after each axis: a table of two columns.
+    pub(super) fn paddings(&mut self, pads: &[(i64, i64)]) -> Result<Tensor, Refusal> {
+        let flat: Vec<i64> = pads.iter().flat_map(|&(before, after)| [before, after]).collect();
+        let bytes: Vec<u8> = flat.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let dims = [pads.len(), 2];
+        self.constant(&Constant::raw("paddings", ElementType::Int64, &dims, bytes))
+    }
+
+    /// Adds zeros, for a convolution: TensorFlow puts such borders into the convolution. Where a sum
+    /// takes them beside a convolution with a bias, its optimizer for oneDNN crashes (2.21):
+    /// everything else is [`Writer::pad`], which it leaves alone.
+    pub(super) fn pad_zeros(&mut self, x: &Tensor, paddings: &Tensor) -> Tensor {
+        let op = Op::new("Pad").input(x).input(paddings).kind("T", x.element_type);
+        self.add(op.kind("Tpaddings", paddings.element_type), x.element_type)
     }
 
     pub(super) fn pad_with(&mut self, x: &Tensor, paddings: &Tensor, value: &Tensor) -> Tensor {
@@ -376,13 +240,4 @@ impl Writer {
 pub(super) fn matmul_op(x: &Tensor, y: &Tensor, (first, second): (bool, bool)) -> Op {
     let op = Op::new("MatMul").input(x).input(y).kind("T", x.element_type);
     op.bool("transpose_a", first).bool("transpose_b", second)
-}
-
-/// Sizes of dimensions; `None` where one is not known.
-pub(super) fn fixed_sizes(dims: &[Dim]) -> Option<Vec<i64>> {
-    let size = |dim: &Dim| match dim {
-        Dim::Fixed(size) => i64::try_from(*size).ok(),
-        Dim::Symbol(_) | Dim::Free => None,
-    };
-    dims.iter().map(size).collect()
 }

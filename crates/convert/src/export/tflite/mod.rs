@@ -4,21 +4,26 @@
 //! |---|---|
 //! | `patterns` | several nodes that are one operator |
 //! | `writer` | the model that is being written: which tensor holds which value |
-//! | `values` | constants, lists, sizes as tensors |
+//! | `operators` | operators, each with its parameters |
+//! | `values`, `constants` | constants, lists, sizes as tensors |
 //! | `quantized` | integers that stand for real numbers |
 //! | `ops` | the operators, a file for each or for a small family |
 //! | `options`, `versions` | parameters and versions of operators |
+//! | `ranks`, `types` | what kernels take |
 //! | `file`, `flatbuffer`, `metadata` | the file |
 
+mod constants;
 mod file;
 mod flatbuffer;
 mod metadata;
+mod operators;
 mod ops;
 mod options;
 mod patterns;
 mod quantized;
 mod ranks;
 mod stop;
+mod types;
 mod values;
 mod versions;
 mod writer;
@@ -29,12 +34,12 @@ use modelyard_graph::{Model, Value};
 
 use self::stop::Stop;
 use self::writer::{Held, Writer, type_of};
-use super::{Prepared, Written};
+use super::{ExportOptions, Prepared, VERIFIED, Written, unsupported};
 use crate::{ConvertError, Missing};
 
 /// Names of ONNX's operators that are written, sorted.
 pub(super) fn operators() -> Vec<String> {
-    ops::vocabulary()
+    super::lower::with_lowered(ops::names())
 }
 
 /// Writes a model.
@@ -45,24 +50,33 @@ pub(super) fn write(prepared: &Prepared) -> Result<Written, ConvertError> {
     for input in &model.graph.inputs {
         take(&mut writer, input);
     }
+    writer.missing.clone_from(&prepared.missing);
     writer.write_nodes();
     for output in &model.graph.outputs {
         give(&mut writer, output);
     }
     if !writer.missing.is_empty() {
-        return Err(ConvertError::Unsupported(writer.missing));
+        return Err(unsupported(writer.missing, &prepared.model));
     }
     let steps = writer.steps();
     let notes = std::mem::take(&mut writer.notes);
-    let bytes = finished(writer, &model, &prepared.labels)?;
+    let bytes = finished(writer, &model, &prepared.options)?;
     Ok(Written { files: vec![(PathBuf::new(), bytes.into())], steps, notes })
 }
 
 /// The bytes of the file, with the labels behind them.
-fn finished(writer: Writer<'_>, model: &Model, labels: &[String]) -> Result<Vec<u8>, ConvertError> {
+fn finished(
+    writer: Writer<'_>,
+    model: &Model,
+    options: &ExportOptions,
+) -> Result<Vec<u8>, ConvertError> {
+    let labels = options.labels.as_slice();
     let mut file = writer.file;
     file.name.clone_from(&model.graph.name);
     file.description = "Modelyard".into();
+    if let Some(verified) = &options.verified {
+        file.metadata.push((VERIFIED.into(), verified.clone().into()));
+    }
     if !labels.is_empty() {
         let metadata = metadata::metadata(model, labels);
         file.metadata.push(("TFLITE_METADATA".into(), metadata.into()));

@@ -164,7 +164,7 @@ impl<'a> Writer<'a> {
         let (Some(activation), Some(behind)) = (self.activation(node), node.output(0)) else {
             return (Activation::None, output);
         };
-        self.done.insert(index);
+        self.join(index);
         (activation, behind)
     }
 

@@ -19,8 +19,9 @@ fn limit(operator: &str) -> Option<(usize, bool)> {
     })
 }
 
-/// Refuses a node of more dimensions than its kernel takes.
+/// Refuses a node of more dimensions than its kernel takes, or of larger ones.
 pub(super) fn check(cx: &Writer<'_>, node: &Node) -> Result<(), Stop> {
+    sizes(cx, node)?;
     let Some((most, always)) = limit(&node.op_type) else { return Ok(()) };
     let shapes: Vec<_> = node
         .inputs
@@ -38,4 +39,16 @@ pub(super) fn check(cx: &Writer<'_>, node: &Node) -> Result<(), Stop> {
         format!("{rank} dimensions, where TensorFlow Lite takes at most {most}"),
         "reshape to fewer dimensions before it",
     ))
+}
+
+/// Sizes are counted in 32 bits.
+fn sizes(cx: &Writer<'_>, node: &Node) -> Result<(), Stop> {
+    let names = node.inputs.iter().chain(&node.outputs).filter(|name| !name.is_empty());
+    for dims in names.filter_map(|name| cx.dims_of(name)) {
+        if let Some(size) = dims.iter().flatten().find(|&&size| i32::try_from(size).is_err()) {
+            let reason = format!("a dimension of {size}, where TensorFlow Lite has 32 bits");
+            return Err(refused(reason, "use smaller values"));
+        }
+    }
+    Ok(())
 }

@@ -7,11 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use modelyard_graph::{ElementType, Model, Node};
 
-use super::super::graph::{Facts, fixed, missing};
-use super::file::{File, Operator, Quantization, Tensor};
-use super::options::{self, Options};
+use super::super::graph::{Facts, REFUSED, fixed, missing};
+use super::file::{File, Quantization, Tensor};
 use super::stop::{Stop, refused};
-use super::{ops, ranks, versions};
+use super::{ops, ranks};
 use crate::tflite::schema::type_code;
 use crate::{Missing, Step};
 
@@ -41,10 +40,15 @@ pub(super) struct Writer<'a> {
     /// Names of the outputs of the model.
     outputs: HashSet<&'a str>,
     /// Nodes that were written with another one.
-    pub(super) done: HashSet<usize>,
+    /// By their number, with that of the other.
+    done: HashMap<usize, usize>,
+    /// Names of values of which nothing is known because their node, or one before it, was refused.
+    doubtful: HashSet<&'a str>,
     /// The node in hand.
     current: usize,
-    steps: Vec<Step>,
+    /// Why an operator of the node in hand cannot run.
+    pub(super) refusal: Option<Stop>,
+    pub(super) steps: Vec<Step>,
     pub(super) missing: Vec<Missing>,
     pub(super) notes: Vec<String>,
     /// Lists of 32-bit integers that were written.
@@ -74,8 +78,10 @@ impl<'a> Writer<'a> {
             users,
             producers,
             outputs: graph.outputs.iter().map(|output| output.name.as_str()).collect(),
-            done: HashSet::new(),
+            done: HashMap::new(),
+            doubtful: HashSet::new(),
             current: 0,
+            refusal: None,
             steps: Vec::new(),
             missing: Vec::new(),
             notes: Vec::new(),
@@ -88,23 +94,50 @@ impl<'a> Writer<'a> {
     /// found.
     pub(super) fn write_nodes(&mut self) {
         for (index, node) in self.nodes.iter().enumerate() {
-            if self.done.contains(&index) {
-                continue;
+            if !self.done.contains_key(&index) {
+                self.current = index;
+                self.write_node(node);
             }
-            self.current = index;
-            self.begin(node);
-            let result = match ops::find(node) {
-                Some(write) => ranks::check(self, node).and_then(|()| write(self, node)),
-                None => Err(ops::unknown(node)),
-            };
-            if let Err(stop) = result {
-                // What is not known behind something that is missing says nothing new.
-                if stop.way_out != UNKNOWN_SHAPE || self.missing.is_empty() {
-                    self.missing.push(missing(node, stop.reason, stop.way_out));
-                }
-                for output in node.outputs.iter().filter(|output| !output.is_empty()) {
-                    self.stand_in(output);
-                }
+        }
+    }
+
+    fn write_node(&mut self, node: &'a Node) {
+        if node.domain == REFUSED {
+            return self.stand_ins(node);
+        }
+        self.begin(node);
+        let result = match ops::find(node) {
+            None => Err(ops::unknown(node)),
+            // What is not known behind something that is missing says nothing new.
+            Some(_) if self.is_doubtful(node) => return self.stand_ins(node),
+            Some(write) => ranks::check(self, node).and_then(|()| write(self, node)),
+        };
+        let result = result.and(self.refusal.take().map_or(Ok(()), Err));
+        if let Err(stop) = result {
+            if stop.way_out == UNKNOWN_SHAPE {
+                self.doubt_inputs(node);
+            }
+            self.missing.push(missing(node, stop.reason, stop.way_out));
+            let index = self.current;
+            self.done.retain(|_, with| *with != index);
+            self.stand_ins(node);
+        }
+    }
+
+    /// Notes that a node was written together with the one in hand.
+    pub(super) fn join(&mut self, index: usize) {
+        self.done.insert(index, self.current);
+    }
+
+    fn is_doubtful(&self, node: &Node) -> bool {
+        node.inputs.iter().any(|input| self.doubtful.contains(input.as_str()))
+    }
+
+    /// Who else takes the same values need not say again that their shapes are not known.
+    fn doubt_inputs(&mut self, node: &'a Node) {
+        for input in node.inputs.iter().filter(|input| !input.is_empty()) {
+            if self.dims_of(input).is_none() {
+                self.doubtful.insert(input);
             }
         }
     }
@@ -118,17 +151,26 @@ impl<'a> Writer<'a> {
         self.steps.push(Step { label, operator, nodes: Vec::new() });
     }
 
-    /// A tensor for what is not written, so that writing can go on.
-    fn stand_in(&mut self, name: &str) {
-        let tensor = Tensor {
-            name: name.to_owned(),
-            type_code: 0,
-            dims: self.dims_of(name).unwrap_or_default(),
-            elements: None,
-            quantization: None,
-        };
-        let plain = Some(self.add_tensor(tensor));
-        self.values.insert(name.to_owned(), Held { plain, ..Held::default() });
+    /// Tensors for what is not written, so that writing can go on.
+    fn stand_ins(&mut self, node: &'a Node) {
+        for name in node.outputs.iter().filter(|output| !output.is_empty()) {
+            let dims = self.dims_of(name);
+            if dims.is_none() {
+                self.doubtful.insert(name);
+            }
+            let element_type = self.facts.element_type(name);
+            let type_code = element_type.and_then(|found| type_of(found).ok()).unwrap_or(FLOAT);
+            let dims = dims.unwrap_or_default();
+            let name = name.clone();
+            let plain = self.add_tensor(Tensor {
+                name: name.clone(),
+                type_code,
+                dims,
+                elements: None,
+                quantization: None,
+            });
+            self.values.insert(name, Held { plain: Some(plain), ..Held::default() });
+        }
     }
 
     /// What became of the nodes.
@@ -245,60 +287,6 @@ impl<'a> Writer<'a> {
         });
         self.values.insert(name.to_owned(), Held { quantized: Some(id), ..Held::default() });
         id
-    }
-
-    // --- operators ---
-
-    /// Writes an operator with its parameters.
-    pub(super) fn with(
-        &mut self,
-        operator: &'static str,
-        inputs: &[Option<Id>],
-        outputs: &[Id],
-        options: Option<Options>,
-    ) {
-        let number = |id: Id| i32::try_from(id).unwrap_or(i32::MAX);
-        let first = inputs.first().copied().flatten().or(outputs.first().copied());
-        let type_code = first.map_or(0, |id| self.tensor(id).type_code);
-        let weight = inputs.get(1).copied().flatten();
-        let by_channel = weight.is_some_and(|id| {
-            self.tensor(id).quantization.as_ref().is_some_and(|one| one.scales.len() > 1)
-        });
-        self.file.operators.push(Operator {
-            name: operator,
-            version: versions::version(operator, type_code, (inputs.len(), by_channel)),
-            inputs: inputs.iter().map(|input| input.map_or(-1, number)).collect(),
-            outputs: outputs.iter().map(|&output| number(output)).collect(),
-            options,
-        });
-        if let Some(step) = self.steps.last_mut() {
-            step.nodes.push(operator.to_owned());
-        }
-    }
-
-    /// Writes an operator without parameters.
-    pub(super) fn plain(&mut self, operator: &'static str, inputs: &[Id], output: Id) {
-        let inputs: Vec<Option<Id>> = inputs.iter().copied().map(Some).collect();
-        self.with(operator, &inputs, &[output], options::none(operator));
-    }
-
-    /// Writes an operator whose result has the type and sizes of its first input.
-    pub(super) fn alike(&mut self, operator: &'static str, inputs: &[Id]) -> Id {
-        let first = inputs[0];
-        let dims = self.tensor(first).dims.clone();
-        let output = self.between(operator, first, &dims);
-        match operator {
-            "ADD" | "SUB" | "MUL" | "DIV" => self.arithmetic(operator, inputs, output),
-            _ => self.plain(operator, inputs, output),
-        }
-        output
-    }
-
-    /// Writes `ADD`, `SUB`, `MUL` or `DIV`.
-    pub(super) fn arithmetic(&mut self, operator: &'static str, inputs: &[Id], output: Id) {
-        let options = options::arithmetic(operator, crate::tflite::schema::Activation::None);
-        let inputs: Vec<Option<Id>> = inputs.iter().copied().map(Some).collect();
-        self.with(operator, &inputs, &[output], Some(options));
     }
 }
 

@@ -1,11 +1,13 @@
 //! One call of an operator, as its conversion sees it.
 
+mod outputs;
+
 use modelyard_graph::ElementType;
 
 use super::scalar::scalar;
 use super::{Bound, Converter, Extent, Refusal, Scalar, Tensor};
 use crate::pytorch::arguments::Arguments;
-use crate::pytorch::graph::{Argument, Graph, Meta, Node, Size};
+use crate::pytorch::graph::{Argument, Graph, Meta, Node};
 
 type Result<T> = std::result::Result<T, Refusal>;
 
@@ -334,100 +336,6 @@ impl<'c, 'p> Call<'c, 'p> {
         counted.ok_or_else(|| self.wrong(name, &format!("axes below {rank}")))
     }
 
-    /// The body of a branch or loop.
-    pub(in crate::pytorch) fn graph(&self, index: usize) -> Option<&'p Graph> {
-        match self.node.arguments.get(index).map(|named| &named.value) {
-            Some(Argument::Graph(graph)) => Some(graph),
-            _ => None,
-        }
-    }
-
-    /// Number of results.
-    pub(in crate::pytorch) fn outputs(&self) -> usize {
-        self.node.outputs.len()
-    }
-
-    /// Whether somebody uses result `index`.
-    pub(in crate::pytorch) fn wants(&self, index: usize) -> bool {
-        self.wanted.get(index).copied().unwrap_or(false)
-    }
-
-    /// Type and sizes of result `index`, as the program says.
-    pub(in crate::pytorch) fn output(&self, index: usize) -> Result<(ElementType, &'p [Size])> {
-        let name = self.node.outputs.get(index).map_or("", String::as_str);
-        let graph: &'p Graph = self.to.graph;
-        match graph.values.get(name) {
-            Some(Meta::Tensor(element_type, sizes)) => Ok((*element_type, sizes)),
-            _ => Err(Refusal::new(
-                format!("result {index}, whose type is not known"),
-                "export the model with torch.export.save",
-            )),
-        }
-    }
-
-    /// Result `index` is this tensor, which has the type that the program says.
-    pub(in crate::pytorch) fn give(&mut self, index: usize, name: String) {
-        self.set(index, Bound::Tensor(name));
-    }
-
-    /// Result `index` is this tensor of this type; cast where the program says another one.
-    pub(in crate::pytorch) fn give_as(
-        &mut self,
-        index: usize,
-        name: &str,
-        element_type: ElementType,
-    ) -> Result<()> {
-        if !self.wants(index) {
-            return Ok(());
-        }
-        let (wanted, _) = self.output(index)?;
-        let name = self.to.cast(name, element_type, wanted);
-        self.give(index, name);
-        Ok(())
-    }
-
-    /// Result `index` is this whole number.
-    pub(in crate::pytorch) fn give_extent(&mut self, index: usize, extent: Extent) {
-        self.set(index, Bound::Extent(extent));
-    }
-
-    /// Result `index` is this number, which is known.
-    pub(in crate::pytorch) fn give_scalar(&mut self, index: usize, scalar: Scalar) {
-        let bound = match scalar {
-            Scalar::Int(value) => Bound::Extent(Extent::Known(value)),
-            other => Bound::Scalar(other),
-        };
-        self.set(index, bound);
-    }
-
-    /// Result `index` is a Python number: a tensor without dimensions.
-    pub(in crate::pytorch) fn give_number(&mut self, index: usize, name: String) {
-        self.set(index, Bound::Number(name));
-    }
-
-    pub(super) fn set(&mut self, index: usize, bound: Bound) {
-        if let Some(result) = self.results.get_mut(index) {
-            *result = Some(bound);
-        }
-    }
-
-    /// Whether result `index` is a whole number, and its value where that is known.
-    pub(in crate::pytorch) fn output_meta(&self, index: usize) -> Option<&'p Meta> {
-        let name = self.node.outputs.get(index)?;
-        let graph: &'p Graph = self.to.graph;
-        graph.values.get(name)
-    }
-}
-
-/// An axis counted from the front; `None` where there is none. Tensors without dimensions have
-/// axis 0 and -1.
-pub(in crate::pytorch) fn counted(axis: i64, rank: usize) -> Option<usize> {
-    let rank = rank.max(1);
-    let axis = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
-    usize::try_from(axis).ok().filter(|&axis| axis < rank)
-}
-
-impl Call<'_, '_> {
     /// Numbers that must be known; none where they are left out.
     pub(in crate::pytorch) fn floats(&mut self, name: &str) -> Result<Vec<f64>> {
         match self.argument(name) {
@@ -445,4 +353,20 @@ impl Call<'_, '_> {
             _ => Err(self.wrong(name, "a list of numbers")),
         }
     }
+
+    /// The body of a branch or loop.
+    pub(in crate::pytorch) fn graph(&self, index: usize) -> Option<&'p Graph> {
+        match self.node.arguments.get(index).map(|named| &named.value) {
+            Some(Argument::Graph(graph)) => Some(graph),
+            _ => None,
+        }
+    }
+}
+
+/// An axis counted from the front; `None` where there is none. Tensors without dimensions have
+/// axis 0 and -1.
+pub(in crate::pytorch) fn counted(axis: i64, rank: usize) -> Option<usize> {
+    let rank = rank.max(1);
+    let axis = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
+    usize::try_from(axis).ok().filter(|&axis| axis < rank)
 }

@@ -1,15 +1,18 @@
 //! Functions that are built in: those of Python on known values are computed, those on numbers that
 //! the model computes become operations on numbers, the others calls of ATen's operators.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use modelyard_graph::ElementType;
-
 use super::interpret::{Interpreter, Result, Stop};
-use super::value::{NumberKind, Value};
-use super::{containers, numbers, texts};
+use super::value::Value;
+use super::{containers, lists, numbers, slices, texts};
+use crate::Missing;
 use crate::pytorch::convert::Scalar;
-use crate::pytorch::graph::{Argument, Named};
+use crate::pytorch::graph::Named;
+
+/// A list, which several names may have.
+type List = Rc<RefCell<Vec<Value>>>;
 
 impl Interpreter<'_> {
     /// Calls a function by its name: `torch.add`, `ops.prim.device`, `int`.
@@ -42,8 +45,9 @@ impl Interpreter<'_> {
         if let Some(value) = self.container(short, &positional, &named)? {
             return Ok(value);
         }
-        if let Some(value) = texts::call(short, &positional) {
-            return Ok(value);
+        if let Some(text) = texts::call(short, &positional) {
+            self.charge_scan(&positional)?;
+            return self.text(text);
         }
         if let Some(value) = self.number(short, &positional)? {
             return Ok(value);
@@ -89,6 +93,11 @@ impl Interpreter<'_> {
                 };
                 return Err(Stop::Raised(message));
             }
+            "is_contiguous" if matches!(positional.first(), Some(Value::Tensor(_))) => {
+                // How elements lie in memory is no part of the converted model.
+                self.assume("a tensor is contiguous".into(), "is_contiguous()");
+                Value::Bool(true)
+            }
             "device" if matches!(positional, [Value::Text(_)]) => match &positional[0] {
                 Value::Text(text) => Value::Device(Rc::clone(text)),
                 _ => Value::None,
@@ -124,12 +133,85 @@ impl Interpreter<'_> {
         if name == "_set_item" {
             return self.set_item(positional).map(Some);
         }
-        let done = containers::call(name, positional, named);
-        let done = done.map_err(|message| self.wrong(message))?;
-        if done.as_ref().is_some_and(|done| done.changes) {
-            self.changes += 1;
+        if let ("min" | "max" | "sum", [Value::List(items)]) = (name, positional)
+            && items.borrow().iter().any(|item| matches!(item, Value::Number(_)))
+        {
+            let items = items.borrow().clone();
+            return self.folded(name, &items);
         }
-        Ok(done.map(|done| done.value))
+        self.charge_scan(positional)?;
+        if let ("append" | "insert", [Value::List(list), rest @ ..]) = (name, positional) {
+            self.check_within(list, rest)?;
+        }
+        let done = containers::call(name, positional, named);
+        let Some(done) = done.map_err(|fault| self.told(fault))? else { return Ok(None) };
+        if done.changes {
+            self.changes += 1;
+            self.nested(positional.get(1..).unwrap_or(&[]))?;
+        }
+        self.charge(&done.value)?;
+        Ok(Some(done.value))
+    }
+
+    /// An error where a list would come to stand in itself: nobody would come out of it again.
+    fn check_within(&mut self, list: &List, items: &[Value]) -> Result<()> {
+        let mut left = lists::MOST_VALUES;
+        let is_within = items.iter().any(|value| lists::holds(value, list, &mut left));
+        self.steps_of((lists::MOST_VALUES - left) / 16)?;
+        match is_within {
+            true => Err(self.told(containers::Fault::Open("a list within itself".into()))),
+            false => Ok(()),
+        }
+    }
+
+    /// The least, greatest or sum of numbers of which the model computes some.
+    fn folded(&mut self, name: &str, items: &[Value]) -> Result<Option<Value>> {
+        let name = if name == "sum" { "add" } else { name };
+        let mut all: Option<Value> = None;
+        for item in items {
+            all = Some(match all {
+                None => item.clone(),
+                Some(one) => match self.number(name, &[one, item.clone()])? {
+                    Some(value) => value,
+                    None => return Ok(None),
+                },
+            });
+        }
+        Ok(all)
+    }
+
+    /// Why a call on lists, tuples or dicts gives nothing.
+    pub(super) fn told(&self, fault: containers::Fault) -> Stop {
+        match fault {
+            containers::Fault::Raised(text) => Stop::Raised(text),
+            containers::Fault::Open(what) => self.refusal(
+                "a list, tuple or dict",
+                what,
+                "give the sizes that it depends on as numbers with --shape, or use constants",
+            ),
+        }
+    }
+
+    /// A text; what depends on free sizes or data is lost, as nobody may need it: messages.
+    fn text(&mut self, text: std::result::Result<Value, texts::Fault>) -> Result<Value> {
+        match text {
+            Ok(value) => self.charge(&value).map(|()| value),
+            Err(texts::Fault::Raised(text)) => Err(Stop::Raised(text)),
+            Err(texts::Fault::TooLong) => {
+                Err(self.refusal("a text", "a text of more than a million letters", ""))
+            }
+            Err(texts::Fault::Open) => {
+                let missing = Missing {
+                    operator: "a text".into(),
+                    place: self.place(),
+                    reason: "a text of what is not known at conversion: a free size, or data"
+                        .into(),
+                    way_out: "give the sizes that it depends on as numbers with --shape".into(),
+                };
+                self.doubts.push((None, missing));
+                Ok(Value::Lost)
+            }
+        }
     }
 
     fn set_item(&mut self, positional: &[Value]) -> Result<Value> {
@@ -137,19 +219,28 @@ impl Interpreter<'_> {
             return Err(self.wrong("_set_item takes 3 arguments"));
         };
         self.changes += 1;
+        self.nested(std::slice::from_ref(value))?;
+        self.charge_scan(std::slice::from_ref(of))?;
         match of {
             Value::List(items) => {
+                self.check_within(items, std::slice::from_ref(value))?;
                 let length = items.borrow().len();
                 let at = match index {
-                    Value::Int(index) => counted(*index, length),
-                    _ => None,
+                    Value::Int(index) => lists::place(*index, length),
+                    other => {
+                        let what = format!("an item of a list at {}", other.type_name());
+                        Err(containers::Fault::Open(what))
+                    }
                 };
-                let at = at.ok_or_else(|| self.wrong("an index outside of the list"))?;
+                let at = at.map_err(|fault| self.told(fault))?;
                 if let Some(item) = items.borrow_mut().get_mut(at) {
                     *item = value.clone();
                 }
             }
-            Value::Dict(entries) => containers::put(entries, index, value),
+            Value::Dict(entries) => {
+                containers::check_key(index).map_err(|fault| self.told(fault))?;
+                containers::put(entries, index, value);
+            }
             Value::Lost => {}
             other => return Err(self.wrong(format!("an item of {} is set", other.type_name()))),
         }
@@ -158,6 +249,9 @@ impl Interpreter<'_> {
 
     /// An item of a list, tuple, dict or text.
     pub(super) fn item(&mut self, of: &Value, index: &Value) -> Result<Value> {
+        if matches!(of, Value::Dict(_) | Value::Text(_)) {
+            self.charge_scan(std::slice::from_ref(of))?;
+        }
         let at = match index {
             Value::Int(index) => Some(*index),
             Value::Bool(index) => Some(i64::from(*index)),
@@ -166,7 +260,10 @@ impl Interpreter<'_> {
         let found = match (of, at) {
             (Value::Lost, _) => return Ok(Value::Lost),
             (_, _) if matches!(index, Value::Lost) => return Ok(Value::Lost),
-            (Value::Dict(entries), _) => containers::get(entries, index),
+            (Value::Dict(entries), _) => {
+                containers::check_key(index).map_err(|fault| self.told(fault))?;
+                containers::get(entries, index)
+            }
             (Value::List(items), Some(at)) => {
                 let items = items.borrow();
                 counted(at, items.len()).and_then(|at| items.get(at).cloned())
@@ -204,11 +301,14 @@ impl Interpreter<'_> {
             all.extend(arguments.iter().skip(1).cloned());
             return self.builtin("torch.slice", all, Vec::new());
         }
-        containers::slice(arguments).map_err(|message| self.wrong(message))
+        self.charge_scan(arguments)?;
+        let part = slices::slice(arguments).map_err(|fault| self.told(fault))?;
+        self.charge(&part)?;
+        Ok(part)
     }
 
     /// Arithmetic of Python: computed, or an operation of the graph.
-    fn number(&mut self, name: &str, positional: &[Value]) -> Result<Option<Value>> {
+    pub(super) fn number(&mut self, name: &str, positional: &[Value]) -> Result<Option<Value>> {
         if positional.is_empty() || !positional.iter().all(is_number) {
             return Ok(None);
         }
@@ -227,151 +327,23 @@ impl Interpreter<'_> {
             return self.number("ne", &[number.clone(), Value::Int(0)]);
         }
         let Some(target) = numbers::target(name) else { return Ok(None) };
+        let mut operands = positional.to_vec();
+        if name == "pow" {
+            // Powers are floats, those of integers too.
+            for operand in &mut operands {
+                if let Some(float) = self.number("float", std::slice::from_ref(operand))? {
+                    *operand = float;
+                }
+            }
+        }
         let mut arguments = Vec::new();
-        for value in positional {
+        for value in &operands {
             let argument = self.argument(value)?;
             arguments.push(Named { name: String::new(), value: argument });
         }
         let results = self.emit(target, arguments)?;
         let value = results.into_iter().next().unwrap_or(Value::Lost);
         Ok(Some(value))
-    }
-
-    /// What is asked about a tensor and known of it.
-    fn about_tensor(&mut self, name: &str, positional: &[Value]) -> Result<Option<Value>> {
-        let Some(Value::Tensor(tensor)) = positional.first() else { return Ok(None) };
-        let (element_type, _) = tensor.first();
-        let rank = tensor.rank();
-        Ok(Some(match name {
-            "dim" | "ndim" | "ndimension" => Value::Int(rank as i64),
-            "dtype" => match super::tensors::type_code(element_type) {
-                Some(code) => Value::Int(code),
-                None => return Err(self.wrong("a type of elements without a number")),
-            },
-            "layout" => Value::Int(0),
-            "device" => Value::Device("cpu".into()),
-            "is_floating_point" => Value::Bool(crate::pytorch::types::is_float(element_type)),
-            "is_cuda" | "is_mkldnn" | "is_quantized" | "is_sparse" | "is_complex" | "is_meta"
-            | "is_xla" | "is_xpu" | "is_mps" | "is_ort" | "is_vulkan" | "is_nested"
-            | "is_sparse_csr" | "is_inference" => Value::Bool(false),
-            "requires_grad" => Value::Bool(self.weights.contains_key(&tensor.name)),
-            "is_cpu" | "is_contiguous" | "is_leaf" => Value::Bool(true),
-            "get_device" => Value::Int(-1),
-            "grad" => Value::None,
-            "size" | "shape" if positional.len() == 1 => {
-                let mut sizes = Vec::new();
-                for axis in 0..rank {
-                    sizes.push(self.size(tensor, axis)?);
-                }
-                Value::list(sizes)
-            }
-            "size" => match positional.get(1) {
-                Some(Value::Int(axis)) => match counted(*axis, rank) {
-                    Some(axis) => self.size(tensor, axis)?,
-                    None => return Err(Stop::Raised(format!("dimension {axis} is out of range"))),
-                },
-                _ => return Err(self.wrong("a size along an axis that is not known")),
-            },
-            "len" => match rank {
-                0 => return Err(Stop::Raised("len() of a tensor without dimensions".into())),
-                _ => self.size(tensor, 0)?,
-            },
-            "numel" => {
-                let mut product = Value::Int(1);
-                for axis in 0..rank {
-                    let size = self.size(tensor, axis)?;
-                    product = self.builtin("torch.mul", vec![product, size], Vec::new())?;
-                }
-                product
-            }
-            "__is__" | "__isnot__" => {
-                let same = match positional.get(1) {
-                    Some(Value::Tensor(other)) => other.name == tensor.name,
-                    _ => false,
-                };
-                Value::Bool(same == (name == "__is__"))
-            }
-            "Int" | "int" | "Float" | "float" | "Bool" | "bool" | "IntImplicit"
-            | "FloatImplicit" | "ScalarImplicit" | "item"
-                if positional.len() == 1 =>
-            {
-                return self.as_number(tensor, name).map(Some);
-            }
-            "to_mkldnn" | "to_dense" | "data" | "cpu" | "cuda" | "requires_grad_"
-            | "pin_memory" | "retain_grad" => positional[0].clone(),
-            _ => return Ok(None),
-        }))
-    }
-
-    /// The one element of a tensor as a number.
-    fn as_number(&mut self, tensor: &Rc<super::value::Tensor>, name: &str) -> Result<Value> {
-        let kind = match name {
-            "Int" | "int" | "IntImplicit" => Some(NumberKind::Int),
-            "Float" | "float" | "FloatImplicit" => Some(NumberKind::Float),
-            "Bool" | "bool" => Some(NumberKind::Bool),
-            _ => None,
-        };
-        let value = Value::Tensor(Rc::clone(tensor));
-        let own = super::tensors::number_kind(tensor.first().0);
-        let argument = self.argument(&value)?;
-        let argument = match (kind, own) {
-            (Some(NumberKind::Bool), NumberKind::Int | NumberKind::Float) => {
-                let zero = Named { name: String::new(), value: Argument::Int(0) };
-                let own = Named { name: String::new(), value: argument };
-                let result = self.emit("aten.ne.Scalar", vec![own, zero])?;
-                let value = result.into_iter().next().unwrap_or(Value::Lost);
-                self.argument(&value)?
-            }
-            _ => argument,
-        };
-        let own_name = Named { name: String::new(), value: argument };
-        let item = self.emit("aten.item.default", vec![own_name])?;
-        let item = item.into_iter().next().unwrap_or(Value::Lost);
-        match (kind, own) {
-            (Some(NumberKind::Int), NumberKind::Float | NumberKind::Bool) => {
-                Ok(self.number("int", &[item])?.unwrap_or(Value::Lost))
-            }
-            (Some(NumberKind::Float), NumberKind::Int | NumberKind::Bool) => {
-                Ok(self.number("float", &[item])?.unwrap_or(Value::Lost))
-            }
-            _ => Ok(item),
-        }
-    }
-
-    /// Operations that only the compiler writes.
-    fn prim(&mut self, name: &str, positional: Vec<Value>) -> Result<Value> {
-        match (name, positional.as_slice()) {
-            ("NumToTensor", [value]) => {
-                // Whole numbers of Python make tensors of 64 bits.
-                let element_type = match value {
-                    Value::Int(_) => ElementType::Int64,
-                    Value::Bool(_) => ElementType::Bool,
-                    Value::Number(number) if number.kind == NumberKind::Int => ElementType::Int64,
-                    Value::Number(number) if number.kind == NumberKind::Bool => ElementType::Bool,
-                    _ => ElementType::Float32,
-                };
-                let value = Named { name: String::new(), value: self.argument(value)? };
-                let dtype = Named { name: "dtype".into(), value: Argument::Type(element_type) };
-                let results = self.emit("aten.scalar_tensor.default", vec![value, dtype])?;
-                Ok(results.into_iter().next().unwrap_or(Value::Lost))
-            }
-            ("unchecked_unwrap_optional" | "unchecked_cast", [value]) => Ok(value.clone()),
-            ("rangelist", [Value::Int(count)]) if *count <= self.limits.nodes as i64 => {
-                Ok(Value::list((0..*count).map(Value::Int).collect()))
-            }
-            ("type", _) => Ok(Value::text("cpu")),
-            _ => {
-                let way_out = match name.contains("mkldnn") || name.contains("MKLDNN") {
-                    true => {
-                        "weights of a model that torch.jit.optimize_for_inference made for \
-                             this machine are not in the file; save the model before it"
-                    }
-                    false => "save the model with torch.export.save instead",
-                };
-                self.refuse(&format!("prim.{name}"), "the operator", way_out);
-                Ok(Value::Lost)
-            }
-        }
     }
 }
 

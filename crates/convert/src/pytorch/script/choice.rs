@@ -1,9 +1,10 @@
 //! Branches that depend on data: both become graphs of their own.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use super::interpret::{Flow, Interpreter, Result, Stop};
-use super::syntax::Statement;
+use super::syntax::{Class, Statement};
 use super::value::{Tensor, Value};
 use crate::Missing;
 use crate::pytorch::graph::{Argument, Graph, Named, Node};
@@ -42,7 +43,7 @@ impl Interpreter<'_> {
                 self.branch_refusal("a branch on data that returns, beside one that goes on")
             );
         }
-        self.merged(condition, then, otherwise)
+        self.merged((condition, place), then, otherwise)
     }
 
     fn branch_refusal(&self, reason: &str) -> Stop {
@@ -100,7 +101,12 @@ impl Interpreter<'_> {
     }
 
     /// One call that chooses between two branches.
-    fn merged(&mut self, condition: &Value, then: Branch, otherwise: Branch) -> Result<Flow> {
+    fn merged(
+        &mut self,
+        (condition, place): (&Value, String),
+        then: Branch,
+        otherwise: Branch,
+    ) -> Result<Flow> {
         let mut pairs: Vec<(String, Value, Value)> = Vec::new();
         match (&then.given, &otherwise.given) {
             (Some(one), Some(two)) => pairs.push((String::new(), one.clone(), two.clone())),
@@ -120,23 +126,15 @@ impl Interpreter<'_> {
         let mut kept = Vec::new();
         for (name, one, two) in pairs {
             let merged = chosen.merge(&one, &two);
-            kept.push((name, merged));
+            kept.push((name, merged, (one, two)));
         }
         let results = self.choose(condition, (then.nodes, otherwise.nodes), &chosen)?;
         let mut returned = None;
-        for (name, merged) in kept {
+        for (name, merged, difference) in kept {
             let value = match merged {
                 Some(merged) => merged.value(&results),
                 None => {
-                    self.doubts.push(Missing {
-                        operator: "a branch that depends on data".into(),
-                        place: self.place(),
-                        reason: format!(
-                            "'{name}', which is a tensor of another type or shape, or no tensor, in \
-                             one of the branches"
-                        ),
-                        way_out: "give it the same type and shape in both".into(),
-                    });
+                    self.doubt(&place, &name, difference);
                     Value::Lost
                 }
             };
@@ -147,6 +145,33 @@ impl Interpreter<'_> {
             }
         }
         Ok(returned.map_or(Flow::Next, Flow::Return))
+    }
+
+    /// Notes why a variable has no value after a branch; an empty name is what the branch returns.
+    fn doubt(&mut self, place: &str, name: &str, (one, two): (Value, Value)) {
+        let what = if name.is_empty() { "what it returns".into() } else { format!("'{name}'") };
+        let (reason, way_out) = match (&one, &two) {
+            (Value::Tensor(_), Value::Tensor(_)) => (
+                format!("{what}, a tensor of another type or shape in each branch"),
+                "give it the same type and shape in both",
+            ),
+            (Value::List(_), Value::List(_)) => (
+                format!("{what}, another list in each branch"),
+                "make the list before the branch, and choose its tensors with torch.where",
+            ),
+            _ => (
+                format!("{what}, which data decide: {} or {}", in_words(&one), in_words(&two)),
+                "compute it as a tensor in both branches, such as torch.tensor(1), or choose with \
+                 torch.where",
+            ),
+        };
+        let missing = Missing {
+            operator: "a branch that depends on data".into(),
+            place: place.to_owned(),
+            reason,
+            way_out: way_out.into(),
+        };
+        self.doubts.push(((!name.is_empty()).then(|| name.to_owned()), missing));
     }
 
     /// The call itself; gives its results.
@@ -206,6 +231,16 @@ impl Interpreter<'_> {
     }
 }
 
+/// A value that differs between branches, for people.
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {
+            super::texts::shown(value)
+        }
+        other => other.type_name().into(),
+    }
+}
+
 /// Values from outside that nodes and outputs use, in order.
 fn free(nodes: &[Node], outputs: &[Argument], found: &mut Vec<String>) {
     let mut own: HashSet<&str> = HashSet::new();
@@ -229,6 +264,8 @@ fn free(nodes: &[Node], outputs: &[Argument], found: &mut Vec<String>) {
 #[derive(Default)]
 struct Chosen {
     pairs: Vec<(Tensor, Tensor)>,
+    /// Values that were looked at.
+    seen: usize,
 }
 
 /// What becomes of two values.
@@ -236,7 +273,7 @@ enum Merged {
     Same(Value),
     /// The result of this number.
     Chosen(usize),
-    Tuple(Vec<Merged>),
+    Tuple(Vec<Merged>, Option<Rc<Class>>),
 }
 
 impl Merged {
@@ -244,8 +281,9 @@ impl Merged {
         match self {
             Merged::Same(value) => value.clone(),
             Merged::Chosen(index) => results.get(*index).cloned().unwrap_or(Value::Lost),
-            Merged::Tuple(items) => {
-                Value::tuple(items.iter().map(|item| item.value(results)).collect())
+            Merged::Tuple(items, class) => {
+                let items = items.iter().map(|item| item.value(results)).collect();
+                Value::Tuple(Rc::new(items), class.clone())
             }
         }
     }
@@ -254,6 +292,11 @@ impl Merged {
 impl Chosen {
     /// `None` where the two cannot be one.
     fn merge(&mut self, one: &Value, two: &Value) -> Option<Merged> {
+        const MOST_VALUES: usize = 100_000;
+        self.seen += 1;
+        if self.seen > MOST_VALUES {
+            return None;
+        }
         match (one, two) {
             (Value::Tensor(a), Value::Tensor(b)) if a.name == b.name => {
                 Some(Merged::Same(one.clone()))
@@ -269,17 +312,16 @@ impl Chosen {
                     Merged::Chosen(self.pairs.len() - 1)
                 })
             }
-            (Value::Tuple(a, _), Value::Tuple(b, _)) if a.len() == b.len() => {
+            (Value::Tuple(a, class), Value::Tuple(b, _)) if a.len() == b.len() => {
                 let items: Option<Vec<Merged>> =
                     a.iter().zip(b.iter()).map(|(a, b)| self.merge(a, b)).collect();
-                items.map(Merged::Tuple)
+                items.map(|items| Merged::Tuple(items, class.clone()))
             }
-            (Value::List(a), Value::List(b)) if std::rc::Rc::ptr_eq(a, b) => {
-                Some(Merged::Same(one.clone()))
-            }
+            (Value::List(a), Value::List(b)) if Rc::ptr_eq(a, b) => Some(Merged::Same(one.clone())),
+            (Value::Dict(a), Value::Dict(b)) if Rc::ptr_eq(a, b) => Some(Merged::Same(one.clone())),
             // Two lists stay two: who else holds one of them would see the other.
-            (Value::List(_), Value::List(_)) => None,
-            (Value::Object(a), Value::Object(b)) if std::rc::Rc::ptr_eq(a, b) => {
+            (Value::List(_), Value::List(_)) | (Value::Dict(_), Value::Dict(_)) => None,
+            (Value::Object(a), Value::Object(b)) if Rc::ptr_eq(a, b) => {
                 Some(Merged::Same(one.clone()))
             }
             (Value::Function(_), Value::Function(_)) => Some(Merged::Same(one.clone())),

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::builtin::counted;
+use super::lists::list;
 use super::value::Value;
 
 /// A result, and whether the call changed a list or dict.
@@ -13,7 +13,29 @@ pub(super) struct Done {
     pub(super) changes: bool,
 }
 
-type Result<T> = std::result::Result<T, String>;
+/// Why a call gives nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// What the code raises.
+    Raised(String),
+    /// It depends on what is not known at conversion: a free size, an element.
+    Open(String),
+}
+
+pub(super) type Result<T> = std::result::Result<T, Fault>;
+
+pub(super) fn raised<T>(text: impl Into<String>) -> Result<T> {
+    Err(Fault::Raised(text.into()))
+}
+
+pub(super) fn open<T>(what: impl Into<String>) -> Result<T> {
+    Err(Fault::Open(what.into()))
+}
+
+/// An error for a key that is not known.
+pub(super) fn check_key(key: &Value) -> Result<()> {
+    if key.is_computed() { open("a key of a dict that is not known at conversion") } else { Ok(()) }
+}
 
 /// What a method gives; `None` where it is none of these values.
 pub(super) fn call(
@@ -30,8 +52,12 @@ pub(super) fn call(
                 (Value::None, _) | (_, Value::None) => false,
                 (Value::List(one), Value::List(two)) => Rc::ptr_eq(one, two),
                 (Value::Object(one), Value::Object(two)) => Rc::ptr_eq(one, two),
+                (Value::Dict(one), Value::Dict(two)) => Rc::ptr_eq(one, two),
                 (Value::Tensor(_), _) => return Ok(None),
-                _ => one.equals(two).unwrap_or(false),
+                _ => match one.equals(two) {
+                    Some(same) => same,
+                    None => return open("whether two values are one"),
+                },
             };
             seen(Value::Bool(same == (name == "__is__")))
         }
@@ -41,6 +67,7 @@ pub(super) fn call(
             let entries = Rc::new(RefCell::new(Vec::new()));
             for pair in pairs.borrow().iter() {
                 if let Some([key, value]) = pair.items().as_deref() {
+                    check_key(key)?;
                     put(&entries, key, value);
                 }
             }
@@ -51,13 +78,14 @@ pub(super) fn call(
         {
             match one.equals(two) {
                 Some(same) => seen(Value::Bool(same == (name == "eq"))),
-                None => Ok(None),
+                None if one.is_lost() || two.is_lost() => Ok(None),
+                None => open("whether two values are equal"),
             }
         }
         (_, [Value::List(items), rest @ ..]) => list(name, items, rest, named),
         (_, [Value::Tuple(items, _), ..]) => tuple(name, items, positional),
         (_, [Value::Dict(_), key, ..]) if name != "update" && key.is_computed() => {
-            Err("a key of a dict that is not known at conversion".into())
+            check_key(key).map(|()| None)
         }
         (_, [Value::Dict(entries), rest @ ..]) => dict(name, entries, rest),
         _ => Ok(None),
@@ -93,7 +121,7 @@ fn tuple(name: &str, items: &Rc<Vec<Value>>, positional: &[Value]) -> Result<Opt
     Ok(Some(Done { value, changes: false }))
 }
 
-fn contains(items: &[Value], wanted: &Value) -> Result<Option<Done>> {
+pub(super) fn contains(items: &[Value], wanted: &Value) -> Result<Option<Done>> {
     let mut is_unknown = false;
     for item in items {
         match item.equals(wanted) {
@@ -103,185 +131,9 @@ fn contains(items: &[Value], wanted: &Value) -> Result<Option<Done>> {
         }
     }
     match is_unknown {
-        true => Err("whether a list contains a value that is not known at conversion".into()),
+        true => open("whether a list contains a value that is not known at conversion"),
         false => Ok(Some(Done { value: Value::Bool(false), changes: false })),
     }
-}
-
-/// Values that are looked at in search of a list within itself.
-const MOST_VALUES: usize = 100_000;
-
-/// Whether a value has this list in it, or more than `left` other values. Nobody would come out of it
-/// again.
-fn holds(value: &Value, list: &Rc<RefCell<Vec<Value>>>, left: &mut usize) -> bool {
-    if *left == 0 {
-        return true;
-    }
-    *left -= 1;
-    match value {
-        Value::List(items) => {
-            Rc::ptr_eq(items, list) || items.borrow().iter().any(|item| holds(item, list, left))
-        }
-        Value::Tuple(items, _) => items.iter().any(|item| holds(item, list, left)),
-        Value::Dict(entries) => entries.borrow().iter().any(|(_, item)| holds(item, list, left)),
-        _ => false,
-    }
-}
-
-fn list(
-    name: &str,
-    items: &Rc<RefCell<Vec<Value>>>,
-    rest: &[Value],
-    named: &[(String, Value)],
-) -> Result<Option<Done>> {
-    if rest.iter().any(|value| holds(value, items, &mut MOST_VALUES.clone())) {
-        return Err("a list within itself".into());
-    }
-    let length = items.borrow().len();
-    let mut changes = true;
-    let value = match (name, rest) {
-        ("append", [value]) => {
-            items.borrow_mut().push(value.clone());
-            Value::List(Rc::clone(items))
-        }
-        ("extend" | "add_", [other]) if other.items().is_some() => {
-            let more = other.items().unwrap_or_default();
-            items.borrow_mut().extend(more);
-            Value::List(Rc::clone(items))
-        }
-        ("insert", [Value::Int(at), value]) => {
-            let at = if *at < 0 { at + length as i64 } else { *at };
-            let at = usize::try_from(at.max(0)).unwrap_or(length).min(length);
-            items.borrow_mut().insert(at, value.clone());
-            Value::None
-        }
-        ("pop", []) => items.borrow_mut().pop().ok_or("a pop from an empty list")?,
-        ("pop", [Value::Int(at)]) => {
-            let at = counted(*at, length).ok_or("a pop outside of the list")?;
-            items.borrow_mut().remove(at)
-        }
-        ("Delete" | "__delitem__", [Value::Int(at)]) => {
-            let at = counted(*at, length).ok_or("a deletion outside of the list")?;
-            items.borrow_mut().remove(at);
-            Value::None
-        }
-        ("clear", []) => {
-            items.borrow_mut().clear();
-            Value::None
-        }
-        ("reverse", []) => {
-            items.borrow_mut().reverse();
-            Value::None
-        }
-        ("sort", more) if items.borrow().iter().all(has_order) => {
-            let reverse = more.first().or(named.first().map(|(_, value)| value));
-            let reverse = matches!(reverse, Some(Value::Bool(true)));
-            sort(&mut items.borrow_mut(), reverse);
-            Value::None
-        }
-        _ => {
-            changes = false;
-            match seen(name, items, rest)? {
-                Some(value) => value,
-                None => return Ok(None),
-            }
-        }
-    };
-    Ok(Some(Done { value, changes }))
-}
-
-/// What lists are asked for without being changed.
-fn seen(name: &str, items: &Rc<RefCell<Vec<Value>>>, rest: &[Value]) -> Result<Option<Value>> {
-    let items = items.borrow();
-    Ok(Some(match (name, rest) {
-        ("len", []) => Value::Int(items.len() as i64),
-        ("__contains__", [wanted]) => {
-            return contains(&items, wanted).map(|done| done.map(|done| done.value));
-        }
-        ("copy" | "list", []) => Value::list(items.clone()),
-        ("add", [other @ Value::List(_)]) => {
-            Value::list(items.iter().cloned().chain(other.items().unwrap_or_default()).collect())
-        }
-        ("mul", [Value::Int(times)]) => {
-            let times = usize::try_from(*times).unwrap_or(0);
-            let count = items.len().checked_mul(times).filter(|&count| count <= 1 << 20);
-            count.ok_or("a list that is repeated too often")?;
-            Value::list(items.iter().cycle().take(items.len() * times).cloned().collect())
-        }
-        ("index", [wanted])
-            if !wanted.is_computed()
-                && !wanted_is_list(wanted)
-                && !items.iter().any(Value::is_computed) =>
-        {
-            let at = items.iter().position(|item| item.equals(wanted) == Some(true));
-            Value::Int(at.ok_or("a value that is not in the list")? as i64)
-        }
-        ("count", [wanted]) if !wanted.is_computed() && !items.iter().any(Value::is_computed) => {
-            let count = items.iter().filter(|item| item.equals(wanted) == Some(true)).count();
-            Value::Int(count as i64)
-        }
-        ("sorted", []) if items.iter().all(has_order) => {
-            let mut sorted = items.clone();
-            sort(&mut sorted, false);
-            Value::list(sorted)
-        }
-        ("sum", []) if !items.is_empty() && items.iter().all(|item| item.as_scalar().is_some()) => {
-            sum(&items).ok_or("a sum beyond 64 bits")?
-        }
-        ("min" | "max", []) if items.iter().all(|item| item.as_scalar().is_some()) => {
-            let mut sorted = items.clone();
-            sort(&mut sorted, name == "max");
-            sorted.into_iter().next().ok_or("the least of an empty list")?
-        }
-        ("any" | "all", []) if items.iter().all(|item| item.as_scalar().is_some()) => {
-            let is_true = |item: &Value| item.as_scalar().is_some_and(|item| item.as_f64() != 0.0);
-            Value::Bool(match name {
-                "any" => items.iter().any(is_true),
-                _ => items.iter().all(is_true),
-            })
-        }
-        _ => return Ok(None),
-    }))
-}
-
-fn wanted_is_list(value: &Value) -> bool {
-    matches!(value, Value::List(_))
-}
-
-fn sum(items: &[Value]) -> Option<Value> {
-    let ints: Option<Vec<i64>> = items
-        .iter()
-        .map(|item| match item {
-            Value::Int(value) => Some(*value),
-            Value::Bool(value) => Some(i64::from(*value)),
-            _ => None,
-        })
-        .collect();
-    match ints {
-        Some(ints) => ints.iter().try_fold(0i64, |all, &one| all.checked_add(one)).map(Value::Int),
-        None => {
-            let floats = items.iter().filter_map(Value::as_scalar).map(|item| item.as_f64());
-            Some(Value::Float(floats.sum()))
-        }
-    }
-}
-
-/// Whether [`sort`] knows where a value belongs.
-fn has_order(value: &Value) -> bool {
-    matches!(value, Value::Text(_)) || value.as_scalar().is_some()
-}
-
-fn sort(items: &mut [Value], reverse: bool) {
-    items.sort_by(|one, two| {
-        let order = match (one, two) {
-            (Value::Text(one), Value::Text(two)) => one.cmp(two),
-            _ => {
-                let number = |value: &Value| value.as_scalar().map_or(0.0, |value| value.as_f64());
-                number(one).total_cmp(&number(two))
-            }
-        };
-        if reverse { order.reverse() } else { order }
-    });
 }
 
 fn dict(
@@ -334,7 +186,9 @@ fn changed(
             match (at, more.first()) {
                 (Some(at), _) => entries.borrow_mut().remove(at).1,
                 (None, Some(default)) => default.clone(),
-                (None, None) => return Err("a key that is not in the dict".into()),
+                (None, None) => {
+                    return raised(format!("KeyError: {}", super::texts::shown(key)));
+                }
             }
         }
         ("update", [Value::Dict(other)]) => {
@@ -367,62 +221,6 @@ pub(super) fn put(entries: &Rc<RefCell<Vec<(Value, Value)>>>, key: &Value, value
     }
 }
 
-/// A part of a list, tuple or text: what, start, end, step.
-pub(super) fn slice(arguments: &[Value]) -> Result<Value> {
-    let of = arguments.first().ok_or("a slice of nothing")?;
-    let part = |at: usize| match arguments.get(at) {
-        None | Some(Value::None) => Ok(None),
-        Some(Value::Int(value)) => Ok(Some(*value)),
-        Some(other) => Err(format!("a slice of {} at {}", of.type_name(), other.type_name())),
-    };
-    let (start, end, step) = (part(1)?, part(2)?, part(3)?.unwrap_or(1));
-    match of {
-        Value::Text(text) => {
-            let letters: Vec<char> = text.chars().collect();
-            let kept: String = indices(letters.len(), start, end, step)?
-                .filter_map(|at| letters.get(at))
-                .collect();
-            Ok(Value::text(&kept))
-        }
-        Value::Lost => Ok(Value::Lost),
-        of => {
-            let items = of.items().ok_or_else(|| format!("a slice of {}", of.type_name()))?;
-            let kept: Vec<Value> = indices(items.len(), start, end, step)?
-                .filter_map(|at| items.get(at).cloned())
-                .collect();
-            match of {
-                Value::Tuple(..) => Ok(Value::tuple(kept)),
-                _ => Ok(Value::list(kept)),
-            }
-        }
-    }
-}
-
-fn indices(
-    length: usize,
-    start: Option<i64>,
-    end: Option<i64>,
-    step: i64,
-) -> Result<impl Iterator<Item = usize>> {
-    let length = length as i64;
-    if step == 0 {
-        return Err("a slice with a step of 0".into());
-    }
-    let (low, high) = if step > 0 { (0, length) } else { (-1, length - 1) };
-    let bound = |value: Option<i64>, default: i64| match value {
-        None => default,
-        Some(value) if value < 0 => value.saturating_add(length).clamp(low, high),
-        Some(value) => value.clamp(low, high),
-    };
-    let (start, end) = match step > 0 {
-        true => (bound(start, 0), bound(end, length)),
-        false => (bound(start, length - 1), bound(end, -1)),
-    };
-    let inside = move |at: &i64| if step > 0 { *at < end } else { *at > end };
-    let all = std::iter::successors(Some(start), move |at| at.checked_add(step));
-    Ok(all.take_while(inside).map(|at| at as usize))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -433,21 +231,6 @@ mod tests {
 
     fn shown(value: &Value) -> String {
         super::super::texts::shown(value)
-    }
-
-    #[test]
-    fn slices_are_those_of_python() {
-        let check = |parts: [Option<i64>; 3], expected: &str| {
-            let mut arguments = vec![ints(&[0, 1, 2, 3, 4])];
-            arguments.extend(parts.map(|part| part.map_or(Value::None, Value::Int)));
-            assert_eq!(shown(&slice(&arguments).unwrap()), expected, "{parts:?}");
-        };
-        check([None, None, None], "[0, 1, 2, 3, 4]");
-        check([Some(1), Some(-1), None], "[1, 2, 3]");
-        check([Some(-2), None, None], "[3, 4]");
-        check([None, None, Some(2)], "[0, 2, 4]");
-        check([None, None, Some(-1)], "[4, 3, 2, 1, 0]");
-        check([Some(9), None, None], "[]");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Expressions of the code.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::containers;
 use super::interpret::{Interpreter, Result, Stop};
 use super::syntax::{Call, Expression};
 use super::value::{Callee, Object, Value};
@@ -9,6 +11,10 @@ use super::value::{Callee, Object, Value};
 impl Interpreter<'_> {
     /// The value of an expression.
     pub(super) fn evaluate(&mut self, expression: &Expression) -> Result<Value> {
+        self.deeper(|interpreter| interpreter.evaluated(expression))
+    }
+
+    fn evaluated(&mut self, expression: &Expression) -> Result<Value> {
         Ok(match expression {
             Expression::None => Value::None,
             Expression::Bool(value) => Value::Bool(*value),
@@ -32,15 +38,9 @@ impl Interpreter<'_> {
                 return self.slice(&arguments);
             }
             Expression::Call(call) => return self.call_expression(call),
-            Expression::List(items) => Value::list(self.all(items)?),
-            Expression::Tuple(items) => Value::tuple(self.all(items)?),
-            Expression::Dict(entries) => {
-                let mut made = Vec::new();
-                for (key, value) in entries {
-                    made.push((self.evaluate(key)?, self.evaluate(value)?));
-                }
-                Value::dict(made)
-            }
+            Expression::List(items) => Value::list(self.nested_all(items)?),
+            Expression::Tuple(items) => Value::tuple(self.nested_all(items)?),
+            Expression::Dict(entries) => return self.dict(entries),
             Expression::Unary(name, value) => {
                 let value = self.evaluate(value)?;
                 return self.builtin(&format!("torch.{name}"), vec![value], Vec::new());
@@ -79,6 +79,24 @@ impl Interpreter<'_> {
         })
     }
 
+    fn dict(&mut self, entries: &[(Expression, Expression)]) -> Result<Value> {
+        let made = Rc::new(RefCell::new(Vec::new()));
+        for (key, value) in entries {
+            let (key, value) = (self.evaluate(key)?, self.evaluate(value)?);
+            containers::check_key(&key).map_err(|fault| self.told(fault))?;
+            self.nested(std::slice::from_ref(&value))?;
+            containers::put(&made, &key, &value);
+        }
+        Ok(Value::Dict(made))
+    }
+
+    /// Values that are put into another one.
+    fn nested_all(&mut self, expressions: &[Expression]) -> Result<Vec<Value>> {
+        let values = self.all(expressions)?;
+        self.nested(&values)?;
+        Ok(values)
+    }
+
     fn all(&mut self, expressions: &[Expression]) -> Result<Vec<Value>> {
         expressions.iter().map(|expression| self.evaluate(expression)).collect()
     }
@@ -88,12 +106,15 @@ impl Interpreter<'_> {
     }
 
     fn name(&mut self, name: &str) -> Result<Value> {
-        if let Some(value) = self.variable(name) {
-            return Ok(value.clone());
+        if let Some(value) = self.variable(name).cloned() {
+            if matches!(value, Value::Lost) {
+                self.asked.insert(name.to_owned());
+            }
+            return Ok(value);
         }
         // What is built in and called by its name alone.
         match name {
-            "int" | "float" | "bool" | "str" | "len" | "getattr" | "range" | "print" => {
+            "int" | "float" | "bool" | "str" | "len" | "getattr" | "range" | "print" | "sorted" => {
                 Ok(Value::Function(Callee::Builtin(name.into())))
             }
             _ => Err(self.wrong(format!("there is no variable '{name}'"))),
@@ -166,7 +187,7 @@ impl Interpreter<'_> {
             Value::Tuple(items, Some(class)) => {
                 let at = class.fields.iter().position(|field| field.name == name);
                 let found = at.and_then(|at| items.get(at)).cloned();
-                found.ok_or_else(|| self.wrong(format!("'{}' has no '{name}'", class.name)))
+                found.ok_or_else(|| no_attribute(&class.name, name))
             }
             Value::Tensor(_) => match name {
                 "shape" => self.builtin("torch.size", vec![value.clone()], Vec::new()),
@@ -175,7 +196,7 @@ impl Interpreter<'_> {
                 _ => self.builtin(&format!("ops.prim.{name}"), vec![value.clone()], Vec::new()),
             },
             Value::Lost => Ok(Value::Lost),
-            other => Err(self.wrong(format!("{} has no attribute '{name}'", other.type_name()))),
+            other => Err(no_attribute(other.type_name(), name)),
         }
     }
 
@@ -191,7 +212,7 @@ impl Interpreter<'_> {
         if let Some(constant) = field.and_then(|field| field.value.clone()) {
             return self.evaluate(&constant);
         }
-        Err(self.wrong(format!("'{}' has no attribute '{name}'", object.class.name)))
+        Err(no_attribute(&object.class.name, name))
     }
 
     fn call_expression(&mut self, call: &Call) -> Result<Value> {
@@ -273,7 +294,10 @@ impl Interpreter<'_> {
             Expression::None => matches!(value, Value::None),
             Expression::Index(of, inner) => {
                 let inner = inner.as_ref();
-                let all = |items: &[Value]| items.iter().all(|item| self.is_instance(item, inner));
+                // All items of a list are of one type.
+                let all = |items: &[Value]| {
+                    items.first().is_none_or(|item| self.is_instance(item, inner))
+                };
                 match (of.dotted().as_deref(), value) {
                     (Some("Optional"), Value::None) => true,
                     (Some("Optional"), value) => self.is_instance(value, inner),
@@ -306,4 +330,9 @@ impl Interpreter<'_> {
             },
         }
     }
+}
+
+/// What is raised where a value lacks an attribute.
+fn no_attribute(of: &str, name: &str) -> Stop {
+    Stop::Raised(format!("AttributeError: {of} has no attribute '{name}'"))
 }

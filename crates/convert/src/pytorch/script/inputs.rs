@@ -10,6 +10,7 @@ use modelyard_tensor::Dim;
 use super::interpret::Interpreter;
 use super::syntax::{Expression, Function, Parameter};
 use super::value::{Seen, Value};
+use super::words::SIZE;
 use crate::pytorch::graph::Size;
 use crate::{ConvertError, Options};
 
@@ -27,26 +28,64 @@ pub(super) type Symbols = BTreeMap<String, Vec<usize>>;
 /// Types of inputs that were found or asked for.
 pub(super) type Types = HashMap<String, ElementType>;
 
-/// What the free sizes are tried with: those of leading axes small, the others from `base` on.
+/// In how many worlds sizes are those that models are used with. In the others each free size is 1
+/// once: such a world shows what depends on a size that looks the same for larger ones, and is left
+/// where the model does not go along.
+pub(super) const SURE: usize = 2;
+
+/// What the free sizes are tried with: those of leading axes small, the others from `base` on; then
+/// all those of leading axes as 1, then all others as 1.
 pub(super) fn symbols(options: &Options, base: usize) -> Symbols {
-    let mut symbols = Symbols::new();
-    let mut leading = 0;
+    let (mut leading, mut inner) = (Symbols::new(), Symbols::new());
     for (name, dims) in &options.shapes {
         for (axis, dim) in dims.iter().enumerate() {
             let Some(symbol) = symbol(name, axis, dim) else { continue };
-            let number = symbols.len();
-            symbols.entry(symbol).or_insert_with(|| match axis {
+            if leading.contains_key(&symbol) || inner.contains_key(&symbol) {
+                continue;
+            }
+            let number = leading.len() + inner.len();
+            match axis {
                 // Odd and even, so that what depends on a remainder shows.
                 0 => {
-                    leading += 1;
-                    vec![1 + 2 * leading, 8 + 8 * leading]
+                    let at = leading.len() + 1;
+                    leading.insert(symbol, vec![1 + 2 * at, 8 + 8 * at]);
                 }
                 // Even, and apart from each other.
-                _ => vec![base + base / 4 * number, base * 3 / 2 + base / 2 * number],
+                _ => {
+                    let sizes = vec![base + base / 4 * number, base * 3 / 2 + base / 2 * number];
+                    inner.insert(symbol, sizes);
+                }
+            }
+        }
+    }
+    let probed = [!leading.is_empty(), !inner.is_empty()];
+    for (own, sizes) in leading
+        .values_mut()
+        .map(|sizes| (0, sizes))
+        .chain(inner.values_mut().map(|sizes| (1, sizes)))
+    {
+        let first = sizes.first().copied().unwrap_or(1);
+        for (axis, _) in probed.iter().enumerate().filter(|(_, is_probed)| **is_probed) {
+            sizes.push(if axis == own { 1 } else { first });
+        }
+    }
+    leading.append(&mut inner);
+    leading
+}
+
+/// What people know free sizes as, by symbol: `dimension 1 of input 'x' (length)`.
+pub(super) fn subjects(options: &Options) -> HashMap<String, String> {
+    let mut subjects = HashMap::new();
+    for (name, dims) in &options.shapes {
+        for (axis, dim) in dims.iter().enumerate() {
+            let Some(symbol) = symbol(name, axis, dim) else { continue };
+            subjects.entry(symbol).or_insert_with(|| match dim {
+                Dim::Symbol(symbol) => format!("{SIZE}{axis} of input '{name}' ({symbol})"),
+                _ => format!("{SIZE}{axis} of input '{name}'"),
             });
         }
     }
-    symbols
+    subjects
 }
 
 /// Whether a size other than those of leading axes is free.

@@ -6,39 +6,58 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `token`, `syntax`, `parse`, `parse_expression` | from text to statements |
+//! | `token`, `syntax`, `parse`, `parse_statement`, `parse_expression` | from text to statements |
 //! | `library` | the archive: code by name, tensors |
 //! | `objects` | the tree of modules, constants of the code |
 //! | `value` | what the code computes with |
-//! | `interpret`, `expression` | statements and expressions, evaluated |
-//! | `builtin`, `containers`, `texts`, `numbers` | what Python does |
-//! | `tensors`, `resolve`, `shapes` | calls of ATen's operators |
+//! | `interpret`, `call`, `statements`, `expression` | the code, evaluated |
+//! | `budget` | how much it may do and make |
+//! | `builtin`, `containers`, `lists`, `slices`, `texts`, `numbers` | what Python does |
+//! | `tensors`, `resolve`, `codes`, `constants`, `about` | calls of ATen's operators, questions about tensors |
+//! | `shapes`, `rules`, `cost`, `sizes` | what is known of their results |
 //! | `fused` | operators that are whole layers |
 //! | `choice` | branches that depend on data |
+//! | `guards`, `words` | what is taken for granted of free sizes |
 //! | `inputs`, `outputs` | what `forward` takes and gives |
-//! | `build` | the whole program, and state that modules keep |
+//! | `build`, `state`, `report` | the whole program, state that modules keep, what is said of both |
 
+mod about;
+mod budget;
 mod build;
 mod builtin;
+mod call;
 mod choice;
+mod codes;
+mod constants;
 mod containers;
+mod cost;
 mod expression;
 mod fused;
+mod guards;
 mod inputs;
 mod interpret;
 mod library;
+mod lists;
 mod numbers;
 mod objects;
 mod outputs;
 mod parse;
 mod parse_expression;
+mod parse_statement;
+mod report;
 mod resolve;
+mod rules;
 mod shapes;
+mod sizes;
+mod slices;
+mod state;
+mod statements;
 mod syntax;
 mod tensors;
 mod texts;
 mod token;
 mod value;
+mod words;
 
 use crate::input::Source;
 use crate::pytorch::model::ProgramModel;

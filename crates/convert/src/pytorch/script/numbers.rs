@@ -25,6 +25,39 @@ const OVERFLOW: &str = "a number beyond 64 bits";
 
 const ZERO: &str = "ZeroDivisionError";
 
+const ZERO_POWER: &str = "0.0 cannot be raised to a negative power";
+
+fn zero_to_negative(one: f64, two: f64) -> bool {
+    one == 0.0 && two < 0.0
+}
+
+/// A float as TorchScript prints it: `1.` and `0.10000000000000001`.
+pub(super) fn float_text(value: f64) -> String {
+    const DIGITS: i32 = 17;
+    if value.is_nan() {
+        return if value.is_sign_negative() { "-nan".into() } else { "nan".into() };
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "inf".into() } else { "-inf".into() };
+    }
+    if value.fract() == 0.0 && value.abs() < 1e10 {
+        return format!("{value:.0}.");
+    }
+    let scientific = format!("{value:.16e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trimmed = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if (-4..DIGITS).contains(&exponent) {
+        let places = usize::try_from(DIGITS - 1 - exponent).unwrap_or(0);
+        return trimmed(&format!("{value:.places$}"));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(digits), exponent.abs())
+}
+
 fn range_length(start: i64, end: i64, step: i64) -> Result<Value, &'static str> {
     let (start, end, step) = (i128::from(start), i128::from(end), i128::from(step));
     let length = match step {
@@ -148,8 +181,9 @@ fn ints(name: &str, one: i64, two: i64) -> Option<Result<Value, &'static str>> {
             .checked_rem_euclid(two)
             .map(|rest| if two < 0 && rest != 0 { rest + two } else { rest }),
         "div" | "truediv" => return Some(Ok(Value::Float(one as f64 / two as f64))),
-        "pow" if two < 0 => return Some(Ok(Value::Float((one as f64).powf(two as f64)))),
-        "pow" => u32::try_from(two).ok().and_then(|two| one.checked_pow(two)),
+        "pow" if zero_to_negative(one as f64, two as f64) => return Some(Err(ZERO_POWER)),
+        // `aten::pow.int`: a float, whatever the exponent.
+        "pow" => return Some(Ok(Value::Float((one as f64).powf(two as f64)))),
         "max" => Some(one.max(two)),
         "min" => Some(one.min(two)),
         "__and__" | "bitwise_and" => Some(one & two),
@@ -175,6 +209,7 @@ fn floats(name: &str, one: f64, two: f64) -> Option<Result<Value, &'static str>>
         "floordiv" | "floor_divide" => (one / two).floor(),
         "remainder" => one - two * (one / two).floor(),
         "fmod" => one % two,
+        "pow" if zero_to_negative(one, two) => return Some(Err(ZERO_POWER)),
         "pow" => one.powf(two),
         "max" => one.max(two),
         "min" => one.min(two),
@@ -267,5 +302,26 @@ mod tests {
         check("__derive_index", &[Int(2), Int(3), Int(4)], "11");
         check("add", &[Int(i64::MAX), Int(1)], "a number beyond 64 bits");
         check("sqrt", &[Int(9)], "3.0");
+        // torch 2.15: all powers of integers are floats.
+        check("pow", &[Int(2), Int(3)], "8.0");
+        check("pow", &[Int(2), Int(-1)], "0.5");
+        check("pow", &[Int(2), Int(70)], "1.1805916207174113e21");
+        check("pow", &[Int(0), Int(-1)], "0.0 cannot be raised to a negative power");
+    }
+
+    #[test]
+    fn floats_are_printed_as_torchscript_prints_them() {
+        let texts = [
+            (0.1, "0.10000000000000001"),
+            (1.0, "1."),
+            (-0.0, "-0."),
+            (1e20, "1e+20"),
+            (f64::INFINITY, "inf"),
+            (1e-7, "9.9999999999999995e-08"),
+            (123456789.125, "123456789.125"),
+        ];
+        for (value, text) in texts {
+            assert_eq!(float_text(value), text);
+        }
     }
 }

@@ -13,8 +13,11 @@ use crate::pytorch::pickle::{Id, Node, Pickle};
 use crate::pytorch::weight::Weight;
 use crate::pytorch::weights::rebuild::Tensors;
 
-/// How deep modules and lists may nest.
+/// How deep modules and lists may nest as they are read.
 const DEPTH: usize = 100;
+
+/// How deep they may nest in all: what was read before may stand in what is read later.
+const HEIGHT: usize = 400;
 
 /// Tensors with so few elements are read at once: code may look at them.
 const FEW: usize = 64;
@@ -28,7 +31,10 @@ pub(super) struct Reader<'l> {
     /// `data` or `constants`.
     name: &'static str,
     pickle: Pickle,
-    made: HashMap<Id, Value>,
+    /// What was made, and how deep it nests.
+    made: HashMap<Id, (Value, usize)>,
+    /// How deep the value nests that was made last.
+    height: usize,
     /// In how many worlds the code is evaluated.
     worlds: usize,
     weights: &'l mut Weights,
@@ -44,7 +50,7 @@ impl<'l> Reader<'l> {
         weights: &'l mut Weights,
     ) -> Result<Reader<'l>> {
         let pickle = library.pickle(name)?;
-        Ok(Reader { library, name, pickle, made: HashMap::new(), worlds, weights })
+        Ok(Reader { library, name, pickle, made: HashMap::new(), height: 0, worlds, weights })
     }
 
     /// What was pickled.
@@ -58,9 +64,11 @@ impl<'l> Reader<'l> {
     }
 
     fn value(&mut self, id: Id, path: &str, depth: usize) -> Result<Value> {
-        if let Some(made) = self.made.get(&id) {
+        if let Some((made, height)) = self.made.get(&id) {
+            self.height = *height;
             return Ok(made.clone());
         }
+        self.height = 0;
         let depth = depth.checked_sub(1).ok_or_else(|| self.wrong(path, "it nests too deep"))?;
         let node = self.pickle.node(id).clone();
         let value = match node {
@@ -76,22 +84,34 @@ impl<'l> Reader<'l> {
             Node::Global(module, name) => self.global(&format!("{module}.{name}"), path)?,
             _ => return Err(self.wrong(path, "it is of a kind that has no counterpart")),
         };
-        self.made.insert(id, value.clone());
+        self.height += 1;
+        if self.height > HEIGHT {
+            return Err(self.wrong(path, "it nests too deep"));
+        }
+        self.made.insert(id, (value.clone(), self.height));
         Ok(value)
     }
 
     fn all(&mut self, ids: &[Id], path: &str, depth: usize) -> Result<Vec<Value>> {
-        let each = ids.iter().enumerate();
-        each.map(|(index, &id)| self.value(id, &joined(path, &index.to_string()), depth)).collect()
+        let (mut values, mut highest) = (Vec::new(), 0);
+        for (index, &id) in ids.iter().enumerate() {
+            values.push(self.value(id, &joined(path, &index.to_string()), depth)?);
+            highest = self.height.max(highest);
+        }
+        self.height = highest;
+        Ok(values)
     }
 
     fn dict(&mut self, entries: &[(Id, Id)], path: &str, depth: usize) -> Result<Value> {
-        let mut made = Vec::new();
+        let (mut made, mut highest) = (Vec::new(), 0);
         for &(key, value) in entries {
             let name = self.pickle.text(key).unwrap_or("item").to_owned();
             let key = self.value(key, path, depth)?;
+            highest = self.height.max(highest);
             made.push((key, self.value(value, &joined(path, &name), depth)?));
+            highest = self.height.max(highest);
         }
+        self.height = highest;
         Ok(Value::dict(made))
     }
 
@@ -167,7 +187,7 @@ impl<'l> Reader<'l> {
             attributes: RefCell::default(),
         });
         // Before its attributes: they may lead back to it.
-        self.made.insert(id, Value::Object(Rc::clone(&made)));
+        self.made.insert(id, (Value::Object(Rc::clone(&made)), 0));
         if class.base == "Enum" {
             if let Some(&value) = arguments.first() {
                 let value = self.value(value, path, depth)?;
@@ -189,11 +209,14 @@ impl<'l> Reader<'l> {
                 format!("class '{}' restores itself with code (__setstate__)", class.name);
             return Err(self.wrong(path, message));
         }
+        let mut highest = 0;
         for (key, value) in entries {
             let Some(name) = self.pickle.text(key).map(str::to_owned) else { continue };
             let value = self.value(value, &joined(path, &name), depth)?;
+            highest = self.height.max(highest);
             made.attributes.borrow_mut().insert(name, value);
         }
+        self.height = highest;
         Ok(Value::Object(made))
     }
 

@@ -32,6 +32,7 @@ impl Outputs {
         name: &str,
         value: &Value,
     ) -> Result<()> {
+        interpreter.step()?;
         match value {
             Value::None => Ok(()),
             Value::Tuple(items, class) => {

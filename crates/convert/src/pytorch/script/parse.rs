@@ -2,17 +2,20 @@
 
 use std::rc::Rc;
 
-use super::syntax::{Class, Expression, Fault, Field, File, Function, Parameter, Statement, What};
+use super::syntax::{Fault, File};
 use super::token::{Kind, Token, tokens};
 
 /// How deep blocks and brackets may nest.
 const DEPTH: usize = 100;
 
+/// How high the tree of an expression may be: whoever walks it, or drops it, goes as deep.
+const HEIGHT: usize = 250;
+
 pub(super) type Result<T> = std::result::Result<T, Fault>;
 
 /// Parses a file.
 pub(super) fn parse(text: &str) -> Result<File> {
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, height: 0 };
     let mut file = File::default();
     loop {
         if parser.skip_kind(&Kind::End) {
@@ -33,8 +36,10 @@ pub(super) fn parse(text: &str) -> Result<File> {
 
 pub(super) struct Parser {
     tokens: Vec<Token>,
-    at: usize,
+    pub(super) at: usize,
     depth: usize,
+    /// How high the tree of the expression is that was parsed last.
+    pub(super) height: usize,
 }
 
 impl Parser {
@@ -46,7 +51,7 @@ impl Parser {
         self.tokens.get(self.at + by).map_or(&Kind::End, |token| &token.kind)
     }
 
-    fn peek_name(&self) -> Option<&str> {
+    pub(super) fn peek_name(&self) -> Option<&str> {
         match self.peek() {
             Kind::Name(name) => Some(name),
             _ => None,
@@ -64,7 +69,7 @@ impl Parser {
         kind
     }
 
-    fn skip_kind(&mut self, kind: &Kind) -> bool {
+    pub(super) fn skip_kind(&mut self, kind: &Kind) -> bool {
         let found = self.peek() == kind;
         self.at += usize::from(found);
         found
@@ -101,7 +106,7 @@ impl Parser {
         }
     }
 
-    fn skip_line(&mut self) {
+    pub(super) fn skip_line(&mut self) {
         while !matches!(self.peek(), Kind::Newline | Kind::End) {
             self.at += 1;
         }
@@ -137,229 +142,13 @@ impl Parser {
         result
     }
 
-    fn class(&mut self) -> Result<Class> {
-        self.at += 1;
-        let name = self.name()?;
-        let mut base = String::new();
-        if self.skip("(") {
-            if !self.is(")") {
-                base = self.expression()?.dotted().unwrap_or_default();
-            }
-            self.expect(")")?;
+    /// The expression parsed last stands below another one, beside some of this height.
+    pub(super) fn above(&mut self, height: usize) -> Result<()> {
+        self.height = self.height.max(height) + 1;
+        match self.height > HEIGHT {
+            true => Err(self.fault(format!("an expression nests deeper than {HEIGHT} levels"))),
+            false => Ok(()),
         }
-        let mut class = Class { name, base, fields: Vec::new(), methods: Vec::new() };
-        self.expect(":")?;
-        if !self.skip_kind(&Kind::Newline) {
-            // `class A: pass` on one line.
-            self.skip_line();
-            return Ok(class);
-        }
-        if !self.skip_kind(&Kind::Indent) {
-            return Ok(class);
-        }
-        while !self.skip_kind(&Kind::Dedent) {
-            match self.peek() {
-                Kind::End => break,
-                Kind::Newline => self.at += 1,
-                Kind::Name(word) if word == "def" => class.methods.push(Rc::new(self.function()?)),
-                Kind::Name(word) if word == "pass" => self.at += 1,
-                _ => class.fields.push(self.field()?),
-            }
-        }
-        Ok(class)
-    }
-
-    /// `name : type`, `name = value`, `name : type = value`, `__annotations__["0"] = type`.
-    fn field(&mut self) -> Result<Field> {
-        let name = self.name()?;
-        if name == "__annotations__" && self.skip("[") {
-            let Kind::Text(name) = self.next() else { return Err(self.unexpected("a text")) };
-            self.expect("]")?;
-            self.expect("=")?;
-            let kind = Some(self.expression()?);
-            return Ok(Field { name, kind, value: None });
-        }
-        let kind = if self.skip(":") { Some(self.expression()?) } else { None };
-        let value = if self.skip("=") { Some(self.expression()?) } else { None };
-        if kind.is_none() && value.is_none() {
-            return Err(self.unexpected("':' or '='"));
-        }
-        Ok(Field { name, kind, value })
-    }
-
-    fn function(&mut self) -> Result<Function> {
-        self.at += 1;
-        let mut name = self.name()?;
-        while self.skip(".") {
-            name = format!("{name}.{}", self.name()?);
-        }
-        self.expect("(")?;
-        let mut parameters = Vec::new();
-        while !self.skip(")") {
-            let starred = self.skip("*");
-            if !(starred && self.is(",")) {
-                let name = self.name()?;
-                let kind = if self.skip(":") { Some(self.expression()?) } else { None };
-                let default = if self.skip("=") { Some(self.expression()?) } else { None };
-                parameters.push(Parameter { name, kind, default });
-            }
-            if !self.skip(",") && !self.is(")") {
-                return Err(self.unexpected("',' or ')'"));
-            }
-        }
-        if self.skip("->") {
-            self.expression()?;
-        }
-        self.expect(":")?;
-        let body = self.block()?;
-        Ok(Function { name, parameters, body })
-    }
-
-    /// What follows a colon.
-    fn block(&mut self) -> Result<Vec<Statement>> {
-        self.deeper(|parser| {
-            let mut statements = Vec::new();
-            if !parser.skip_kind(&Kind::Newline) {
-                statements.push(parser.statement()?);
-                return Ok(statements);
-            }
-            if !parser.skip_kind(&Kind::Indent) {
-                return Err(parser.unexpected("a block"));
-            }
-            while !parser.skip_kind(&Kind::Dedent) {
-                match parser.peek() {
-                    Kind::End => break,
-                    Kind::Newline => parser.at += 1,
-                    _ => statements.push(parser.statement()?),
-                }
-            }
-            Ok(statements)
-        })
-    }
-
-    fn statement(&mut self) -> Result<Statement> {
-        let line = self.line();
-        let what = match self.peek_name() {
-            Some("pass") => self.word(What::Pass),
-            Some("break") => self.word(What::Break),
-            Some("continue") => self.word(What::Continue),
-            Some("if") => self.branch()?,
-            Some("for") => {
-                self.at += 1;
-                let target = self.targets()?;
-                if !self.skip_word("in") {
-                    return Err(self.unexpected("'in'"));
-                }
-                let over = self.expression()?;
-                self.expect(":")?;
-                What::For(target, over, self.block()?)
-            }
-            Some("while") => {
-                self.at += 1;
-                let condition = self.expression()?;
-                self.expect(":")?;
-                What::While(condition, self.block()?)
-            }
-            Some("with") => {
-                self.at += 1;
-                self.expression()?;
-                if self.skip_word("as") {
-                    self.expression()?;
-                }
-                self.expect(":")?;
-                What::With(self.block()?)
-            }
-            Some("return") => {
-                self.at += 1;
-                let none = matches!(self.peek(), Kind::Newline | Kind::End);
-                What::Return(if none { None } else { Some(self.targets()?) })
-            }
-            Some("assert") => {
-                self.at += 1;
-                let condition = self.expression()?;
-                if self.skip(",") {
-                    self.expression()?;
-                }
-                What::Assert(condition)
-            }
-            Some("raise") => {
-                self.at += 1;
-                What::Raise(self.expression()?)
-            }
-            Some("def" | "class" | "del" | "import" | "lambda") => {
-                return Err(self.unexpected("a statement of TorchScript"));
-            }
-            _ => self.assignment()?,
-        };
-        if !matches!(self.peek(), Kind::Dedent | Kind::End)
-            && !self.skip_kind(&Kind::Newline)
-            && !matches!(what, What::If(..) | What::For(..) | What::While(..) | What::With(..))
-        {
-            return Err(self.unexpected("the end of the line"));
-        }
-        Ok(Statement { line, what })
-    }
-
-    fn word(&mut self, what: What) -> What {
-        self.at += 1;
-        what
-    }
-
-    fn branch(&mut self) -> Result<What> {
-        self.at += 1;
-        let condition = self.expression()?;
-        self.expect(":")?;
-        let yes = self.block()?;
-        let line = self.line();
-        let no = match self.peek_name() {
-            Some("else") => {
-                self.at += 1;
-                self.expect(":")?;
-                self.block()?
-            }
-            Some("elif") => {
-                let what = self.deeper(Parser::branch)?;
-                vec![Statement { line, what }]
-            }
-            _ => Vec::new(),
-        };
-        Ok(What::If(condition, yes, no))
-    }
-
-    fn assignment(&mut self) -> Result<What> {
-        let target = self.targets()?;
-        if self.skip(":") {
-            // `name : type = value`
-            self.expression()?;
-        }
-        for (mark, operator) in [("+=", "add"), ("-=", "sub"), ("*=", "mul"), ("/=", "div")] {
-            if self.skip(mark) {
-                let both = Box::new((target.clone(), self.expression()?));
-                return Ok(What::Assign(target, Expression::Binary(operator, both)));
-            }
-        }
-        if !self.skip("=") {
-            return Ok(What::Expression(target));
-        }
-        Ok(What::Assign(target, self.targets()?))
-    }
-
-    /// Expressions with commas between: a tuple where there is a comma.
-    fn targets(&mut self) -> Result<Expression> {
-        let first = self.expression()?;
-        if !self.is(",") {
-            return Ok(first);
-        }
-        let mut all = vec![first];
-        while self.skip(",") {
-            let ended = matches!(self.peek(), Kind::Newline | Kind::End | Kind::Mark("=" | ":"))
-                || self.peek_name() == Some("in");
-            if ended {
-                break;
-            }
-            all.push(self.expression()?);
-        }
-        Ok(Expression::Tuple(all))
     }
 }
 
@@ -367,6 +156,7 @@ impl Parser {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::syntax::{Expression, What};
     use super::*;
 
     const CODE: &str = "\
@@ -425,6 +215,23 @@ def f(x: float=-inf) -> float:
             text.push_str(&format!("{}if a:\n", " ".repeat(depth)));
         }
         assert!(parse(&text).unwrap_err().message.contains("nests deeper"));
+    }
+
+    #[test]
+    fn trees_fit_a_small_stack() {
+        // Brackets, chains of terms and of links each within their bound, and above each other.
+        let chain = |inner: &str| format!("({inner}{})", "+a".repeat(40));
+        let links = |inner: &str| format!("({inner}{})", ".b".repeat(40));
+        for level in [chain as fn(&str) -> String, links] {
+            let nested = (0..60).fold("a".to_owned(), |inner, _| level(&inner));
+            let text = format!("def f():\n  return {nested}\n");
+            let small = std::thread::Builder::new().stack_size(2 << 20);
+            let error = small.spawn(move || parse(&text).unwrap_err()).unwrap().join().unwrap();
+            assert_eq!(error.message, "an expression nests deeper than 250 levels");
+        }
+        let deep = format!("def f():\n  return {}a{}\n", "(".repeat(90), ")".repeat(90));
+        let small = std::thread::Builder::new().stack_size(2 << 20);
+        assert!(small.spawn(move || parse(&deep).is_ok()).unwrap().join().unwrap());
     }
 
     proptest! {

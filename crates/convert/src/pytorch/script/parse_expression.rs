@@ -26,41 +26,34 @@ impl Parser {
             if !parser.skip_word("if") {
                 return Ok(value);
             }
+            let mut height = parser.height;
             let condition = parser.either()?;
+            height = height.max(parser.height);
             if !parser.skip_word("else") {
                 return Err(parser.unexpected("'else'"));
             }
             let other = parser.expression()?;
+            parser.above(height)?;
             Ok(Expression::Choice(Box::new((condition, value, other))))
         })
     }
 
-    /// Counts a term of a chain: each lies one level deeper in the tree.
-    fn one_more(&self, terms: &mut usize) -> Result<()> {
-        const MOST_TERMS: usize = 500;
-        *terms += 1;
-        match *terms > MOST_TERMS {
-            true => Err(self.unexpected("an expression of at most 500 terms")),
-            false => Ok(()),
-        }
-    }
-
     fn either(&mut self) -> Result<Expression> {
         let mut value = self.both()?;
-        let mut terms = 0;
         while self.skip_word("or") {
-            self.one_more(&mut terms)?;
+            let height = self.height;
             value = Expression::Lazy(true, Box::new((value, self.both()?)));
+            self.above(height)?;
         }
         Ok(value)
     }
 
     fn both(&mut self) -> Result<Expression> {
         let mut value = self.negated()?;
-        let mut terms = 0;
         while self.skip_word("and") {
-            self.one_more(&mut terms)?;
+            let height = self.height;
             value = Expression::Lazy(false, Box::new((value, self.negated()?)));
+            self.above(height)?;
         }
         Ok(value)
     }
@@ -68,6 +61,7 @@ impl Parser {
     fn negated(&mut self) -> Result<Expression> {
         if self.skip_word("not") {
             let value = self.deeper(Parser::negated)?;
+            self.above(0)?;
             return Ok(Expression::Unary("__not__", Box::new(value)));
         }
         self.level(0)
@@ -76,8 +70,8 @@ impl Parser {
     fn level(&mut self, level: usize) -> Result<Expression> {
         let Some(operators) = LEVELS.get(level) else { return self.unary() };
         let mut value = self.level(level + 1)?;
-        let mut terms = 0;
         loop {
+            let height = self.height;
             let found = operators.iter().find(|(mark, _)| self.is(mark)).copied();
             let name = match found {
                 Some((mark, name)) => {
@@ -90,8 +84,8 @@ impl Parser {
                 },
                 None => return Ok(value),
             };
-            self.one_more(&mut terms)?;
             let other = self.level(level + 1)?;
+            self.above(height)?;
             value = Expression::Binary(name, Box::new((value, other)));
         }
     }
@@ -100,6 +94,7 @@ impl Parser {
         for (mark, name) in [("-", "neg"), ("+", "pos"), ("~", "bitwise_not")] {
             if self.skip(mark) {
                 let value = self.deeper(Parser::unary)?;
+                self.above(0)?;
                 return Ok(match (name, value) {
                     ("neg", Expression::Int(value)) => Expression::Int(value.wrapping_neg()),
                     ("neg", Expression::Float(value)) => Expression::Float(-value),
@@ -109,7 +104,9 @@ impl Parser {
         }
         let base = self.postfix()?;
         if self.skip("**") {
+            let height = self.height;
             let exponent = self.deeper(Parser::unary)?;
+            self.above(height)?;
             return Ok(Expression::Binary("pow", Box::new((base, exponent))));
         }
         Ok(base)
@@ -118,14 +115,8 @@ impl Parser {
     /// Attributes, indices and calls.
     fn postfix(&mut self) -> Result<Expression> {
         let mut value = self.atom()?;
-        let mut links = 0;
         loop {
-            // Each link is one level of the tree: whoever walks it goes as deep.
-            if links == 100 {
-                return Err(self.fault("more than 100 attributes, indices and calls in a row"));
-            }
-            links += 1;
-            let line = self.line();
+            let (line, height) = (self.line(), self.height);
             if self.skip(".") {
                 value = Expression::Attribute(Box::new(value), self.name()?);
             } else if self.skip("(") {
@@ -137,11 +128,15 @@ impl Parser {
             } else {
                 return Ok(value);
             }
+            // Each link is one level of the tree.
+            self.above(height)?;
         }
     }
 
     fn arguments(&mut self) -> Result<Arguments> {
         let (mut positional, mut named) = (Vec::new(), Vec::new());
+        let mut highest = 0;
+        self.height = 0;
         while !self.skip(")") {
             let is_named = matches!((self.peek(), self.ahead(1)), (Kind::Name(_), Kind::Mark("=")));
             if is_named {
@@ -151,10 +146,12 @@ impl Parser {
             } else {
                 positional.push(self.expression()?);
             }
+            highest = self.height.max(highest);
             if !self.skip(",") && !self.is(")") {
                 return Err(self.unexpected("',' or ')'"));
             }
         }
+        self.height = highest;
         Ok((positional, named))
     }
 
@@ -162,6 +159,7 @@ impl Parser {
         let mut parts: [Option<Expression>; 3] = [None, None, None];
         let mut place = 0;
         let mut is_tuple = Vec::new();
+        let mut highest = 0;
         loop {
             if self.skip("]") {
                 break;
@@ -175,12 +173,14 @@ impl Parser {
                 is_tuple.extend(parts[0].take());
             } else {
                 let value = self.expression()?;
+                highest = self.height.max(highest);
                 if parts[place].is_some() {
                     return Err(self.unexpected("']'"));
                 }
                 parts[place] = Some(value);
             }
         }
+        self.height = highest + 1;
         if place > 0 {
             return Ok(Expression::Slice(Box::new(of), Box::new(parts)));
         }
@@ -197,6 +197,7 @@ impl Parser {
     }
 
     fn atom(&mut self) -> Result<Expression> {
+        self.height = 0;
         Ok(match self.peek().clone() {
             Kind::Int(value) => self.taken(Expression::Int(value)),
             Kind::Float(value) => self.taken(Expression::Float(value)),
@@ -240,12 +241,15 @@ impl Parser {
     /// Items up to a closing mark, which is taken too.
     fn items(&mut self, end: &str) -> Result<Vec<Expression>> {
         let mut items = Vec::new();
+        let mut highest = 0;
         while !self.skip(end) {
             items.push(self.expression()?);
+            highest = self.height.max(highest);
             if !self.skip(",") && !self.is(end) {
                 return Err(self.unexpected(&format!("',' or '{end}'")));
             }
         }
+        self.above(highest)?;
         Ok(items)
     }
 
@@ -254,14 +258,17 @@ impl Parser {
         self.next();
         let mut items = Vec::new();
         let mut commas = 0;
+        let mut highest = 0;
         while !self.skip(")") {
             items.push(self.expression()?);
+            highest = self.height.max(highest);
             if self.skip(",") {
                 commas += 1;
             } else if !self.is(")") {
                 return Err(self.unexpected("',' or ')'"));
             }
         }
+        self.above(highest)?;
         match (items.pop(), commas) {
             (Some(only), 0) => Ok(only),
             (last, _) => {
@@ -274,14 +281,18 @@ impl Parser {
     fn dict(&mut self) -> Result<Expression> {
         self.next();
         let mut entries = Vec::new();
+        let mut highest = 0;
         while !self.skip("}") {
             let key = self.expression()?;
+            highest = self.height.max(highest);
             self.expect(":")?;
             entries.push((key, self.expression()?));
+            highest = self.height.max(highest);
             if !self.skip(",") && !self.is("}") {
                 return Err(self.unexpected("',' or '}'"));
             }
         }
+        self.above(highest)?;
         Ok(Expression::Dict(entries))
     }
 }

@@ -5,32 +5,37 @@ use crate::pytorch::{inplace, ops};
 
 type Resolved = (String, Vec<Value>, Vec<(String, Value)>);
 
+/// Why there is no overload.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unresolved {
+    /// No operator of this name is covered.
+    Unknown,
+    /// None of the overloads that are covered takes these arguments.
+    Unfit,
+}
+
 /// Arguments that mean nothing here; overloads need not have them.
 const IGNORED: [&str; 7] =
     ["layout", "device", "pin_memory", "memory_format", "non_blocking", "generator", "out"];
 
-/// The overload that a call of this name means, and its arguments; `None` for unknown operators.
+/// The overload that a call of this name means, and its arguments.
 pub(super) fn target(
     name: &str,
     positional: Vec<Value>,
     named: Vec<(String, Value)>,
-) -> Option<Resolved> {
-    // A result that is put into a tensor that was there before.
-    if named.iter().any(|(name, value)| name == "out" && !matches!(value, Value::None)) {
-        return None;
-    }
+) -> Result<Resolved, Unresolved> {
     let in_place = inplace::computed_by(&format!("aten.{name}"));
     let base = match &in_place {
-        Some(target) => target.strip_prefix("aten.")?.to_owned(),
+        Some(target) => target.strip_prefix("aten.").unwrap_or_default().to_owned(),
         None => renamed(name).to_owned(),
     };
     let overload = chosen(&base, &positional, &named)?;
-    let parameters: Vec<&str> = overload_parameters(&base, overload)?;
+    let parameters: Vec<&str> = overload_parameters(&base, overload).ok_or(Unresolved::Unknown)?;
     let named = named.into_iter().filter(|(name, _)| {
         parameters.contains(&name.as_str()) || !IGNORED.contains(&name.as_str())
     });
     let own = if in_place.is_some() { name } else { &base };
-    Some((format!("aten.{own}.{overload}"), positional, named.collect()))
+    Ok((format!("aten.{own}.{overload}"), positional, named.collect()))
 }
 
 /// Names of the parameters of an operator, in order.
@@ -38,6 +43,11 @@ pub(super) fn parameters(target: &str) -> Vec<&'static str> {
     let plain = inplace::computed_by(target);
     let operator = ops::find(plain.as_deref().unwrap_or(target));
     operator.map_or(Vec::new(), |found| found.parameters.split_ascii_whitespace().collect())
+}
+
+/// The same as one text.
+pub(super) fn signature(target: &str) -> &'static str {
+    ops::find(target).map_or("", |operator| operator.parameters)
 }
 
 /// Whether any overload of this name is covered.
@@ -135,16 +145,22 @@ fn overloads(base: &str) -> Vec<&'static str> {
     all.filter(|(name, _)| *name == base).map(|(_, overload)| overload).collect()
 }
 
-fn chosen(base: &str, positional: &[Value], named: &[(String, Value)]) -> Option<&'static str> {
+fn chosen(
+    base: &str,
+    positional: &[Value],
+    named: &[(String, Value)],
+) -> Result<&'static str, Unresolved> {
     let candidates = overloads(base);
-    if let [only] = candidates.as_slice() {
-        return Some(only);
+    match candidates.as_slice() {
+        [] => return Err(Unresolved::Unknown),
+        [only] => return Ok(only),
+        _ => {}
     }
     let by_name = |name: &str| named.iter().find(|(own, _)| own == name).map(|(_, value)| value);
     if let Some(wanted) = special(base, positional, &by_name)
         && let Some(found) = candidates.iter().find(|name| **name == wanted)
     {
-        return Some(found);
+        return Ok(found);
     }
     let fits = |overload: &&&'static str| {
         let Some(parameters) = overload_parameters(base, overload) else { return false };
@@ -154,9 +170,7 @@ fn chosen(base: &str, positional: &[Value], named: &[(String, Value)]) -> Option
             })
             && suits(overload, &parameters, positional, &by_name)
     };
-    let most =
-        |overload: &&&'static str| overload_parameters(base, overload).map_or(0, |all| all.len());
-    candidates.iter().find(fits).or_else(|| candidates.iter().rev().max_by_key(most)).copied()
+    candidates.iter().find(fits).copied().ok_or(Unresolved::Unfit)
 }
 
 /// Whether tensors and numbers stand where an overload's name says so.
@@ -239,6 +253,8 @@ fn special<'v>(
             2 => "start",
             _ => "start_step",
         },
+        // What follows the groups is about speed.
+        "_convolution" => "default",
         "pow" => match (positional.first(), second) {
             (Some(Value::Tensor(_)), Some(Value::Tensor(_))) => "Tensor_Tensor",
             (Some(Value::Tensor(_)), _) => "Tensor_Scalar",
@@ -295,7 +311,7 @@ mod tests {
 
     fn check(name: &str, positional: Vec<Value>, expected: &str) {
         let found = target(name, positional, Vec::new()).map(|(target, ..)| target);
-        assert_eq!(found.as_deref(), Some(expected), "{name}");
+        assert_eq!(found.as_deref(), Ok(expected), "{name}");
     }
 
     #[test]
@@ -317,6 +333,9 @@ mod tests {
             vec![Value::None, list(), Value::None],
             "aten.upsample_nearest2d.vec",
         );
-        assert!(target("no_such_operator", Vec::new(), Vec::new()).is_none());
+        let unresolved = |name: &str, positional| target(name, positional, Vec::new()).unwrap_err();
+        assert_eq!(unresolved("no_such_operator", Vec::new()), Unresolved::Unknown);
+        // More arguments than any overload of it has.
+        assert_eq!(unresolved("eq", vec![Value::None; 5]), Unresolved::Unfit);
     }
 }

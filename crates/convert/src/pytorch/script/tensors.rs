@@ -4,25 +4,19 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use modelyard_graph::ElementType;
-
-use super::interpret::{Interpreter, Result};
+use super::codes::element_type;
+use super::inputs::SURE;
+use super::interpret::{Interpreter, Result, Stop};
 use super::objects::joined;
 use super::resolve::{self, parameters};
 use super::shapes::World;
-use super::value::{Number, NumberKind, Seen, Tensor, Value};
+use super::value::{Number, NumberKind, Seen, Value};
 use crate::Missing;
 use crate::pytorch::convert::Scalar;
-use crate::pytorch::evaluate::{self, Strided};
-use crate::pytorch::graph::{Argument, Meta, Named, Node, Size};
+use crate::pytorch::evaluate;
+use crate::pytorch::graph::{Argument, Named, Node};
 use crate::pytorch::types::{Kind, kind};
-use crate::pytorch::weight::{Storage, Weight};
 use crate::pytorch::{inplace, ops};
-use crate::reference::{Array, Data};
-
-/// Elements that are worth knowing.
-const KNOWN: usize = 1 << 12;
 
 /// What a call gives in one world.
 pub(super) enum Outcome {
@@ -42,9 +36,22 @@ impl Interpreter<'_> {
         if matches!(name, "tensor" | "as_tensor") {
             return self.tensor(&positional, &named);
         }
+        let is_out = |(name, value): &(String, Value)| name == "out" && value.has_tensor();
+        if let Some(at) = named.iter().position(is_out) {
+            let mut named = named;
+            let (_, out) = named.remove(at);
+            return self.put_out(name, (positional, named), out);
+        }
         let (target, positional, named) = match resolve::target(name, positional, named) {
-            Some(found) => found,
-            None => {
+            Ok(found) => found,
+            Err(resolve::Unresolved::Unfit) => {
+                let reason = "a call with arguments that no overload which is covered takes";
+                let way_out = "write it with other arguments, or save the model with \
+                               torch.export.save instead";
+                self.refuse(&format!("aten.{name}"), reason, way_out);
+                return Ok(Value::Lost);
+            }
+            Err(resolve::Unresolved::Unknown) => {
                 let target = format!("aten.{name}");
                 let refusal = ops::unknown(&target);
                 let way_out = match refusal.way_out.contains("run_decompositions") {
@@ -78,102 +85,29 @@ impl Interpreter<'_> {
         })
     }
 
-    /// `torch.tensor(...)`: a constant of numbers, or a stack of numbers that are computed.
-    fn tensor(&mut self, positional: &[Value], named: &[(String, Value)]) -> Result<Value> {
-        let Some(data) = positional.first() else {
-            return Err(self.wrong("torch.tensor without data"));
-        };
-        let by_name = named.iter().find(|(name, _)| name == "dtype").map(|(_, value)| value);
-        if let Value::Tensor(_) = data {
-            return match by_name.or(positional.get(1)) {
-                None | Some(Value::None) => Ok(data.clone()),
-                Some(dtype) => self.aten("to", vec![data.clone(), dtype.clone()], Vec::new()),
+    /// A call whose result is put into a tensor that was there before: `torch.add(a, b, out=c)`.
+    fn put_out(
+        &mut self,
+        name: &str,
+        (positional, named): (Vec<Value>, Vec<(String, Value)>),
+        out: Value,
+    ) -> Result<Value> {
+        let result = self.aten(name, positional, named)?;
+        let (Value::Tensor(from), Value::Tensor(to)) = (&result, &out) else {
+            let what = format!("aten.{name}");
+            let way_out = "take what the call gives instead";
+            return match result {
+                Value::Lost => Ok(Value::Lost),
+                _ => Err(self.refusal(what, "several results with out=", way_out)),
             };
-        }
-        let element_type = match by_name.or(positional.get(1)) {
-            Some(Value::Int(code)) => element_type(*code),
-            _ => None,
         };
-        let (mut dims, mut numbers) = (Vec::new(), Vec::new());
-        if !flatten(data, 0, &mut dims, &mut numbers) {
-            let way_out = "give torch.tensor numbers in lists of equal length";
-            return Err(self.refusal("aten.tensor", "a tensor of other data", way_out));
+        let mut pairs = from.worlds.iter().zip(&to.worlds);
+        if !pairs.all(|(from, to)| from.dims == to.dims && from.element_type == to.element_type) {
+            let reason = "out= with a tensor of another shape or type than the result's";
+            let way_out = "take what the call gives instead";
+            return Err(self.refusal(format!("aten.{name}"), reason, way_out));
         }
-        let known: Option<Vec<Scalar>> = numbers.iter().map(Value::as_scalar).collect();
-        let Some(known) = known else {
-            return self.stacked(&numbers, &dims, element_type);
-        };
-        let strongest = known.iter().map(|scalar| scalar.kind()).max().unwrap_or(Kind::Float);
-        let element_type = element_type.unwrap_or(match strongest {
-            Kind::Bool => ElementType::Bool,
-            Kind::Int => ElementType::Int64,
-            Kind::Float => ElementType::Float32,
-        });
-        self.constant(element_type, &dims, &known)
-    }
-
-    /// A tensor of these numbers.
-    fn constant(
-        &mut self,
-        element_type: ElementType,
-        dims: &[usize],
-        numbers: &[Scalar],
-    ) -> Result<Value> {
-        let array = match kind(element_type) {
-            Kind::Int => {
-                let data = numbers.iter().map(|number| number.as_i64()).collect();
-                Array::new(element_type, dims, Data::Ints(data))
-            }
-            _ => {
-                let data = numbers.iter().map(|number| number.as_f64()).collect();
-                Array::from_f64s(element_type, dims, data)
-            }
-        };
-        let wrong = |interpreter: &Self, error: &dyn std::fmt::Display| {
-            interpreter.wrong(format!("a constant: {error}"))
-        };
-        let array = array.map_err(|error| wrong(self, &error))?;
-        let tensor = array.to_tensor().map_err(|error| wrong(self, &error))?;
-        let bytes = Bytes::copy_from_slice(tensor.data());
-        let weight = Weight::dense(Storage::Memory(bytes), element_type, dims)?;
-        let name = self.fresh("constant");
-        self.weights.insert(name.clone(), weight);
-        let seen = Seen { element_type, dims: dims.to_vec(), known: Some(Strided::new(array)) };
-        // A memory of its own for each world.
-        let worlds = (0..self.worlds).map(|_| Seen {
-            known: seen
-                .known
-                .as_ref()
-                .and_then(|known| known.array().ok())
-                .map(|array| Strided::new(Array::clone(&array))),
-            ..seen.clone()
-        });
-        let worlds = worlds.collect();
-        Ok(self.keep(name, worlds, Rc::new(Cell::new(true))))
-    }
-
-    fn stacked(
-        &mut self,
-        numbers: &[Value],
-        dims: &[usize],
-        element_type: Option<ElementType>,
-    ) -> Result<Value> {
-        let mut parts = Vec::new();
-        for number in numbers {
-            let own = Named { name: String::new(), value: self.argument(number)? };
-            let mut arguments = vec![own];
-            if let Some(element_type) = element_type {
-                let value = Argument::Type(element_type);
-                arguments.push(Named { name: "dtype".into(), value });
-            }
-            parts.extend(self.emit("aten.scalar_tensor.default", arguments)?);
-        }
-        if dims.is_empty() {
-            return Ok(parts.into_iter().next().unwrap_or(Value::Lost));
-        }
-        let stack = self.aten("stack", vec![Value::list(parts)], Vec::new())?;
-        let dims = dims.iter().map(|&dim| Value::Int(dim as i64)).collect();
-        self.aten("reshape", vec![stack, Value::list(dims)], Vec::new())
+        self.aten("copy_", vec![out, result], Vec::new())
     }
 
     /// A value as an argument for this parameter.
@@ -202,16 +136,18 @@ impl Interpreter<'_> {
             Value::Tensor(tensor) => Argument::Value(tensor.name.clone()),
             Value::List(items) => {
                 let items = items.borrow().clone();
+                self.steps_of(1 + items.len())?;
                 let items: Result<Vec<Argument>> =
                     items.iter().map(|item| self.argument(item)).collect();
                 Argument::List(items?)
             }
             Value::Tuple(items, _) => {
+                self.steps_of(1 + items.len())?;
                 let items: Result<Vec<Argument>> =
                     items.iter().map(|item| self.argument(item)).collect();
                 Argument::List(items?)
             }
-            Value::Lost => return Err(super::interpret::Stop::Lost),
+            Value::Lost => return Err(Stop::Lost),
             other => Argument::Other(other.type_name().into()),
         })
     }
@@ -219,7 +155,7 @@ impl Interpreter<'_> {
     /// Adds a call to the graph; gives its results.
     pub(super) fn emit(&mut self, target: &str, arguments: Vec<Named>) -> Result<Vec<Value>> {
         if self.graph.nodes.len() >= self.limits.nodes {
-            return Err(super::interpret::Stop::Failed(crate::ConvertError::TooLarge {
+            return Err(Stop::Failed(crate::ConvertError::TooLarge {
                 place: self.place(),
                 what: "calls",
                 found: self.graph.nodes.len() as u64 + 1,
@@ -231,10 +167,12 @@ impl Interpreter<'_> {
         let short = target.split('.').nth(1).unwrap_or(target).trim_matches('_');
         let name = joined(path, short);
         let node = Node { name, target: target.to_owned(), arguments, outputs: Vec::new() };
+        self.check_cuts(&node)?;
         let mut worlds = Vec::new();
         for world in 0..self.worlds {
-            match (World { values: &self.values, world }).outcomes(&node) {
+            match (World { values: &self.values, world, work: &self.work }).outcomes(&node) {
                 Ok(outcomes) => worlds.push(outcomes),
+                Err(_) if world >= SURE => return Err(Stop::Leave(world)),
                 Err(fault) => {
                     self.refuse(target, &fault.reason, fault.way_out);
                     return Ok(vec![Value::Lost]);
@@ -260,7 +198,7 @@ impl Interpreter<'_> {
                     _ => false,
                 };
                 if let Some(input) = self.origins.get(name).filter(|_| is_float) {
-                    return Err(super::interpret::Stop::Retype(input.clone()));
+                    return Err(Stop::Retype(input.clone()));
                 }
             }
         }
@@ -296,8 +234,11 @@ impl Interpreter<'_> {
 
     fn bind_results(&mut self, mut node: Node, worlds: Vec<Vec<Outcome>>) -> Result<Vec<Value>> {
         let count = worlds.first().map_or(0, Vec::len);
-        if worlds.iter().any(|outcomes| outcomes.len() != count) {
-            let reason = "a number of results that depends on a free size";
+        if let Some(world) = worlds.iter().position(|outcomes| !alike(outcomes, &worlds[0])) {
+            if world >= SURE {
+                return Err(Stop::Leave(world));
+            }
+            let reason = "a number of results or dimensions that depends on a free size";
             self.refuse(&node.target, reason, "give that size as a number with --shape");
             return Ok(vec![Value::Lost]);
         }
@@ -316,6 +257,7 @@ impl Interpreter<'_> {
             values.push(self.result(output, column, &is_known));
         }
         self.follow(&node);
+        self.describe(&node);
         self.graph.nodes.push(node);
         Ok(values)
     }
@@ -373,78 +315,6 @@ impl Interpreter<'_> {
         value
     }
 
-    /// A tensor under this name.
-    pub(super) fn keep(
-        &mut self,
-        name: String,
-        worlds: Vec<Seen>,
-        is_known: Rc<Cell<bool>>,
-    ) -> Value {
-        let few = |seen: &Seen| seen.dims.iter().product::<usize>() <= KNOWN;
-        let forget = !worlds.iter().all(few);
-        let worlds = worlds
-            .into_iter()
-            .map(|seen| Seen { known: if forget { None } else { seen.known }, ..seen });
-        let tensor = Tensor { name: name.clone(), worlds: worlds.collect(), is_known };
-        let meta = self.tensor_meta(&tensor);
-        self.graph.values.insert(name.clone(), meta);
-        let value = Value::Tensor(Rc::new(tensor));
-        self.values.insert(name, value.clone());
-        value
-    }
-
-    /// What is known of a tensor for all sizes.
-    pub(super) fn tensor_meta(&self, tensor: &Tensor) -> Meta {
-        let (element_type, dims) = tensor.first();
-        let sizes = (0..dims.len()).map(|axis| {
-            let all = tensor.worlds.iter().map(|seen| seen.dims.get(axis).copied().unwrap_or(0));
-            self.size_of(&all.collect::<Vec<usize>>())
-        });
-        Meta::Tensor(element_type, sizes.collect())
-    }
-
-    fn size_of(&self, all: &[usize]) -> Size {
-        match all {
-            [first, rest @ ..] if rest.iter().all(|other| other == first) => Size::from(*first),
-            all => self.symbols.get(all).cloned().unwrap_or(Size::Unknown),
-        }
-    }
-
-    fn number_meta(&self, number: &Number) -> Meta {
-        match (number.kind, &number.worlds) {
-            (NumberKind::Int, Some(worlds)) => {
-                let all: Option<Vec<usize>> =
-                    worlds.iter().map(|one| usize::try_from(one.as_i64()).ok()).collect();
-                // Equal in all worlds by accident is not known.
-                let symbol = all.and_then(|all| self.symbols.get(&all).cloned());
-                Meta::Int(symbol.unwrap_or(Size::Unknown))
-            }
-            (NumberKind::Int, None) => Meta::Int(Size::Unknown),
-            (NumberKind::Float, _) => Meta::Float,
-            (NumberKind::Bool, _) => Meta::Bool,
-        }
-    }
-
-    /// The size of a tensor along an axis.
-    pub(super) fn size(&mut self, tensor: &Rc<Tensor>, axis: usize) -> Result<Value> {
-        let all: Vec<usize> =
-            tensor.worlds.iter().map(|seen| seen.dims.get(axis).copied().unwrap_or(0)).collect();
-        if let Size::Known(size) = self.size_of(&all) {
-            return Ok(Value::Int(size));
-        }
-        let key = (tensor.name.clone(), axis);
-        if let Some(size) = self.sizes.get(&key) {
-            return Ok(size.clone());
-        }
-        let named = |value| Named { name: String::new(), value };
-        let own = named(Argument::Value(tensor.name.clone()));
-        let axis = named(Argument::Int(axis as i64));
-        let size = self.emit("aten.sym_size.int", vec![own, axis])?;
-        let size = size.into_iter().next().unwrap_or(Value::Lost);
-        self.sizes.insert(key, size.clone());
-        Ok(size)
-    }
-
     /// A name for a value of the graph.
     pub(super) fn fresh(&mut self, base: &str) -> String {
         loop {
@@ -479,57 +349,13 @@ impl Interpreter<'_> {
     }
 }
 
-/// Numbers in nested lists, row-major; false where they do not make a tensor.
-fn flatten(value: &Value, depth: usize, dims: &mut Vec<usize>, numbers: &mut Vec<Value>) -> bool {
-    const DEPTH: usize = 8;
-    match value.items() {
-        _ if depth > DEPTH => false,
-        Some(items) => {
-            match dims.get(depth) {
-                None => dims.push(items.len()),
-                Some(&length) if length == items.len() => {}
-                Some(_) => return false,
-            }
-            items.iter().all(|item| flatten(item, depth + 1, dims, numbers))
-        }
-        None => {
-            numbers.push(value.clone());
-            depth == dims.len()
-                && (value.as_scalar().is_some() || matches!(value, Value::Number(_)))
-        }
-    }
-}
-
-/// PyTorch's number of a type of elements (`c10::ScalarType`).
-pub(super) fn type_code(element_type: ElementType) -> Option<i64> {
-    (0..=27).find(|&code| self::element_type(code) == Some(element_type))
-}
-
-/// The type of elements that has this number.
-pub(super) fn element_type(code: i64) -> Option<ElementType> {
-    Some(match code {
-        0 => ElementType::Uint8,
-        1 => ElementType::Int8,
-        2 => ElementType::Int16,
-        3 => ElementType::Int32,
-        4 => ElementType::Int64,
-        5 => ElementType::Float16,
-        6 => ElementType::Float32,
-        7 => ElementType::Float64,
-        11 => ElementType::Bool,
-        15 => ElementType::Bfloat16,
-        27 => ElementType::Uint16,
-        _ => return None,
-    })
-}
-
-/// What a tensor's element is as a number of Python.
-pub(super) fn number_kind(element_type: ElementType) -> NumberKind {
-    match kind(element_type) {
-        Kind::Bool => NumberKind::Bool,
-        Kind::Int => NumberKind::Int,
-        Kind::Float => NumberKind::Float,
-    }
+/// Whether there are as many results, of as many dimensions.
+fn alike(one: &[Outcome], two: &[Outcome]) -> bool {
+    let rank = |outcome: &Outcome| match outcome {
+        Outcome::Tensor(seen) => Some(seen.dims.len()),
+        _ => None,
+    };
+    one.len() == two.len() && one.iter().zip(two).all(|(one, two)| rank(one) == rank(two))
 }
 
 /// A result of the evaluator as an outcome.

@@ -10,6 +10,9 @@ use super::syntax::{Class, Function};
 use crate::pytorch::convert::Scalar;
 use crate::pytorch::evaluate::Strided;
 
+/// Values within a value that are looked at.
+const MOST_VALUES: usize = 1 << 18;
+
 /// A value: of Python where it is known at conversion, of the graph where it is not.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
@@ -160,48 +163,53 @@ impl Value {
 
     /// Whether a tensor, or a number that the graph computes, is in it.
     pub(super) fn is_computed(&self) -> bool {
-        match self {
-            Value::Tensor(_) | Value::Number(_) | Value::Lost => true,
-            Value::List(items) => items.borrow().iter().any(Value::is_computed),
-            Value::Tuple(items, _) => items.iter().any(Value::is_computed),
-            _ => false,
-        }
+        let is = |value: &Value| matches!(value, Value::Tensor(_) | Value::Number(_) | Value::Lost);
+        self.has(&is, &mut MOST_VALUES.clone())
     }
 
     /// Whether a tensor is in it.
     pub(super) fn has_tensor(&self) -> bool {
-        match self {
-            Value::Tensor(_) => true,
-            Value::List(items) => items.borrow().iter().any(Value::has_tensor),
-            Value::Tuple(items, _) => items.iter().any(Value::has_tensor),
-            _ => false,
-        }
+        self.has(&|value| matches!(value, Value::Tensor(_)), &mut MOST_VALUES.clone())
     }
 
     /// Whether something that is lost is in it.
     pub(super) fn is_lost(&self) -> bool {
+        self.has(&|value| matches!(value, Value::Lost), &mut MOST_VALUES.clone())
+    }
+
+    /// Whether such a value is in it, or more than `left` values are: the same list may stand in
+    /// another one twice, and that one again.
+    fn has(&self, is: &dyn Fn(&Value) -> bool, left: &mut usize) -> bool {
+        if *left == 0 {
+            return true;
+        }
+        *left -= 1;
         match self {
-            Value::Lost => true,
-            Value::List(items) => items.borrow().iter().any(Value::is_lost),
-            Value::Tuple(items, _) => items.iter().any(Value::is_lost),
-            _ => false,
+            Value::List(items) => items.borrow().iter().any(|item| item.has(is, left)),
+            Value::Tuple(items, _) => items.iter().any(|item| item.has(is, left)),
+            other => is(other),
         }
     }
 
-    /// Whether two values are equal; `None` where that is not known at conversion.
+    /// Whether two values are equal; `None` where that is not known at conversion, or takes too long.
     pub(super) fn equals(&self, other: &Value) -> Option<bool> {
+        self.equals_within(other, &mut MOST_VALUES.clone())
+    }
+
+    fn equals_within(&self, other: &Value, left: &mut usize) -> Option<bool> {
+        *left = left.checked_sub(1)?;
         if let (Some(one), Some(two)) = (self.as_scalar(), other.as_scalar()) {
             return Some(match (one, two) {
                 (Scalar::Int(one), Scalar::Int(two)) => one == two,
                 _ => one.as_f64() == two.as_f64(),
             });
         }
-        let all = |one: &[Value], two: &[Value]| -> Option<bool> {
+        let mut all = |one: &[Value], two: &[Value]| -> Option<bool> {
             if one.len() != two.len() {
                 return Some(false);
             }
             for (one, two) in one.iter().zip(two) {
-                if !one.equals(two)? {
+                if !one.equals_within(two, left)? {
                     return Some(false);
                 }
             }
@@ -216,6 +224,8 @@ impl Value {
             (Value::List(one), Value::List(two)) => {
                 Rc::ptr_eq(one, two).then_some(true).or_else(|| all(&one.borrow(), &two.borrow()))
             }
+            // Dicts that are two are compared by nobody.
+            (Value::Dict(one), Value::Dict(two)) => Rc::ptr_eq(one, two).then_some(true),
             (Value::Object(one), Value::Object(two)) => {
                 let value = |object: &Object| object.attributes.borrow().get("value").cloned();
                 match (Rc::ptr_eq(one, two), one.class.base == "Enum", value(one), value(two)) {
@@ -238,6 +248,14 @@ impl Value {
     }
 }
 
+impl Number {
+    /// What it is in each world, where it may be a size.
+    pub(super) fn sizes(&self) -> Option<Vec<usize>> {
+        let worlds = self.worlds.as_ref().filter(|_| self.kind == NumberKind::Int)?;
+        worlds.iter().map(|one| usize::try_from(one.as_i64()).ok()).collect()
+    }
+}
+
 impl Tensor {
     /// The elements in one world, where they are known.
     pub(super) fn known(&self, world: usize) -> Option<&Strided> {
@@ -249,6 +267,11 @@ impl Tensor {
     pub(super) fn first(&self) -> (ElementType, &[usize]) {
         let seen = self.worlds.first();
         seen.map_or((ElementType::Float32, &[]), |seen| (seen.element_type, &seen.dims))
+    }
+
+    /// Its size along an axis in each world.
+    pub(super) fn sizes(&self, axis: usize) -> Vec<usize> {
+        self.worlds.iter().map(|seen| seen.dims.get(axis).copied().unwrap_or(0)).collect()
     }
 
     pub(super) fn rank(&self) -> usize {

@@ -129,21 +129,34 @@ pub(crate) fn convolve(
     how: &Convolution,
 ) -> Result<Array, EvaluateError> {
     let plan = plan(input, weight, how)?;
-    let channels = plan.groups * plan.outputs;
-    let mut dims = vec![plan.batch, channels];
+    let mut dims = vec![plan.batch, plan.groups * plan.outputs];
     dims.extend(plan.axes.iter().map(|axis| axis.output));
     elements(&dims)?;
+    computed((input, weight, bias), &dims, &plan, (run, run))
+}
+
+/// What makes the elements of the output from those of the input and of the weights.
+type Kernel<T> = fn(&[T], &[T], &Plan) -> Result<Vec<T>, EvaluateError>;
+
+/// A convolution of numbers of any kind, by one kernel in the widths that there are of it, and its
+/// bias.
+fn computed(
+    (input, weight, bias): (&Array, &Array, Option<&Array>),
+    dims: &[usize],
+    plan: &Plan,
+    (floats, doubles): (Kernel<f32>, Kernel<f64>),
+) -> Result<Array, EvaluateError> {
     let data = match (input.data(), weight.data()) {
-        (Data::Floats(x), Data::Floats(w)) => Data::Floats(run(x, w, &plan)?),
-        (Data::Doubles(x), Data::Doubles(w)) => Data::Doubles(run(x, w, &plan)?),
+        (Data::Floats(x), Data::Floats(w)) => Data::Floats(floats(x, w, plan)?),
+        (Data::Doubles(x), Data::Doubles(w)) => Data::Doubles(doubles(x, w, plan)?),
         // Sums of integers are exact in doubles up to 2^53, and faster.
         (Data::Ints(_), Data::Ints(_)) => {
-            let sums = run(&input.to_f64s()?, &weight.to_f64s()?, &plan)?;
+            let sums = doubles(&input.to_f64s()?, &weight.to_f64s()?, plan)?;
             Data::Ints(sums.into_iter().map(|sum| sum as i64).collect())
         }
         _ => return Err(kinds(input, weight)),
     };
-    with_bias(Array::new(input.element_type(), &dims, data)?, bias)
+    with_bias(Array::new(input.element_type(), dims, data)?, bias)
 }
 
 fn kinds(input: &Array, weight: &Array) -> EvaluateError {

@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
+use super::super::Array;
 use super::super::layout::elements;
 use super::super::matmul::{Matrix, Number};
-use super::super::{Array, Data};
 use super::product::each_row;
-use super::{Axis, Convolution, Plan, kinds, with_bias};
+use super::{Axis, Convolution, Plan, computed};
 use crate::EvaluateError;
 
 /// The transposed convolution with weights `[inputs, outputs / groups, kernel...]`: each element of
@@ -50,16 +50,7 @@ pub(crate) fn convolve_transposed(
         axes,
     };
     elements(&[plan.inputs, plan.kernel, plan.output_size])?;
-    let data = match (input.data(), weight.data()) {
-        (Data::Floats(x), Data::Floats(w)) => Data::Floats(run_transposed(x, w, &plan)?),
-        (Data::Doubles(x), Data::Doubles(w)) => Data::Doubles(run_transposed(x, w, &plan)?),
-        (Data::Ints(_), Data::Ints(_)) => {
-            let sums = run_transposed(&input.to_f64s()?, &weight.to_f64s()?, &plan)?;
-            Data::Ints(sums.into_iter().map(|sum| sum as i64).collect())
-        }
-        _ => return Err(kinds(input, weight)),
-    };
-    with_bias(Array::new(input.element_type(), &dims, data)?, bias)
+    computed((input, weight, bias), &dims, &plan, (run_transposed, run_transposed))
 }
 
 /// The axis of the convolution that this one is the transpose of: its input is our output.

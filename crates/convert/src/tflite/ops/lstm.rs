@@ -1,43 +1,39 @@
 //! `UNIDIRECTIONAL_SEQUENCE_LSTM` and `LSTM`, its single step: the full kernel, with peepholes and
 //! clipping; states are variable tensors.
 
-use modelyard_graph::Constant;
+use modelyard_graph::{Constant, ElementType};
 
 use super::super::convert::Converter;
-use super::super::evaluate::Evaluation;
-use super::super::model::Operator;
+use super::super::model::{Operator, Subgraph};
 use super::super::schema::Activation;
 use super::super::stop::{Stop, mismatch, refused};
-use super::lstm_steps::{State, Walk};
+use super::lstm_steps::{Rounding, State, Walk};
 use crate::emitter::node;
-use crate::reference::Array;
-use crate::reference::matmul::linear;
-use crate::reference::shape::{concat, narrow, stack};
 
 /// Gates in the order of TensorFlow Lite: input, forget, cell, output.
-const GATES: [&str; 4] = ["input", "forget", "cell", "output"];
+pub(super) const GATES: [&str; 4] = ["input", "forget", "cell", "output"];
 /// The same gates in the order of ONNX: input, output, forget, cell.
 const ONNX_ORDER: [usize; 4] = [0, 3, 1, 2];
 
 /// Where the inputs stand.
-const INPUT_WEIGHTS: usize = 1;
-const RECURRENT_WEIGHTS: usize = 5;
-const PEEPHOLES: usize = 9;
-const BIASES: usize = 12;
+pub(super) const INPUT_WEIGHTS: usize = 1;
+pub(super) const RECURRENT_WEIGHTS: usize = 5;
+pub(super) const PEEPHOLES: usize = 9;
+pub(super) const BIASES: usize = 12;
 const PROJECTION: usize = 16;
-const OUTPUT_STATE: usize = 18;
-const CELL_STATE: usize = 19;
+pub(in super::super) const OUTPUT_STATE: usize = 18;
+pub(in super::super) const CELL_STATE: usize = 19;
 const NORMS: usize = 20;
 
-struct Parts {
-    activation: Activation,
+pub(super) struct Parts {
+    pub(super) activation: Activation,
     /// Cells are kept within this; 0 does not.
-    clip: f32,
-    time_major: bool,
-    is_sequence: bool,
+    pub(super) clip: f32,
+    pub(super) time_major: bool,
+    pub(super) is_sequence: bool,
 }
 
-fn parts(op: &Operator) -> Result<Parts, Stop> {
+pub(super) fn parts(op: &Operator) -> Result<Parts, Stop> {
     let is_sequence = op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM";
     if !is_sequence && op.options.code(3)? != 0 {
         return Err(refused("the basic kernel", "use the full kernel of LSTM"));
@@ -74,8 +70,9 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
     } else if !parts.time_major {
         x = cx.transpose(&x, &[1, 0, 2]);
     }
-    if parts.clip > 0.0 {
-        return convert_clipped(cx, op, &parts, x);
+    let rounding = rounding(cx.scope.graph, op, parts.activation)?;
+    if parts.clip > 0.0 || rounding.is_some() {
+        return convert_steps(cx, op, (&parts, rounding), x);
     }
     let weights = gates(cx, op, INPUT_WEIGHTS, &first)?;
     let recurrent = gates(cx, op, RECURRENT_WEIGHTS, &first)?;
@@ -112,10 +109,10 @@ pub(super) fn convert(cx: &mut Converter<'_>, op: &Operator) -> Result<(), Stop>
 }
 
 /// As it is written step by step; `x` is `[time, rows, columns]`.
-fn convert_clipped(
+fn convert_steps(
     cx: &mut Converter<'_>,
     op: &Operator,
-    parts: &Parts,
+    (parts, rounding): (&Parts, Option<Rounding>),
     x: String,
 ) -> Result<(), Stop> {
     let axis = usize::from(parts.is_sequence && !parts.time_major);
@@ -140,11 +137,24 @@ fn convert_clipped(
         units: units.ok_or_else(|| mismatch("its state has no size"))?,
         activation: parts.activation,
         clip: parts.clip,
+        rounding,
     };
-    let start = State { hidden: cx.real(hidden)?, cell: cx.real(cell)? };
+    let stored = cx.raw(cell)?;
+    let start = match &walk.rounding {
+        Some(rounding) => rounding.real_cell(cx, &stored),
+        None => cx.real(cell)?,
+    };
+    let start = State { hidden: cx.real(hidden)?, cell: start };
     let (outputs, last) = walk.write(cx, start)?;
     cx.next_state(hidden, last.hidden)?;
-    cx.next_state(cell, last.cell)?;
+    match &walk.rounding {
+        Some(rounding) => {
+            let steps = rounding.cell_steps(cx, &last.cell);
+            let stored = cx.cast(&steps, ElementType::Int16);
+            cx.next_stored_state(cell, stored)?;
+        }
+        None => cx.next_state(cell, last.cell)?,
+    }
     if !parts.is_sequence {
         let only = outputs.into_iter().next();
         return cx.give(op.output(0)?, only.ok_or_else(|| mismatch("it has no step"))?);
@@ -157,6 +167,35 @@ fn convert_clipped(
         _ => cx.emitter.add(node("Concat", &frames).with("axis", axis as i64)),
     };
     cx.give(op.output(0)?, y)
+}
+
+/// How an integer kernel stores its states between steps; `None` for kernels of floats.
+pub(super) fn rounding(
+    graph: &Subgraph,
+    op: &Operator,
+    activation: Activation,
+) -> Result<Option<Rounding>, Stop> {
+    let stored = |index: usize| -> Result<_, Stop> {
+        let tensor = &graph.tensors[op.input(index)?];
+        Ok(tensor.element_type.zip(tensor.quantized().cloned()))
+    };
+    let (hidden, cell) = match (stored(OUTPUT_STATE)?, stored(CELL_STATE)?) {
+        (None, None) => return Ok(None),
+        (Some(hidden), Some(cell)) => (hidden, cell),
+        _ => return Err(mismatch("one of its two states is quantized, the other is not")),
+    };
+    let (scale, zero_point) = cell.1.single()?;
+    let kinds = (hidden.0, cell.0, zero_point);
+    if kinds != (ElementType::Int8, ElementType::Int16, 0) {
+        let reason = format!("states of {} and cells of {} (zero {zero_point})", hidden.0, cell.0);
+        return Err(refused(reason, "quantize it with outputs of 8 bits and cells of 16"));
+    }
+    if activation != Activation::Tanh {
+        let reason = format!("activation {activation:?} in integers");
+        return Err(refused(reason, "use tanh, the only one that integer kernels have"));
+    }
+    hidden.1.single()?;
+    Ok(Some(Rounding { hidden: hidden.1, cell: scale as f32 }))
 }
 
 /// What all gates have of one kind, below each other, in the order of TensorFlow Lite.
@@ -209,125 +248,4 @@ fn peepholes(cx: &mut Converter<'_>, op: &Operator, axis: &str) -> Result<Option
     }
     let joined = cx.emitter.add(node("Concat", &parts).with("axis", 0i64));
     Ok(Some(cx.emitter.add(node("Unsqueeze", &[joined.as_str(), axis]))))
-}
-
-pub(super) fn evaluate(cx: &mut Evaluation<'_>, op: &Operator) -> Result<(), Stop> {
-    let parts = parts(op)?;
-    let x = cx.real(op.input(0)?)?;
-    let (hidden, cell) = (op.input(OUTPUT_STATE)?, op.input(CELL_STATE)?);
-    let mut step = Step::read(cx, op, &parts)?;
-    let axis = i64::from(parts.is_sequence && !parts.time_major);
-    if !parts.is_sequence {
-        step.walk(&x)?;
-        let y = step.hidden_array()?;
-        step.keep(cx, hidden, cell)?;
-        return cx.give_real(op.output(0)?, y);
-    }
-    let time = x.dims().get(axis as usize).copied().unwrap_or(0);
-    let mut outputs = Vec::new();
-    for at in 0..time {
-        let frame = narrow(&x, axis, at, 1)?;
-        let dims: Vec<usize> = match frame.dims() {
-            [1, rows, columns] if axis == 0 => vec![*rows, *columns],
-            [rows, 1, columns] => vec![*rows, *columns],
-            other => return Err(mismatch(format!("expected a sequence, found {other:?}"))),
-        };
-        step.walk(&frame.reshaped(&dims)?)?;
-        outputs.push(step.hidden_array()?);
-    }
-    let y = stack(&outputs.iter().collect::<Vec<_>>(), axis)?;
-    step.keep(cx, hidden, cell)?;
-    cx.give_real(op.output(0)?, y)
-}
-
-/// One walk over time.
-struct Step {
-    /// Input weights and recurrent weights side by side, all gates below each other.
-    weights: Array,
-    bias: Array,
-    peepholes: Option<[Vec<f32>; 3]>,
-    activation: Activation,
-    clip: f32,
-    hidden: Vec<f32>,
-    cell: Vec<f32>,
-    units: usize,
-}
-
-impl Step {
-    fn read(cx: &mut Evaluation<'_>, op: &Operator, parts: &Parts) -> Result<Step, Stop> {
-        let mut rows = Vec::new();
-        let mut biases = Vec::new();
-        for gate in 0..GATES.len() {
-            let w = cx.real(op.input(INPUT_WEIGHTS + gate)?)?;
-            let r = cx.real(op.input(RECURRENT_WEIGHTS + gate)?)?;
-            rows.push(concat(&[&w, &r], 1)?);
-            biases.push(Array::clone(&*cx.real(op.input(BIASES + gate)?)?));
-        }
-        let peepholes = match op.optional(PEEPHOLES) {
-            None => None,
-            Some(_) => {
-                let mut all: [Vec<f32>; 3] = Default::default();
-                for (index, one) in all.iter_mut().enumerate() {
-                    *one = cx.real(op.input(PEEPHOLES + index)?)?.as_floats()?.to_vec();
-                }
-                Some(all)
-            }
-        };
-        let hidden = cx.real(op.input(OUTPUT_STATE)?)?;
-        let cell = cx.real(op.input(CELL_STATE)?)?;
-        let units = hidden.dims().last().copied().unwrap_or(0);
-        let step = Step {
-            weights: concat(&rows.iter().collect::<Vec<_>>(), 0)?,
-            bias: concat(&biases.iter().collect::<Vec<_>>(), 0)?,
-            peepholes,
-            activation: parts.activation,
-            clip: parts.clip,
-            hidden: hidden.as_floats()?.to_vec(),
-            cell: cell.as_floats()?.to_vec(),
-            units,
-        };
-        let fits = step.weights.dims().first() == Some(&(units * GATES.len()))
-            && step.cell.len() == step.hidden.len()
-            && step.peepholes.iter().flatten().all(|one| one.len() == units);
-        if fits { Ok(step) } else { Err(mismatch("its weights do not fit its state")) }
-    }
-
-    fn hidden_array(&self) -> Result<Array, Stop> {
-        let rows = self.hidden.len() / self.units.max(1);
-        Ok(Array::floats(&[rows, self.units], self.hidden.clone())?)
-    }
-
-    /// One step with an input of `[rows, columns]`.
-    fn walk(&mut self, x: &Array) -> Result<(), Stop> {
-        let hidden = self.hidden_array()?;
-        let gates = linear(&concat(&[x, &hidden], 1)?, &self.weights, Some(&self.bias))?;
-        let gates = gates.as_floats()?;
-        let sigmoid = |value: f32| (1.0 / (1.0 + f64::from(-value).exp())) as f32;
-        for at in 0..self.hidden.len() {
-            let (row, unit) = (at / self.units, at % self.units);
-            let gate = |number: usize| gates[(row * GATES.len() + number) * self.units + unit];
-            let peep = |number: usize, cell: f32| {
-                self.peepholes.as_ref().map_or(0.0, |all| all[number][unit] * cell)
-            };
-            let cell = self.cell[at];
-            let input = sigmoid(gate(0) + peep(0, cell));
-            let forget = sigmoid(gate(1) + peep(1, cell));
-            let mut next = forget * cell + input * self.activation.apply(gate(2));
-            if self.clip > 0.0 {
-                next = next.clamp(-self.clip, self.clip);
-            }
-            let output = sigmoid(gate(3) + peep(2, next));
-            self.cell[at] = next;
-            self.hidden[at] = output * self.activation.apply(next);
-        }
-        Ok(())
-    }
-
-    /// The states are kept for the next run.
-    fn keep(self, cx: &mut Evaluation<'_>, hidden: usize, cell: usize) -> Result<(), Stop> {
-        let rows = self.hidden.len() / self.units.max(1);
-        let dims = [rows, self.units];
-        cx.next_state(hidden, Array::floats(&dims, self.hidden)?)?;
-        cx.next_state(cell, Array::floats(&dims, self.cell)?)
-    }
 }

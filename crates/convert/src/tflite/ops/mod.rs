@@ -18,7 +18,8 @@ mod fully_connected;
 mod gather;
 mod join;
 mod lookup;
-mod lstm;
+pub(super) mod lstm;
+mod lstm_evaluate;
 mod lstm_steps;
 mod mediapipe;
 mod norm;
@@ -157,7 +158,7 @@ pub(crate) const OPERATORS: &[Entry] = &[
     entry("LOGICAL_OR", compare::convert, compare::evaluate),
     entry("LOGISTIC", activation::convert, activation::evaluate),
     entry("LOG_SOFTMAX", softmax::convert, softmax::evaluate),
-    entry("LSTM", lstm::convert, lstm::evaluate),
+    entry("LSTM", lstm::convert, lstm_evaluate::evaluate),
     entry("MATRIX_DIAG", lookup::convert_diagonal, lookup::evaluate_diagonal),
     entry("MAXIMUM", binary::convert, binary::evaluate),
     entry("MAX_POOL_2D", pool::convert, pool::evaluate),
@@ -231,7 +232,7 @@ pub(crate) const OPERATORS: &[Entry] = &[
     entry("TRANSPOSE_CONV", transpose_conv::convert, transpose_conv::evaluate),
     entry("TransformTensor", mediapipe::convert_transform, mediapipe::evaluate_transform),
     entry("TransformTensorBilinear", mediapipe::convert_transform, mediapipe::evaluate_transform),
-    entry("UNIDIRECTIONAL_SEQUENCE_LSTM", lstm::convert, lstm::evaluate),
+    entry("UNIDIRECTIONAL_SEQUENCE_LSTM", lstm::convert, lstm_evaluate::evaluate),
     entry("UNIDIRECTIONAL_SEQUENCE_RNN", rnn::convert, rnn::evaluate),
     entry("UNPACK", join::convert_unpack, join::evaluate_unpack),
     entry("UNSORTED_SEGMENT_MAX", segment::convert, segment::evaluate),

@@ -2,7 +2,7 @@
 
 `format` and `path` say what to load; `folder` has `in0.npz` ... with arrays `in0`, `in1` ... in the
 order of the names in `inputs`; answers go into `out0.npz` ... as `out0`, `out1` ... in the order of
-`outputs`.
+`outputs`. `fixed` has values of inputs by name, as texts (TorchScript).
 """
 
 import json
@@ -96,10 +96,78 @@ def torch_program(path, inputs, outputs):
     return torch_answer(torch, module)
 
 
-def torch_script(path, inputs, outputs):
+def torch_script(path, inputs, outputs, fixed):
     import torch
 
-    return torch_answer(torch, torch.jit.load(path, map_location="cpu").eval())
+    def answer(arrays):
+        # Loaded anew: what a call leaves in the module is not there in the next one.
+        module = torch.jit.load(path, map_location="cpu").eval()
+        given = {name: torch.from_numpy(array.copy()) for name, array in zip(inputs, arrays)}
+        parameters = module.forward.schema.arguments[1:]
+        states = {name[len("state.") :]: given.pop(name) for name in inputs if name.startswith("state.")}
+
+        def call():
+            copies = {name: tensor.clone() for name, tensor in given.items()}
+            arguments = {each.name: script_argument(each.name, each.type, copies, fixed) for each in parameters}
+            return module(**{name: value for name, value in arguments.items() if value is not MISSING})
+
+        with torch.no_grad():
+            # Numbers that calls leave behind are those after the first ones.
+            for _ in range(3 if states else 0):
+                call()
+            for name, tensor in states.items():
+                owner, attribute = script_owner(module, name)
+                setattr(owner, attribute, tensor.clone())
+            found = [leaf for leaf in script_leaves(torch, call())]
+        for name in outputs:
+            if name.startswith("state.") and name.endswith(".next"):
+                owner, attribute = script_owner(module, name[len("state.") : -len(".next")])
+                found.append(getattr(owner, attribute))
+        return [numpy.asarray(torch.as_tensor(leaf).detach()) for leaf in found]
+
+    return answer
+
+
+MISSING = object()
+
+
+def script_argument(name, kind, given, fixed):
+    """The argument of this name: fixed, given, or made of what is given as `name.0`, `name.key`."""
+    text = str(kind.getElementType() if kind.kind() == "OptionalType" else kind)
+    if name in fixed:
+        readers = {"int": int, "float": float, "str": str, "bool": lambda text: text in ("true", "True", "1")}
+        none = fixed[name] in ("None", "none") and text != "str"
+        return None if none else readers[text](fixed[name])
+    if name in given:
+        return given[name]
+    parts = list(dict.fromkeys(key[len(name) + 1 :].split(".")[0] for key in given if key.startswith(name + ".")))
+    if not parts:
+        return MISSING if kind.kind() != "OptionalType" else None
+    inner = kind.getElementType() if kind.kind() == "OptionalType" else kind
+    if inner.kind() == "DictType":
+        return {part: given[f"{name}.{part}"] for part in parts}
+    kinds = inner.elements() if inner.kind() == "TupleType" else [inner.getElementType()] * len(parts)
+    items = [script_argument(f"{name}.{at}", each, given, fixed) for at, each in enumerate(kinds)]
+    return tuple(items) if inner.kind() == "TupleType" else items
+
+
+def script_owner(module, path):
+    *owners, attribute = path.split(".")
+    for name in owners:
+        module = getattr(module, name)
+    return module, attribute
+
+
+def script_leaves(torch, value):
+    """Tensors and numbers of a result, in the order in which they become outputs."""
+    if isinstance(value, (torch.Tensor, bool, int, float)):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from script_leaves(torch, item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from script_leaves(torch, item)
 
 
 def torch_answer(torch, module):
@@ -156,7 +224,8 @@ def main():
     if load is None:
         sys.exit(f"no framework is known that runs {task['format']} by itself; use --reference")
     try:
-        answer = load(task["path"], task["inputs"], task["outputs"])
+        fixed = [task["fixed"]] if load is torch_script else []
+        answer = load(task["path"], task["inputs"], task["outputs"], *fixed)
     except ImportError as error:
         sys.exit(f"this Python lacks the framework ({error}); name one that has it with --python")
     for index in range(task["sets"]):

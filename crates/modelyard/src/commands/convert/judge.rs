@@ -41,11 +41,62 @@ pub(in crate::commands) struct Worst {
     pub(super) allowed: f64,
 }
 
+/// Which way a model went: into ONNX, which an engine runs, or out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::commands) enum Direction {
+    /// The result runs in the engine.
+    Convert,
+    /// The source runs in the engine; the result is evaluated by its format's definitions.
+    Export,
+}
+
+impl Direction {
+    /// What the engine runs.
+    pub(super) fn run(self) -> &'static str {
+        match self {
+            Direction::Convert => "the result",
+            Direction::Export => "the ONNX model",
+        }
+    }
+
+    /// What is evaluated by its own definitions.
+    pub(super) fn evaluated(self) -> &'static str {
+        match self {
+            Direction::Convert => "the source",
+            Direction::Export => "the result",
+        }
+    }
+
+    /// What the result is wrong against.
+    fn expected(self, against: &str) -> &str {
+        match self {
+            Direction::Convert => against,
+            Direction::Export => "the ONNX model in an engine",
+        }
+    }
+
+    /// Compares an evaluator's answer with an engine's.
+    fn compare(
+        self,
+        evaluated: &Tensor,
+        run: &Tensor,
+        tolerance: &Tolerance,
+        step: Option<f64>,
+    ) -> Agreement {
+        match self {
+            Direction::Convert => compare(evaluated, run, tolerance, step),
+            Direction::Export => compare(run, evaluated, tolerance, step),
+        }
+    }
+}
+
 /// A result that is judged.
 pub(super) struct Judge<'a> {
     pub(super) source: &'a dyn SourceModel,
     pub(super) signature: &'a Signature,
-    pub(super) tolerance: Tolerance,
+    /// By output.
+    pub(super) tolerances: Vec<Tolerance>,
+    pub(super) direction: Direction,
     /// By output: the step of its quantization.
     pub(super) steps: Vec<Option<f64>>,
 }
@@ -69,25 +120,26 @@ impl Judge<'_> {
             trials: questions.len(),
             sensitive: 0,
             worst: Vec::new(),
-            outliers_percent: self.tolerance.outliers * 100.0,
+            outliers_percent: self.outliers() * 100.0,
         };
+        let expected = self.direction.expected(against);
         let mut excused = None;
         for question in questions {
-            let found = local_model::run(session, &question.inputs, &all)
-                .context("the result does not run, so it was not written")?;
+            let found = local_model::run(session, &question.inputs, &all).with_context(|| {
+                format!("{} does not run, so nothing was written", self.direction.run())
+            })?;
             // An output that nothing is compared with would be taken for right.
             let (asked, given) = (question.answers.len(), found.len());
             if asked != given {
-                bail!(
-                    "the result has {given} outputs, {against} has {asked}, so it was not written"
-                );
+                let run = self.direction.run();
+                bail!("{run} has {given} outputs, {against} has {asked}, so nothing was written");
             }
             let mut agreements = self.agreements(question, &found, &[]);
             if let Some(mismatch) = self.mismatch(&agreements) {
                 agreements = match self.among_kernels(question, &found)? {
                     Some(among) => among,
                     None => self.sensitive(question, &found)?.with_context(|| {
-                        format!("the result disagrees with {against} on {mismatch}")
+                        format!("the result disagrees with {expected} on {mismatch}")
                     })?,
                 };
                 leg.sensitive += 1;
@@ -100,7 +152,7 @@ impl Judge<'_> {
         // What would excuse every trial proves nothing.
         match excused {
             Some(mismatch) if leg.sensitive == leg.trials => {
-                bail!("the result disagrees with {against} on {mismatch}")
+                bail!("the result disagrees with {expected} on {mismatch}")
             }
             _ => Ok(leg),
         }
@@ -130,12 +182,18 @@ impl Judge<'_> {
         let Some(others) = self.source.evaluate_otherwise(&question.inputs)? else {
             return Ok(None);
         };
-        let outputs = question.answers.iter().zip(found).zip(&self.steps).zip(&others);
-        let compared = outputs.map(|(((answer, found), step), other)| {
-            compare(answer, found, &widened(&self.tolerance, answer, other), *step)
+        let outputs = question.answers.iter().zip(found).zip(&others).enumerate();
+        let compared = outputs.map(|(index, ((answer, found), other))| {
+            let tolerance = widened(&self.tolerances[index], answer, other);
+            self.direction.compare(answer, found, &tolerance, self.steps[index])
         });
         let agreements: Vec<Agreement> = compared.collect();
         Ok(self.mismatch(&agreements).is_none().then_some(agreements))
+    }
+
+    /// The largest share that any output allows.
+    fn outliers(&self) -> f64 {
+        self.tolerances.iter().map(|tolerance| tolerance.outliers).fold(0.0, f64::max)
     }
 
     fn is_integer(&self, output: usize) -> bool {
@@ -146,11 +204,12 @@ impl Judge<'_> {
 
     /// By output; `moves` says what rounding errors of the inputs do to each.
     fn agreements(&self, question: &Question, found: &[Tensor], moves: &[f64]) -> Vec<Agreement> {
-        let outputs = question.answers.iter().zip(found).zip(&self.steps).enumerate();
-        let compared = outputs.map(|(index, ((answer, found), step))| {
+        let outputs = question.answers.iter().zip(found).enumerate();
+        let compared = outputs.map(|(index, (answer, found))| {
             let more = moves.get(index).map_or(0.0, |part| SENSITIVE * part);
-            let relative = self.tolerance.relative.max(more);
-            compare(answer, found, &Tolerance { relative, ..self.tolerance }, *step)
+            let tolerance = self.tolerances[index];
+            let tolerance = Tolerance { relative: tolerance.relative.max(more), ..tolerance };
+            self.direction.compare(answer, found, &tolerance, self.steps[index])
         });
         compared.collect()
     }

@@ -19,6 +19,7 @@ pub(super) mod report;
 mod vocabulary;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -97,8 +98,20 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let aside = Aside::new(&target)?;
     let steps = std::mem::take(&mut conversion.steps);
     write_model(&conversion, &aside.path, args, &progress)?;
-    let context = prove::Context { config: &config, source, progress: &progress };
-    let proof = prove::prove(&args.proof, model.as_ref(), &conversion, &aside.path, &context)?;
+    let context = prove::Context {
+        config: &config,
+        source,
+        progress: &progress,
+        direction: prove::Direction::Convert,
+        tolerances: &BTreeMap::new(),
+    };
+    let proof = prove::prove(
+        &args.proof,
+        (model.as_ref(), &options.values),
+        &conversion,
+        &aside.path,
+        &context,
+    )?;
     aside.publish(&target)?;
     let report =
         Report::new((source, &target), model.as_ref(), &conversion, (&steps, proof), converted);

@@ -13,6 +13,8 @@ use modelyard_tensor::{Signature, Tensor};
 use serde::Serialize;
 
 use super::judge::{Judge, Leg, Question};
+
+pub(in crate::commands) use super::judge::Direction;
 use super::python;
 use crate::config::Config;
 use crate::exit::{self, Exit, ExitWith};
@@ -98,14 +100,18 @@ pub(in crate::commands) struct Context<'a> {
     /// The source model.
     pub(in crate::commands) source: &'a Path,
     pub(in crate::commands) progress: &'a Progress,
+    pub(in crate::commands) direction: Direction,
+    /// How far outputs may be apart, by name, where that is not as for the whole model.
+    pub(in crate::commands) tolerances: &'a BTreeMap<String, Tolerance>,
 }
 
-/// Runs the converted model at `path` and compares.
+/// Runs the converted model at `path` and compares. Inputs of the source that were fixed have these
+/// values.
 ///
 /// An error when anything disagrees, or when nothing can be compared.
 pub(super) fn prove(
     args: &ProofArgs,
-    source: &dyn SourceModel,
+    (source, fixed): (&dyn SourceModel, &BTreeMap<String, String>),
     conversion: &Conversion,
     path: &Path,
     context: &Context<'_>,
@@ -122,7 +128,8 @@ pub(super) fn prove(
     if args.against.is_some() {
         let inputs: Vec<Vec<Tensor>> =
             asked[0].1.iter().map(|question| question.inputs.clone()).collect();
-        let ask = || python::answers(&args.python, (source, context.source), signature, inputs);
+        let model = python::Model { source, path: context.source, fixed };
+        let ask = || python::answers(&args.python, &model, signature, inputs);
         let answers = context.progress.spin("asking the source's framework", ask)?;
         asked.push(("the source's framework".to_owned(), answers));
     }
@@ -159,7 +166,7 @@ fn evaluated(
     context: &Context<'_>,
 ) -> anyhow::Result<(String, Vec<Question>)> {
     signature(conversion)?;
-    let evaluate = || evaluate(args, source, conversion);
+    let evaluate = || evaluate(args, source, conversion, context.direction);
     let answers = context.progress.spin("evaluating by the reference evaluator", evaluate)?;
     Ok(("the reference evaluator".to_owned(), answers))
 }
@@ -173,10 +180,11 @@ fn judged(
     context: &Context<'_>,
 ) -> anyhow::Result<Proof> {
     let signature = signature(conversion)?;
-    let tolerance = Tolerance {
-        relative: args.tolerance.unwrap_or(conversion.tolerance.relative),
-        ..conversion.tolerance
+    let tolerance = |name: &String| {
+        let tolerance = *context.tolerances.get(name).unwrap_or(&conversion.tolerance);
+        Tolerance { relative: args.tolerance.unwrap_or(tolerance.relative), ..tolerance }
     };
+    let tolerances = signature.outputs.iter().map(|output| tolerance(&output.name)).collect();
     let steps = |name: &str| quantization_step(&conversion.model, name);
     let steps: Vec<Option<f64>> =
         signature.outputs.iter().map(|output| steps(&output.name)).collect();
@@ -184,11 +192,15 @@ fn judged(
     let file = ModelFile { path: path.to_path_buf(), model: conversion.model.clone() };
     let load = || config.engines().load(config.choice, &file, &config.load_options());
     let loaded = context.progress.spin("loading the model", load);
-    let loaded = exit::loaded(loaded).context(
-        "no engine runs the result, so it cannot be verified; `modelyard engine install \
-         onnxruntime` gets one that runs more, --no-verify goes without",
-    )?;
-    let judge = Judge { source, signature, tolerance, steps };
+    let direction = context.direction;
+    let loaded = exit::loaded(loaded).with_context(|| {
+        format!(
+            "no engine runs {}, so the result cannot be verified; `modelyard engine install \
+             onnxruntime` gets one that runs more, --no-verify goes without",
+            direction.run()
+        )
+    })?;
+    let judge = Judge { source, signature, tolerances, direction, steps };
     let run = || {
         let legs = asked
             .iter()
@@ -204,6 +216,7 @@ fn evaluate(
     args: &TrialArgs,
     source: &dyn SourceModel,
     conversion: &Conversion,
+    direction: Direction,
 ) -> anyhow::Result<Vec<Question>> {
     let sizes: BTreeMap<String, usize> = args.dims.iter().cloned().collect();
     let mut sets = source.samples();
@@ -211,10 +224,13 @@ fn evaluate(
         sets.push(inputs(conversion, &trial).context("failed to make inputs to verify with")?);
     }
     let question = |inputs: Vec<Tensor>| {
-        let answers = source.evaluate(&inputs).context(
-            "failed to evaluate the source by its own definitions, so the result cannot be \
-             verified; --no-verify goes without",
-        )?;
+        let answers = source.evaluate(&inputs).with_context(|| {
+            format!(
+                "failed to evaluate {} by its own definitions, so the result cannot be verified; \
+                 --no-verify goes without",
+                direction.evaluated()
+            )
+        })?;
         Ok(Question { inputs, answers })
     };
     sets.into_iter().map(question).collect()

@@ -1,5 +1,6 @@
 //! The answers of the source's own framework, asked through Python where the machine has it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -18,10 +19,19 @@ const SCRIPT: &str = include_str!("against.py");
 /// Characters of Python's complaint that are shown.
 const COMPLAINT_MAX: usize = 2000;
 
-/// Asks the framework that wrote the model at `path` for its answers to each set of inputs.
+/// What is asked.
+pub(super) struct Model<'m> {
+    pub(super) source: &'m dyn SourceModel,
+    /// Where it is.
+    pub(super) path: &'m Path,
+    /// Values of the inputs that were fixed at conversion, by name.
+    pub(super) fixed: &'m BTreeMap<String, String>,
+}
+
+/// Asks the framework that wrote a model for its answers to each set of inputs.
 pub(super) fn answers(
     python: &Path,
-    (source, path): (&dyn SourceModel, &Path),
+    model: &Model<'_>,
     signature: &Signature,
     sets: Vec<Vec<Tensor>>,
 ) -> anyhow::Result<Vec<Question>> {
@@ -39,8 +49,9 @@ pub(super) fn answers(
             .context("failed to write inputs for Python")?;
     }
     let task = json!({
-        "format": format!("{:?}", source.format()),
-        "path": path,
+        "format": format!("{:?}", model.source.format()),
+        "path": model.path,
+        "fixed": model.fixed,
         "folder": folder.path(),
         "sets": sets.len(),
         "inputs": names(&signature.inputs),

@@ -18,7 +18,7 @@ use modelyard_graph::file::{WriteOptions, read_whole, write};
 
 use super::convert::aside::Aside;
 use super::convert::options::limits;
-use super::convert::prove::{Context, Proof, TrialArgs, prove_by_evaluator};
+use super::convert::prove::{Context, Direction, Proof, TrialArgs, prove_by_evaluator};
 use crate::cli::{EngineArgs, Globals};
 use crate::config::Config;
 use crate::exit::{Exit, ExitWith};
@@ -114,8 +114,14 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let time = start.elapsed();
     let aside = Aside::new(&target)?;
     write_files(&exported, &aside.path)?;
-    let context = Context { config: &config, source: path, progress: &progress };
-    let proof = prove(args, &exported, (&aside.path, &limits), &context)?;
+    let context = Context {
+        config: &config,
+        source: path,
+        progress: &progress,
+        direction: Direction::Export,
+        tolerances: &exported.tolerances,
+    };
+    let proof = prove(args, &exported, (&aside.path, to, &limits), &context)?;
     aside.publish(&target)?;
     let report = Report::new((path, &target), to, &exported, proof, time);
     match args.json {
@@ -144,7 +150,13 @@ fn exported(
     let labels = model.metadata.get("labels");
     let labels = labels.and_then(|labels| serde_json::from_str(labels).ok()).unwrap_or_default();
     let batch = args.batch.map(|batch| batch as usize);
-    let options = ExportOptions { channels_last: args.channels_last, batch, labels };
+    let verified = if args.trials.no_verify { "no" } else { "reference evaluator" };
+    let options = ExportOptions {
+        channels_last: args.channels_last,
+        batch,
+        labels,
+        verified: Some(verified.into()),
+    };
     export(model, to, &options, limits)
 }
 
@@ -176,8 +188,13 @@ fn place(model: &Path, to: Target, output: Option<&Path>) -> anyhow::Result<Path
     if real(&target).is_some_and(|target| real(model) == Some(target)) {
         bail!("'{}' is the model itself; give another --output", target.display());
     }
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        bail!("'{}' is no folder; make it, or give another --output", parent.display());
+    }
+    let is_folder = target.is_dir() || target.as_os_str().as_encoded_bytes().ends_with(b"/");
     match to {
-        Target::Tflite if target.is_dir() => {
+        Target::Tflite if is_folder => {
             bail!("'{}' is a folder; --output is the file to write", target.display())
         }
         Target::SavedModel if target.exists() => bail!(
@@ -205,17 +222,17 @@ fn write_files(exported: &Exported, path: &Path) -> anyhow::Result<()> {
 fn prove(
     args: &Args,
     exported: &Exported,
-    (path, limits): (&Path, &Limits),
+    (path, to, limits): (&Path, Target, &Limits),
     context: &Context<'_>,
 ) -> anyhow::Result<Proof> {
     if args.trials.no_verify {
         return Ok(Proof { engine: "", legs: Vec::new() });
     }
-    let written = read_back(exported, path, limits).context("failed to read the result back")?;
+    let written =
+        read_back(exported, path, to, limits).context("failed to read the result back")?;
     let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
     let model = folder.path().join("model.onnx");
     write(&exported.model, &model, &WriteOptions::default())?;
-    let mut conversion = Conversion::new(exported.model.clone(), Vec::new());
-    conversion.tolerance = exported.tolerance;
+    let conversion = Conversion::new(exported.model.clone(), Vec::new());
     prove_by_evaluator(&args.trials, written.as_ref(), &conversion, &model, context)
 }

@@ -88,14 +88,6 @@ pub(super) fn hard_swish(writer: &mut Writer, call: &Call<'_>) -> Written {
     Ok(vec![writer.binary("Mul", &x, &gate)])
 }
 
-pub(super) fn swish(writer: &mut Writer, call: &Call<'_>) -> Written {
-    let x = call.tensor(writer, 0)?;
-    let alpha = call.float("alpha", 1.0);
-    let inner = if alpha == 1.0 { x.clone() } else { writer.with_number("Mul", &x, alpha)? };
-    let gate = writer.unary("Sigmoid", &inner);
-    Ok(vec![writer.binary("Mul", &x, &gate)])
-}
-
 pub(super) fn mish(writer: &mut Writer, call: &Call<'_>) -> Written {
     let x = call.tensor(writer, 0)?;
     let soft = writer.unary("Softplus", &x);

@@ -5,8 +5,8 @@ use modelyard_graph::ElementType;
 use super::shapes::swapped;
 use crate::export::saved_model::call::{Call, Written, is_float};
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::Size;
 use crate::export::saved_model::value::{Refusal, Tensor};
-use crate::export::saved_model::vocabulary::Size;
 use crate::export::saved_model::writer::Writer;
 
 /// The places of the first of the largest or smallest along an axis.

@@ -7,9 +7,12 @@ use super::window::Window;
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::constant;
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::{Cut, Size};
 use crate::export::saved_model::value::{Refusal, Tensor, Value};
-use crate::export::saved_model::vocabulary::{Cut, Size};
 use crate::export::saved_model::writer::Writer;
+
+/// More groups than any model has.
+const MOST_GROUPS: usize = 1 << 16;
 
 pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
     let image = Image::of(writer, call)?;
@@ -20,24 +23,24 @@ pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
     })?;
     let window = Window::of(call, &sizes[2..])?;
     let groups = usize::try_from(call.int("group", 1)).unwrap_or(0);
-    if groups == 0 || sizes[0] % groups != 0 {
+    if groups == 0 || sizes[0] % groups != 0 || groups > MOST_GROUPS {
         return Err(Refusal::new(format!("{groups} groups of {} outputs", sizes[0]), "damaged"));
     }
-    let x = window.padded(writer, &image.tensor, 0.0)?;
+    let x = &image.tensor;
     let filter = Filter { value: filter, sizes, groups };
     let mut found = match window.kernel.len() {
-        2 if filter.is_depthwise(&window) => depthwise(writer, &x, &filter, &window)?,
+        2 if filter.is_depthwise(&window) => depthwise(writer, x, &filter, &window)?,
         2 => {
             let filter = filter.tensor(writer)?;
             // Groups follow from the numbers of channels.
-            convolution(writer, "Conv2D", (&x, &filter), &window, &window.all_dilations())
+            convolution(writer, "Conv2D", (x, &filter), &window, &window.all_dilations())
         }
-        _ => volume(writer, &x, &filter, &window)?,
+        _ => volume(writer, x, &filter, &window)?,
     };
     if let Some(bias) = call.optional_tensor(writer, 2)? {
         found = biased(writer, &found, &bias);
     }
-    Ok(vec![image.back(writer, &found)?])
+    Ok(vec![found])
 }
 
 /// One number a channel added, where channels are last.
@@ -56,7 +59,7 @@ fn convolution(
     let op = Op::new(name).input(x).input(filter).kind("T", x.element_type);
     let format = if name == "Conv3D" { "NDHWC" } else { "NHWC" };
     let op = op.ints("strides", &window.all_strides()).text("data_format", format);
-    let op = op.text("padding", window.padding()).ints("dilations", dilations);
+    let op = op.text("padding", window.padding).ints("dilations", dilations);
     writer.add(op, x.element_type)
 }
 

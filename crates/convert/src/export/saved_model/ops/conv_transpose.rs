@@ -8,8 +8,8 @@ use super::window::Window;
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::constant;
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::Size;
 use crate::export::saved_model::value::{Refusal, Tensor, Value};
-use crate::export::saved_model::vocabulary::Size;
 use crate::export::saved_model::writer::Writer;
 
 pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
@@ -37,14 +37,14 @@ pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
     let name = if is_flat { "Conv2DBackpropInput" } else { "Conv3DBackpropInputV2" };
     let kind = image.tensor.element_type;
     let op = Op::new(name).input(&output).input(&filter).input(&image.tensor).kind("T", kind);
-    let op = op.ints("strides", &window.all_strides()).text("padding", window.padding());
+    let op = op.ints("strides", &window.all_strides()).text("padding", window.padding);
     let op = op.text("data_format", if is_flat { "NHWC" } else { "NDHWC" });
     let op = if is_flat { op } else { op.kind("Tshape", ElementType::Int32) };
     let mut found = writer.add(op, kind);
     if let Some(bias) = call.optional_tensor(writer, 2)? {
         found = biased(writer, &found, &bias);
     }
-    Ok(vec![image.back(writer, &found)?])
+    Ok(vec![found])
 }
 
 fn batch(writer: &mut Writer, image: &Image) -> Result<Size, Refusal> {
@@ -67,9 +67,14 @@ fn reached(
         return Err(Refusal::new(reason, "use less than the stride"));
     }
     // `size * stride + more`.
-    let more = if window.padding() == "SAME" { 0 } else { kernel - stride + extra };
+    let more = if window.padding == "SAME" { 0 } else { kernel - stride + extra };
     match image.sizes.get(axis + 1).copied().flatten() {
-        Some(size) => Ok(Size::Fixed(size as i64 * stride + more)),
+        Some(size) => {
+            let whole = i64::try_from(size).ok().and_then(|size| size.checked_mul(stride));
+            let whole = whole.and_then(|whole| whole.checked_add(more));
+            let reason = || Refusal::new(format!("{size} elements over {stride}"), "use less");
+            whole.map(Size::Fixed).ok_or_else(reason)
+        }
         None => {
             let Size::Computed(size) = writer.axis_size(&image.tensor, axis + 1)? else {
                 return Err(Refusal::new("an image of unknown size", ""));

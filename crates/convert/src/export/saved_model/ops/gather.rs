@@ -6,8 +6,8 @@ use modelyard_tensor::Dim;
 use super::shapes::swapped;
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::{Cut, Size};
 use crate::export::saved_model::value::{Refusal, Tensor, Value, counted};
-use crate::export::saved_model::vocabulary::{Cut, Size};
 use crate::export::saved_model::writer::Writer;
 
 /// Input `index` of a node as places along an axis: those that count from the end are counted from

@@ -1,28 +1,10 @@
 //! Normalizations.
 
-use modelyard_graph::ElementType;
-
 use super::image::Image;
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::op::Op;
 use crate::export::saved_model::value::Refusal;
 use crate::export::saved_model::writer::Writer;
-
-pub(super) fn root_mean_square(writer: &mut Writer, call: &Call<'_>) -> Written {
-    let given = call.tensor(writer, 0)?;
-    let axes: Vec<usize> = (call.axis("axis", -1)?..call.value(0)?.rank()?).collect();
-    let kind = given.element_type;
-    let is_half = matches!(kind, ElementType::Float16 | ElementType::Bfloat16);
-    let x = if is_half { writer.cast(&given, ElementType::Float32) } else { given };
-    let squares = writer.unary("Square", &x);
-    let mean = writer.reduce("Mean", &squares, (&axes, true))?;
-    let sum = writer.with_number("AddV2", &mean, call.float("epsilon", 1e-5))?;
-    let root = writer.unary("Rsqrt", &sum);
-    let found = writer.binary("Mul", &x, &root);
-    let found = writer.cast(&found, kind);
-    let scale = call.tensor(writer, 1)?;
-    Ok(vec![writer.binary("Mul", &found, &scale)])
-}
 
 /// By the squares of neighbouring channels.
 pub(super) fn local_response(writer: &mut Writer, call: &Call<'_>) -> Written {
@@ -48,5 +30,5 @@ pub(super) fn local_response(writer: &mut Writer, call: &Call<'_>) -> Written {
     if image.rank != 4 {
         found = writer.reshape_to(&found, &shape);
     }
-    Ok(vec![image.back(writer, &found)?])
+    Ok(vec![found])
 }

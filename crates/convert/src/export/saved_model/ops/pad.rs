@@ -4,8 +4,8 @@ use modelyard_graph::ElementType;
 
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::{Cut, Size};
 use crate::export::saved_model::value::{Refusal, Tensor};
-use crate::export::saved_model::vocabulary::{Cut, Size};
 use crate::export::saved_model::writer::Writer;
 
 pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
@@ -31,17 +31,21 @@ pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
         pads.iter().map(|&(before, after)| (before.max(0), after.max(0))).collect();
     Ok(vec![match mode.as_str() {
         "constant" => match (call.optional(2), call.number(2, 0.0)) {
+            (_, Ok(0.0)) if call.is_only_for("Conv") => {
+                let paddings = writer.paddings(&pads)?;
+                writer.pad_zeros(&x, &paddings)
+            }
             (_, Ok(number)) => writer.pad(&x, &pads, number)?,
             (_, Err(_)) => {
                 let number = call.tensor(writer, 2)?;
                 let number = writer.reshape(&number, &[])?;
-                let table = table(writer, &pads)?;
-                writer.pad_with(&x, &table, &number)
+                let paddings = writer.paddings(&pads)?;
+                writer.pad_with(&x, &paddings, &number)
             }
         },
         "reflect" => {
-            let table = table(writer, &pads)?;
-            let op = Op::new("MirrorPad").input(&x).input(&table).kind("T", x.element_type);
+            let paddings = writer.paddings(&pads)?;
+            let op = Op::new("MirrorPad").input(&x).input(&paddings).kind("T", x.element_type);
             let op = op.kind("Tpaddings", ElementType::Int64).text("mode", "REFLECT");
             writer.add(op, x.element_type)
         }
@@ -51,14 +55,6 @@ pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
             return Err(Refusal::new(reason, "use constant, reflect or edge"));
         }
     }])
-}
-
-fn table(writer: &mut Writer, pads: &[(i64, i64)]) -> Result<Tensor, Refusal> {
-    let flat: Vec<i64> = pads.iter().flat_map(|&(before, after)| [before, after]).collect();
-    let bytes: Vec<u8> = flat.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let dims = [pads.len(), 2];
-    let table = modelyard_graph::Constant::raw("paddings", ElementType::Int64, &dims, bytes);
-    writer.constant(&table)
 }
 
 /// Pads that are computed: of all axes, none below 0.
@@ -75,18 +71,17 @@ fn computed(
     let list = call.tensor(writer, 1)?;
     let two = writer.reshape(&list, &[2, rank as i64])?;
     let table = writer.transpose(&two, &[1, 0])?;
-    if call.optional(2).is_none() {
-        return Ok(vec![writer.pad_by(x, &table, 0.0)?]);
-    }
-    let number = call.tensor(writer, 2)?;
-    let number = writer.reshape(&number, &[])?;
+    let number = match call.optional_tensor(writer, 2)? {
+        Some(number) => writer.reshape(&number, &[])?,
+        None => writer.number("constant_values", 0.0, x.element_type)?,
+    };
     Ok(vec![writer.pad_with(x, &table, &number)])
 }
 
 /// Pads below 0 cut off.
 fn cropped(writer: &mut Writer, x: &Tensor, pads: &[(i64, i64)]) -> Result<Tensor, Refusal> {
     let cut = |(axis, &(before, after)): (usize, &(i64, i64))| {
-        let begin = (before < 0).then_some(Size::Fixed(-before));
+        let begin = (before < 0).then_some(Size::Fixed(before.saturating_neg()));
         let end = (after < 0).then_some(Size::Fixed(after));
         (begin.is_some() || end.is_some()).then_some(Cut { axis, begin, end, step: 1 })
     };

@@ -1,10 +1,8 @@
 //! Pools: the largest or the mean of windows.
 
-use modelyard_graph::ElementType;
-
 use super::image::Image;
 use super::window::Window;
-use crate::export::saved_model::call::{Call, Written, is_float};
+use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::op::Op;
 use crate::export::saved_model::value::Refusal;
 use crate::export::saved_model::writer::Writer;
@@ -18,17 +16,11 @@ pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
     let kernel = kernel.filter(|kernel| kernel.len() + 2 == image.rank);
     let kernel = kernel.ok_or_else(|| Refusal::new("a window of other axes", "it is damaged"))?;
     let window = Window::of(call, &kernel)?;
-    let refused = [
-        (window.is_dilated(), "a window with gaps", "use dilations of 1"),
-        (call.flag("ceil_mode"), "sizes that are rounded up", "pad so that they need not be"),
-        (call.node.output(1).is_some(), "the places of the largest", "use the largest alone"),
-    ];
-    if let Some((_, reason, way_out)) = refused.into_iter().find(|(is_there, _, _)| *is_there) {
-        return Err(Refusal::new(reason, way_out));
+    if window.is_dilated() {
+        return Err(Refusal::new("a window with gaps", "use dilations of 1"));
     }
     let is_max = call.node.op_type == "MaxPool";
-    let filler = if is_max { lowest(image.tensor.element_type) } else { 0.0 };
-    let x = window.padded(writer, &image.tensor, filler)?;
+    let x = &image.tensor;
     let is_flat = kernel.len() == 2;
     let name = match (is_max, is_flat) {
         (true, true) => "MaxPool",
@@ -36,20 +28,10 @@ pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
         (false, true) => "AvgPool",
         (false, false) => "AvgPool3D",
     };
-    let op = Op::new(name).input(&x).kind("T", x.element_type);
+    let op = Op::new(name).input(x).kind("T", x.element_type);
     let op = op.ints("ksize", &window.all_sizes()).ints("strides", &window.all_strides());
-    let op = op.text("padding", window.padding());
+    let op = op.text("padding", window.padding);
     let op = op.text("data_format", if is_flat { "NHWC" } else { "NDHWC" });
     let found = writer.add(op, x.element_type);
-    Ok(vec![image.back(writer, &found)?])
-}
-
-/// What is never the largest.
-fn lowest(kind: ElementType) -> f64 {
-    match kind {
-        ElementType::Int8 => i8::MIN.into(),
-        ElementType::Uint8 => 0.0,
-        kind if is_float(kind) => f64::NEG_INFINITY,
-        _ => i32::MIN.into(),
-    }
+    Ok(vec![found])
 }

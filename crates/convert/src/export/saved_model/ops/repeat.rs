@@ -4,8 +4,8 @@ use modelyard_graph::{Constant, ElementType};
 
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::fixed_sizes;
 use crate::export::saved_model::value::{Refusal, Tensor};
-use crate::export::saved_model::vocabulary::fixed_sizes;
 use crate::export::saved_model::writer::Writer;
 
 pub(super) fn tiled(writer: &mut Writer, x: &Tensor, multiples: &Tensor) -> Tensor {

@@ -4,14 +4,15 @@
 //! known, each axis is picked from (nearest) or multiplied by a matrix (all else), which is what
 //! resizing is.
 
-use modelyard_graph::{CHANNELS_LAST, ElementType};
+use modelyard_graph::ElementType;
+use modelyard_tensor::Dim;
 
 use super::kernel::{self, Axis, Coordinates, How, Kernel};
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::constant;
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::Size;
 use crate::export::saved_model::value::{Refusal, Tensor, counted};
-use crate::export::saved_model::vocabulary::Size;
 use crate::export::saved_model::writer::Writer;
 
 const WAY_OUT: &str = "give the model's inputs a fixed size (modelyard convert --shape)";
@@ -26,7 +27,6 @@ pub(super) fn write(writer: &mut Writer, call: &Call<'_>) -> Written {
         .collect();
     let space = [1, 2];
     if rank == 4
-        && call.node.domain == CHANNELS_LAST
         && changed.iter().all(|axis| space.contains(axis))
         && let Some(found) = native(writer, call, &how, &targets)?
     {
@@ -59,8 +59,12 @@ impl Target {
     }
 
     fn axis(self, input: usize) -> Result<Axis, Refusal> {
-        const MOST: f64 = 1e9;
+        /// More than any image has along an axis.
+        const MOST: f64 = (1 << 24) as f64;
         let (output, scale) = match self {
+            Target::Size(output) if output as f64 > MOST => {
+                return Err(Refusal::new(format!("{output} elements along an axis"), "use less"));
+            }
             Target::Size(output) => (output, output as f32 / input.max(1) as f32),
             Target::Scale(scale) => {
                 let output = (input as f64 * f64::from(scale)).floor();
@@ -115,7 +119,9 @@ fn how(call: &Call<'_>) -> Result<How, Refusal> {
 /// What becomes of each axis, in the order that the image has here.
 fn targets(call: &Call<'_>) -> Result<(usize, Vec<Option<Target>>), Refusal> {
     let rank = call.value(0)?.rank()?;
-    let is_last = call.node.domain == CHANNELS_LAST;
+    if let Some(targets) = inferred(call) {
+        return Ok((rank, targets));
+    }
     let computed = || Refusal::new("sizes that are computed", WAY_OUT);
     let sizes = call.optional(3).filter(|value| value.size(0) != Some(0));
     let list: Vec<Target> = if let Some(sizes) = sizes {
@@ -135,13 +141,26 @@ fn targets(call: &Call<'_>) -> Result<(usize, Vec<Option<Target>>), Refusal> {
     let mut targets = vec![None; rank];
     for (&axis, target) in axes.iter().zip(list) {
         let place = match axis {
-            axis if !is_last || axis == 0 => axis,
+            0 => 0,
             1 => rank - 1,
             axis => axis - 1,
         };
         targets[place] = Some(target);
     }
     Ok((rank, targets))
+}
+
+/// As [`targets`], where sizes are computed that are known all the same: all but that of the batch.
+fn inferred(call: &Call<'_>) -> Option<Vec<Option<Target>>> {
+    let sizes = call.optional(3).filter(|sizes| sizes.constant().is_none())?;
+    let (before, after) = (call.value(0).ok()?.dims.as_ref()?, call.output_dims()?);
+    let target = |(before, after): (&Dim, &Dim)| match after {
+        Dim::Fixed(size) => Some(Some(Target::Size(*size))),
+        Dim::Symbol(_) if before == after => Some(None),
+        _ => None,
+    };
+    let is_list = sizes.size(0) == Some(before.len());
+    is_list.then(|| before.iter().zip(after).map(target).collect())?
 }
 
 /// TensorFlow's own operator, where it computes the same.

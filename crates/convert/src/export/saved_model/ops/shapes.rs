@@ -5,8 +5,8 @@ use modelyard_tensor::Dim;
 
 use crate::export::saved_model::call::{Call, Written};
 use crate::export::saved_model::op::Op;
+use crate::export::saved_model::sizes::{Cut, Size};
 use crate::export::saved_model::value::{Refusal, Tensor, Value, counted};
-use crate::export::saved_model::vocabulary::{Cut, Size};
 use crate::export::saved_model::writer::Writer;
 
 /// The order that swaps an axis with the last.
@@ -206,24 +206,8 @@ pub(super) fn size(writer: &mut Writer, call: &Call<'_>) -> Written {
 
 /// Blocks of images into channels and back. Channels are last here.
 pub(super) fn blocks(writer: &mut Writer, call: &Call<'_>) -> Written {
-    let image = super::image::Image::of(writer, call)?;
-    let size = call.int("blocksize", 1);
-    let mut x = image.tensor.clone();
-    if call.node.op_type == "DepthToSpace" && call.text("mode", "DCR") == "CRD" {
-        // Channels that ONNX has before the places in a block, TensorFlow has behind them.
-        let channels = image.channels("blocks of channels")? as i64;
-        let each = size.checked_mul(size).filter(|&each| each > 0 && channels % each == 0);
-        let each =
-            each.ok_or_else(|| Refusal::new(format!("blocks of {size}"), "it is damaged"))?;
-        let places = 0..each;
-        let order: Vec<i64> = places
-            .flat_map(|place| (0..channels / each).map(move |channel| channel * each + place))
-            .collect();
-        let order = writer.longs("channels", &order)?;
-        x = writer.gather(&x, &order, (image.rank - 1, 0))?;
-    }
+    let x = call.tensor(writer, 0)?;
     let op = Op::new(&call.node.op_type).input(&x).kind("T", x.element_type);
-    let op = op.int("block_size", size).text("data_format", "NHWC");
-    let found = writer.add(op, x.element_type);
-    Ok(vec![image.back(writer, &found)?])
+    let op = op.int("block_size", call.int("blocksize", 1)).text("data_format", "NHWC");
+    Ok(vec![writer.add(op, x.element_type)])
 }

@@ -3,8 +3,8 @@
 use modelyard_graph::ElementType;
 
 use crate::export::saved_model::call::{Call, Written};
+use crate::export::saved_model::sizes::{Cut, Size};
 use crate::export::saved_model::value::{Refusal, Tensor, Value};
-use crate::export::saved_model::vocabulary::{Cut, Size};
 use crate::export::saved_model::writer::Writer;
 
 const WAY_OUT: &str = "make the axes and steps of the slice constant";

@@ -1,8 +1,8 @@
-//! Windows that slide over images: their size, steps and what is around the image.
+//! Windows that slide over images: their size, steps and whether they reach over its borders. What
+//! else is around an image was written as a Pad before.
 
 use crate::export::saved_model::call::Call;
-use crate::export::saved_model::value::{Refusal, Tensor};
-use crate::export::saved_model::writer::Writer;
+use crate::export::saved_model::value::Refusal;
 
 /// A window. One item a dimension of space.
 #[derive(Clone, Debug)]
@@ -10,16 +10,8 @@ pub(super) struct Window {
     pub(super) kernel: Vec<usize>,
     pub(super) strides: Vec<i64>,
     pub(super) dilations: Vec<usize>,
-    padding: Padding,
-}
-
-#[derive(Clone, Debug)]
-enum Padding {
-    /// As far over the borders as needed for as many outputs as inputs over the stride.
-    Same,
-    Valid,
-    /// This far.
-    Explicit(Vec<(i64, i64)>),
+    /// `SAME` or `VALID`, as TensorFlow has them.
+    pub(super) padding: &'static str,
 }
 
 impl Window {
@@ -36,33 +28,15 @@ impl Window {
             Ok(found)
         };
         let dilations = list("dilations")?.iter().map(|&item| item as usize).collect();
-        let padding = padding(call, count)?;
+        let padding = match call.text("auto_pad", "VALID") {
+            "SAME_UPPER" => "SAME",
+            _ => "VALID",
+        };
         Ok(Window { kernel: kernel.to_vec(), strides: list("strides")?, dilations, padding })
     }
 
     pub(super) fn is_dilated(&self) -> bool {
         self.dilations.iter().any(|&step| step != 1)
-    }
-
-    /// The image with what is explicitly around it, filled with `filler`.
-    pub(super) fn padded(
-        &self,
-        writer: &mut Writer,
-        image: &Tensor,
-        filler: f64,
-    ) -> Result<Tensor, Refusal> {
-        let Padding::Explicit(pads) = &self.padding else { return Ok(image.clone()) };
-        let pads: Vec<(i64, i64)> =
-            [(0, 0)].into_iter().chain(pads.iter().copied()).chain([(0, 0)]).collect();
-        writer.pad(image, &pads, filler)
-    }
-
-    /// What TensorFlow calls the rest of the padding.
-    pub(super) fn padding(&self) -> &'static str {
-        match self.padding {
-            Padding::Same => "SAME",
-            Padding::Valid | Padding::Explicit(_) => "VALID",
-        }
     }
 
     /// Steps as TensorFlow lists them: of the batch and of channels too.
@@ -83,21 +57,4 @@ impl Window {
 
 fn around(list: &[i64]) -> Vec<i64> {
     [1].into_iter().chain(list.iter().copied()).chain([1]).collect()
-}
-
-fn padding(call: &Call<'_>, count: usize) -> Result<Padding, Refusal> {
-    match call.text("auto_pad", "NOTSET") {
-        "SAME_UPPER" => return Ok(Padding::Same),
-        "VALID" => return Ok(Padding::Valid),
-        "NOTSET" => {}
-        other => {
-            return Err(Refusal::new(format!("auto_pad '{other}'"), "state the pads as numbers"));
-        }
-    }
-    let Some(pads) = call.node.ints("pads") else { return Ok(Padding::Valid) };
-    if pads.len() != 2 * count || pads.iter().any(|&pad| pad < 0) {
-        return Err(Refusal::new(format!("pads {pads:?}"), "the model may be damaged"));
-    }
-    let (begins, ends) = pads.split_at(count);
-    Ok(Padding::Explicit(begins.iter().copied().zip(ends.iter().copied()).collect()))
 }

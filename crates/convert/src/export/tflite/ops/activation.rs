@@ -1,6 +1,6 @@
 //! Activations.
 
-use modelyard_graph::Node;
+use modelyard_graph::{ElementType, Node};
 
 use super::super::file::Quantization;
 use super::super::options::{self, Options};
@@ -22,6 +22,10 @@ pub(super) fn write<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop>
         "HardSwish" => Some(("HARD_SWISH", options::none("HARD_SWISH"), None)),
         _ => None,
     };
+    let is_real = matches!(cx.facts.element_type(input), None | Some(ElementType::Float32));
+    if node.is("Relu") && !is_real {
+        return positive(cx, input, output);
+    }
     if let Some((operator, options, demand)) = direct {
         let (value, made) = cx.activated(input, output, demand)?;
         cx.with(operator, &[Some(value)], &[made], options);
@@ -90,6 +94,15 @@ pub(super) fn write<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop>
             cx.arithmetic("MUL", &[value, tanh], made);
         }
     }
+    Ok(())
+}
+
+/// `Relu` of integers, for which `RELU` has no kernel.
+fn positive(cx: &mut Writer<'_>, input: &str, output: &str) -> Result<(), Stop> {
+    let value = cx.value(input)?;
+    let zero = super::pad::filler_like(cx, 0.0, value)?;
+    let made = cx.output(output)?;
+    cx.plain("MAXIMUM", &[value, zero], made);
     Ok(())
 }
 
@@ -174,8 +187,7 @@ pub(super) fn clip<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop> 
     let (input, output) = ends(node)?;
     let bounds = [cx.facts.number(node, 1), cx.facts.number(node, 2)];
     let is_zero_to_six = bounds == [Some(0.0), Some(6.0)];
-    if is_zero_to_six && cx.facts.element_type(input) == Some(modelyard_graph::ElementType::Float32)
-    {
+    if is_zero_to_six && cx.facts.element_type(input) == Some(ElementType::Float32) {
         let (value, made) = cx.activated(input, output, None)?;
         cx.plain("RELU6", &[value], made);
         return Ok(());

@@ -71,6 +71,16 @@ fn integers(cx: &mut Writer<'_>, name: &str) -> Result<Option<Id>, Stop> {
 /// Integers are divided towards zero: in 32 bits, where `DIV` does.
 fn quotient(cx: &mut Writer<'_>, node: &Node) -> Result<(), Stop> {
     let (left, right, output) = ends(node)?;
+    match cx.facts.element_type(left) {
+        Some(ElementType::Uint32) => {
+            return Err(refused("quotients of uint32", "cast to int32 or float before"));
+        }
+        Some(ElementType::Int64) if !(is_small(cx, left, 8) && is_small(cx, right, 8)) => cx.note(
+            "int64 numbers are divided in 32 bits, as TensorFlow Lite has no other division: beyond \
+             2147483647 the quotients are wrong",
+        ),
+        _ => {}
+    }
     let sides = [cx.narrow(left)?, cx.narrow(right)?];
     let made = cx.output(output)?;
     let dims = cx.tensor(made).dims.clone();
@@ -81,6 +91,25 @@ fn quotient(cx: &mut Writer<'_>, node: &Node) -> Result<(), Stop> {
         cx.cast(narrow, made);
     }
     Ok(())
+}
+
+/// Whether 32 bits hold all elements of a value of 64: sizes, and constants that are no larger.
+fn is_small(cx: &Writer<'_>, name: &str, depth: usize) -> bool {
+    if let Some(constant) = cx.facts.constant(name) {
+        let values = constant.integers(1 << 16);
+        return values.is_some_and(|list| list.iter().all(|&one| i32::try_from(one).is_ok()));
+    }
+    let Some((_, node)) = cx.producer(name).filter(|_| depth > 0) else { return false };
+    match node.op_type.as_str() {
+        "Shape" | "Size" => true,
+        "Gather" | "Slice" | "Squeeze" | "Unsqueeze" | "Reshape" | "Identity" => {
+            node.input(0).is_some_and(|input| is_small(cx, input, depth - 1))
+        }
+        "Concat" | "Div" | "Min" | "Max" => {
+            node.inputs.iter().all(|input| is_small(cx, input, depth - 1))
+        }
+        _ => false,
+    }
 }
 
 pub(super) fn variadic<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop> {
@@ -142,10 +171,25 @@ pub(super) fn compare<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Sto
         "Less" => "LESS",
         _ => "LESS_EQUAL",
     };
-    let inputs = [cx.value(left)?, cx.value(right)?];
+    let inputs = [comparable(cx, left)?, comparable(cx, right)?];
     let made = cx.output(output)?;
     cx.plain(operator, &inputs, made);
     Ok(())
+}
+
+/// The tensor of a value that is compared: small integers, which have no kernels, as larger ones.
+fn comparable(cx: &mut Writer<'_>, name: &str) -> Result<Id, Stop> {
+    let id = cx.value(name)?;
+    Ok(match cx.facts.element_type(name) {
+        Some(ElementType::Int8 | ElementType::Uint8 | ElementType::Uint16) => cx.narrow_tensor(id),
+        Some(ElementType::Uint32) => {
+            let dims = cx.tensor(id).dims.clone();
+            let wide = cx.typed("wide", INT64, &dims);
+            cx.cast(id, wide);
+            wide
+        }
+        _ => id,
+    })
 }
 
 pub(super) fn logical<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop> {
@@ -192,9 +236,6 @@ pub(super) fn power<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop>
                 let same = cx.between("exponent", value, &dims);
                 cx.cast(exponent, same);
                 exponent = same;
-            }
-            if cx.tensor(value).type_code == INT64 {
-                return Err(refused("powers of int64", "compute them in float or int32"));
             }
             cx.plain("POW", &[value, exponent], made);
         }

@@ -3,11 +3,12 @@
 
 use modelyard_graph::Node;
 
+use super::super::super::graph::makeable;
+use super::super::constants::reals;
 use super::super::file::Quantization;
 use super::super::options::{self, Slide};
 use super::super::stop::{Stop, refused};
-use super::super::values::reals;
-use super::super::writer::{INT32, Id, Writer};
+use super::super::writer::{INT32, Id, UNKNOWN_SHAPE, Writer};
 use crate::tflite::schema::{Activation, Padding};
 
 /// The strides and the padding that a node states.
@@ -81,7 +82,10 @@ impl Writer<'_> {
             Some(bias) => self.value(bias)?,
             None => {
                 let channels = self.tensor(weights).dims.get(sum.channels).copied().flatten();
-                let channels = channels.ok_or_else(|| refused("weights of an open size", ""))?;
+                let channels = channels.filter(|&channels| makeable(&[channels]).is_some());
+                let channels = channels.ok_or_else(|| {
+                    refused("weights of an open size, or too large", UNKNOWN_SHAPE)
+                })?;
                 self.floats("bias", &[channels], &vec![0.0; channels])
             }
         };

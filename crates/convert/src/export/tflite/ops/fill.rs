@@ -2,6 +2,7 @@
 
 use modelyard_graph::{Constant, ElementType, Node};
 
+use super::super::super::graph::makeable;
 use super::super::options;
 use super::super::stop::{Stop, refused};
 use super::super::values::Stored;
@@ -101,6 +102,10 @@ pub(super) fn triangle<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), St
     let shift = shift.ok_or_else(|| refused("a diagonal that is computed", ""))?;
     if cx.facts.element_type(input) != Some(ElementType::Float32) {
         return Err(refused("values that are not float", "compute it in float"));
+    }
+    if makeable(&[rows, columns]).is_none() {
+        let reason = format!("a triangle of {rows} rows and {columns} columns");
+        return Err(refused(reason, "use smaller matrices"));
     }
     let is_kept = |row: usize, column: usize| {
         let distance = column as i64 - row as i64;

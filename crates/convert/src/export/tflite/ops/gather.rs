@@ -37,7 +37,7 @@ fn places(cx: &mut Writer<'_>, node: &Node, along: usize) -> Result<Id, Stop> {
             .map(|&place| if place < 0 { place + size as i64 } else { place })
             .collect();
         let dims = cx.facts.sizes(name).unwrap_or_default();
-        return Ok(cx.ints(&dims, &super::super::values::narrowed(&places)));
+        return Ok(cx.ints(&dims, &super::super::constants::narrowed(&places)));
     }
     cx.note(
         "computed places of Gather must not count from the end (negative), as TensorFlow has it",

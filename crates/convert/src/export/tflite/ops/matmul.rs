@@ -90,7 +90,7 @@ fn biased<'a>(cx: &mut Writer<'a>, weights: &str, output: &'a str) -> (Option<&'
     if !(is_row && is_same_shape) {
         return none;
     }
-    cx.done.insert(index);
+    cx.join(index);
     (Some(bias), behind)
 }
 

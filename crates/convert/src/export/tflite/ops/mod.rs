@@ -140,18 +140,6 @@ const IMAGES: &[(&str, Write)] = &[
     ("SpaceToDepth", space::blocks),
 ];
 
-/// What is written as other operators before.
-const LOWERED: &[&str] = &[
-    "BatchNormalization",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "GroupNormalization",
-    "InstanceNormalization",
-    "LayerNormalization",
-    "LpNormalization",
-    "MeanVarianceNormalization",
-];
-
 /// What writes a node.
 pub(super) fn find(node: &Node) -> Option<Write> {
     let list = match node.domain.as_str() {
@@ -163,13 +151,9 @@ pub(super) fn find(node: &Node) -> Option<Write> {
     found.map(|(_, write)| *write)
 }
 
-/// Operators of ONNX that can be written.
-pub(super) fn vocabulary() -> Vec<String> {
-    let all = OPERATORS.iter().chain(IMAGES).map(|(operator, _)| *operator);
-    let mut names: Vec<String> = all.chain(LOWERED.iter().copied()).map(str::to_owned).collect();
-    names.sort();
-    names.dedup();
-    names
+/// The names of all operators.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    OPERATORS.iter().chain(IMAGES).map(|(operator, _)| *operator)
 }
 
 /// Why a node has no counterpart.

@@ -21,7 +21,7 @@ pub(super) fn reshape<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Sto
     let (value, made) = cx.through(input, output)?;
     match (stated, node.input(1)) {
         (Some(shape), _) => {
-            let shape = super::super::values::narrowed(&shape);
+            let shape = super::super::constants::narrowed(&shape);
             cx.reshape_to(value, made, &shape);
         }
         (None, Some(shape)) => {
@@ -83,7 +83,7 @@ pub(super) fn transpose<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), S
     let (input, output) = ends(node)?;
     let rank = cx.known_dims(input)?.len();
     let order: Vec<i32> = match node.ints("perm") {
-        Some(order) => super::super::values::narrowed(order),
+        Some(order) => super::super::constants::narrowed(order),
         None => (0..rank as i32).rev().collect(),
     };
     if rank > 6 {

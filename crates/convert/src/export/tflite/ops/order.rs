@@ -1,6 +1,6 @@
 //! The largest, the order of elements, sums along the way.
 
-use modelyard_graph::Node;
+use modelyard_graph::{ElementType, Node};
 
 use super::super::super::graph::axis;
 use super::super::options;
@@ -20,7 +20,14 @@ pub(super) fn arg<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop> {
     let operator = if largest { "ARG_MAX" } else { "ARG_MIN" };
     let value = match cx.quantized(input) {
         Some(id) => id,
-        None => cx.value(input)?,
+        None => {
+            let id = cx.value(input)?;
+            let is_short = matches!(
+                cx.facts.element_type(input),
+                Some(ElementType::Int16 | ElementType::Uint16)
+            );
+            if is_short { cx.narrow_tensor(id) } else { id }
+        }
     };
     let made = cx.output(output)?;
     let place = cx.ints(&[], &[along as i32]);

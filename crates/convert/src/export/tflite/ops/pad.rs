@@ -2,7 +2,7 @@
 
 use modelyard_graph::{ElementType, Node};
 
-use super::super::super::graph::axis;
+use super::super::super::graph::{axis, makeable};
 use super::super::options;
 use super::super::stop::{Stop, refused};
 use super::super::writer::{INT8, Id, Writer};
@@ -14,6 +14,9 @@ pub(super) fn write<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop>
     let pads = pads(cx, node, dims.len())?;
     if pads.iter().flatten().any(|&pad| pad < 0) {
         return Err(refused("negative pads, which cut off", "cut with Slice"));
+    }
+    if let Some(pad) = pads.iter().flatten().find(|&&pad| i32::try_from(pad).is_err()) {
+        return Err(refused(format!("a border of {pad} elements"), "pad by less"));
     }
     let mode = node.string("mode").unwrap_or("constant");
     match mode {
@@ -54,7 +57,7 @@ fn pads(cx: &Writer<'_>, node: &Node, rank: usize) -> Result<Vec<[i64; 2]>, Stop
 
 fn paddings(cx: &mut Writer<'_>, pads: &[[i64; 2]]) -> Id {
     let list: Vec<i64> = pads.iter().flatten().copied().collect();
-    let list = super::super::values::narrowed(&list);
+    let list = super::super::constants::narrowed(&list);
     cx.ints(&[pads.len(), 2], &list)
 }
 
@@ -101,7 +104,7 @@ fn steps(cx: &mut Writer<'_>, filler: f64, value: Id) -> Id {
 }
 
 /// A number in the type of a value: integers that stand for real numbers as close as they come.
-fn filler_like(cx: &mut Writer<'_>, filler: f64, value: Id) -> Result<Id, Stop> {
+pub(super) fn filler_like(cx: &mut Writer<'_>, filler: f64, value: Id) -> Result<Id, Stop> {
     let tensor = cx.tensor(value).clone();
     let name = format!("{}/filler", cx.label());
     let bytes = match (tensor.type_code, &tensor.quantization) {
@@ -138,12 +141,16 @@ fn gathered(
         let size =
             dims[axis].ok_or_else(|| refused("a border of an axis of open size", ""))? as i64;
         let [before, behind] = pads[axis];
+        let whole = size.saturating_add(before).saturating_add(behind);
+        if usize::try_from(whole).ok().and_then(|whole| makeable(&[whole])).is_none() {
+            return Err(refused(format!("an axis of {whole} elements"), "pad by less"));
+        }
         let place = |place: i64| {
             if wraps { place.rem_euclid(size.max(1)) } else { place.clamp(0, size - 1) }
         };
         let places: Vec<i64> = (-before..size + behind).map(place).collect();
         dims[axis] = Some(places.len());
-        let places = cx.list(&super::super::values::narrowed(&places));
+        let places = cx.list(&super::super::constants::narrowed(&places));
         let is_last = index + 1 == axes.len();
         let next = if is_last { made } else { cx.between("GATHER", value, &dims) };
         let options = options::gather(axis as i32);

@@ -2,6 +2,7 @@
 
 use modelyard_graph::Node;
 
+use super::super::super::graph::makeable;
 use super::super::options;
 use super::super::stop::{Stop, refused};
 use super::super::writer::{INT32, Id, Writer};
@@ -33,7 +34,9 @@ pub(super) fn write<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop>
         [1, 2].iter().map(|&axis| Some([dims[0][axis]?, dims[1][axis]?])).collect();
     let is_nearest = node.string("mode").unwrap_or("nearest") == "nearest";
     match (node.string("mode").unwrap_or("nearest"), axes) {
-        ("nearest", Some(axes)) => nearest(cx, node, places, (value, made), &axes),
+        ("nearest", Some(axes)) if axes.iter().all(|sizes| makeable(sizes).is_some()) => {
+            nearest(cx, node, places, (value, made), &axes)
+        }
         ("linear" | "nearest", axes) => {
             if let Some(axes) = &axes {
                 check_scales(cx, node, axes)?;

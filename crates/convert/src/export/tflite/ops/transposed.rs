@@ -32,7 +32,9 @@ pub(super) fn write<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop>
     let kernel = [height as i32, width as i32];
     let beyond = |axis: usize| match slide.padding {
         Padding::Same => 0,
-        Padding::Valid => kernel[axis] - slide.strides[axis] + extra[axis],
+        Padding::Valid => {
+            kernel[axis].saturating_sub(slide.strides[axis]).saturating_add(extra[axis])
+        }
     };
     let reach = Reach { strides: slide.strides, beyond: [beyond(0), beyond(1)], out: out as i32 };
     let sizes = sizes(cx, tensors.input, &dims, &reach);

@@ -3,7 +3,7 @@
 use modelyard_graph::Node;
 
 use super::super::stop::{Stop, refused};
-use super::super::writer::{FLOAT, INT64, Id, Writer};
+use super::super::writer::{FLOAT, Id, Writer};
 
 pub(super) fn ends(node: &Node) -> Result<(&str, &str), Stop> {
     match (node.input(0), node.output(0)) {
@@ -29,9 +29,6 @@ pub(super) fn direct<'a>(cx: &mut Writer<'a>, node: &'a Node) -> Result<(), Stop
         _ => "SQRT",
     };
     let value = cx.value(input)?;
-    if cx.tensor(value).type_code == INT64 && operator != "NEG" {
-        return Err(refused("64-bit integers", "compute it in float or int32"));
-    }
     let made = cx.output(output)?;
     cx.plain(operator, &[value], made);
     Ok(())

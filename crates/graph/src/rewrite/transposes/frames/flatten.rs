@@ -5,10 +5,9 @@ use super::super::super::list::axis;
 use super::super::super::net::{Net, NodeId, Op, ValueId};
 use super::super::super::perm::Perm;
 use super::super::super::shapes::{Size, fixed};
-use super::super::super::tensor::{reshaped, transposed};
+use super::super::super::tensor::{rearrange, strides};
 use super::elementwise::is_unary;
 use super::reshape::Group;
-use crate::Constant;
 
 /// Nodes looked at behind a Flatten.
 const MOST_NODES: usize = 64;
@@ -157,29 +156,42 @@ impl Rows {
         let moved = Perm::ranked(&listed.collect::<Vec<_>>());
         let sizes: Vec<Size> = self.axes.iter().map(|&axis| before[axis]).collect();
         let Some(sizes) = fixed(&sizes) else { return };
+        let order = rows_in_order(&sizes, &moved);
         for listed in &self.constants {
             let Some(value) = net.op(listed.node).and_then(|op| op.input(listed.slot)) else {
                 continue;
             };
-            if let Some(mut constant) = net
-                .constant(value)
-                .and_then(|constant| reordered(constant, listed.axis, &sizes, &moved))
-            {
-                constant.name.clone_from(&net.values[value].name);
-                let new = net.add_constant(constant);
-                net.set_input(listed.node, listed.slot, Some(new));
-                net.let_go(value);
-            }
+            let name = net.values[value].name.clone();
+            let Some(mut constant) = net.give_away(value, listed.node) else { continue };
+            // The search saw that it has these rows, at hand.
+            rearrange(&mut constant, listed.axis, &order);
+            constant.name = name;
+            let new = net.add_constant(constant);
+            net.set_input(listed.node, listed.slot, Some(new));
+            net.let_go(value);
         }
     }
 }
 
-/// A constant whose axis `at` is made of axes of these sizes, which come in another order.
-fn reordered(constant: &Constant, at: usize, sizes: &[usize], order: &Perm) -> Option<Constant> {
-    let (before, after) = (constant.dims.get(..at)?, constant.dims.get(at + 1..)?);
-    let split = [before, sizes, after].concat();
-    let moved = order.axes().iter().map(|axis| at + axis);
-    let order = (0..at).chain(moved).chain(at + sizes.len()..split.len()).collect();
-    let moved = transposed(&reshaped(constant, &split), &Perm::new(order)?)?;
-    Some(reshaped(&moved, &constant.dims))
+/// For each row of an image whose axes, of these sizes, come in another order: which it was.
+fn rows_in_order(sizes: &[usize], order: &Perm) -> Vec<usize> {
+    let strides = strides(sizes);
+    let mut rows = vec![0usize];
+    for &axis in order.axes() {
+        let steps = (0..sizes[axis]).map(|step| step * strides[axis]);
+        rows = rows.iter().flat_map(|row| steps.clone().map(move |step| row + step)).collect();
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_follow_the_axes_of_the_image() {
+        let order = Perm::new(vec![2, 0, 1]).unwrap();
+        let expected: Vec<usize> = vec![0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11];
+        assert_eq!(rows_in_order(&[2, 2, 3], &order), expected);
+    }
 }
