@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let model = file::read_file(Path::new(source), &Limits::default())?;
     let before = summary::describe(&model);
-    let options = Options { fold_batch_norm: std::env::var_os("FOLD").is_some() };
+    let options = Options { fold_batch_norm: std::env::var_os("FOLD").is_some(), fuse: None };
     let start = Instant::now();
     let model = match std::env::var("ONLY") {
         Ok(name) => {

@@ -130,7 +130,7 @@ fn nothing_panics() {
             break_one(&mut model, &mut random);
         }
         let result = std::panic::catch_unwind(|| {
-            clean(model.clone(), &Options { fold_batch_norm: true });
+            clean(model.clone(), &Options { fold_batch_norm: true, fuse: None });
         });
         assert!(result.is_ok(), "seed {seed}");
     }
