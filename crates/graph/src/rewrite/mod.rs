@@ -100,6 +100,11 @@ pub const PASSES: &[Pass] = &[
         run: fuse::activations::run,
     },
     Pass {
+        name: "einsum",
+        doc: "gives heads an axis of their own in what was an Einsum, if fusions are wanted",
+        run: fuse::einsum::run,
+    },
+    Pass {
         name: "attention",
         doc: "makes attention of its parts, if fusions are wanted",
         run: fuse::attention::run,

@@ -7,6 +7,7 @@
 //! | `pattern`, `replace`, `numbers` | what to look for, what to put there, numbers in constants |
 //! | `casts`, `clips`, `powers`, `scales` | arithmetic that is simpler than it was written |
 //! | `layer_norm`, `rms_norm`, `gelu`, `activations`, `attention` | one operator each |
+//! | `einsum` | products of matrices as they were before exporters took them apart |
 //!
 //! Left to the engine, because ONNX Runtime and rten fuse these when they load a model, and a file
 //! that has them fused already is not faster there: Conv with an activation or a residual Add
@@ -17,6 +18,7 @@ pub(super) mod activations;
 pub(super) mod attention;
 pub(super) mod casts;
 pub(super) mod clips;
+pub(super) mod einsum;
 pub(super) mod gelu;
 pub(super) mod layer_norm;
 mod numbers;
