@@ -18,7 +18,10 @@ pub(crate) fn finish(
         model = inline(model)?;
     }
     check_shapes(&model, &options.shapes)?;
-    let passes = rewrite::Options { fold_batch_norm: options.fold_batch_norm };
+    let passes = rewrite::Options {
+        fold_batch_norm: options.fold_batch_norm,
+        ..rewrite::Options::default()
+    };
     model = clean(model, &passes);
     if let Some(version) = version(&model, options)? {
         model = opset::convert(model, version)?;

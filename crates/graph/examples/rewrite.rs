@@ -1,26 +1,44 @@
 //! Cleans an ONNX file and says what is left: `cargo run -p modelyard-graph --example rewrite --
 //! IN.onnx [OUT.onnx]`. With `FOLD=1`, BatchNormalization is folded too; with `ONLY=name`, just
-//! that pass is run.
+//! that pass is run; with `FUSE=standard` or `FUSE=onnxruntime`, operators are fused, and each pass
+//! is listed with what it changed; `OPSET=n` converts first.
 
 use std::path::Path;
 use std::time::Instant;
 
-use modelyard_graph::rewrite::{Options, PASSES, clean};
-use modelyard_graph::{Limits, file, summary};
+use modelyard_graph::rewrite::{Options, PASSES, Target, clean, select, trace};
+use modelyard_graph::{Limits, file, opset, summary};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [source, rest @ ..] = arguments.as_slice() else {
         return Err("usage: rewrite IN.onnx [OUT.onnx]".into());
     };
-    let model = file::read_file(Path::new(source), &Limits::default())?;
+    let mut model = file::read_file(Path::new(source), &Limits::default())?;
+    if let Ok(version) = std::env::var("OPSET") {
+        model = opset::convert(model, version.parse()?)?;
+    }
     let before = summary::describe(&model);
-    let options = Options { fold_batch_norm: std::env::var_os("FOLD").is_some() };
+    let fuse = match std::env::var("FUSE").as_deref() {
+        Ok("standard") => Some(Target::Standard),
+        Ok("onnxruntime") => Some(Target::OnnxRuntime),
+        Ok(_) => return Err("FUSE must be standard or onnxruntime".into()),
+        Err(_) => None,
+    };
+    let options = Options { fold_batch_norm: std::env::var_os("FOLD").is_some(), fuse };
     let start = Instant::now();
     let model = match std::env::var("ONLY") {
         Ok(name) => {
             let pass = PASSES.iter().find(|pass| pass.name == name).ok_or("no such pass")?;
             pass.apply(model, &options)
+        }
+        Err(_) if fuse.is_some() => {
+            let (model, records) = trace(model, &select(&[], None)?, &options);
+            for record in records.iter().filter(|record| record.changed) {
+                let (before, after) = (record.nodes_before, record.nodes_after);
+                println!("{} {}: {before} -> {after} nodes", record.round, record.pass);
+            }
+            model
         }
         Err(_) => clean(model, &options),
     };

@@ -58,7 +58,7 @@ pub(crate) fn prepare(model: &Model, options: &ExportOptions) -> Result<Prepared
 /// Cleans until no branch of the graph turns out to be always taken.
 fn clean(mut model: Model, fold_batch_norm: bool) -> Model {
     loop {
-        model = rewrite::clean(model, &rewrite::Options { fold_batch_norm });
+        model = rewrite::clean(model, &rewrite::Options { fold_batch_norm, fuse: None });
         if !take_branches(&mut model) {
             return model;
         }

@@ -88,6 +88,14 @@ fn unary(op: &Op<'_>) -> Option<Answer> {
 
 /// The shape that all shapes stretch to; `None` when they disagree.
 pub(super) fn broadcast<'a>(shapes: impl IntoIterator<Item = &'a [usize]>) -> Option<Vec<usize>> {
+    stretched(shapes, false)
+}
+
+/// The same, where the larger of two sizes that disagree may stand for both.
+pub(super) fn stretched<'a>(
+    shapes: impl IntoIterator<Item = &'a [usize]>,
+    trusting: bool,
+) -> Option<Vec<usize>> {
     let mut result: Vec<usize> = Vec::new();
     for shape in shapes {
         while result.len() < shape.len() {
@@ -98,6 +106,7 @@ pub(super) fn broadcast<'a>(shapes: impl IntoIterator<Item = &'a [usize]>) -> Op
             match (*size, other) {
                 (mine, other) if mine == other || other == 1 => {}
                 (1, other) => *size = other,
+                (mine, other) if trusting => *size = mine.max(other),
                 _ => return None,
             }
         }
@@ -113,7 +122,7 @@ fn known<'a>(op: &Op<'a>) -> Option<Vec<&'a Fact>> {
 /// them is a single number.
 fn combine(op: &Op<'_>, element_type: Option<ElementType>) -> Option<Answer> {
     let inputs = known(op)?;
-    let dims = broadcast(inputs.iter().map(|fact| fact.dims.as_slice()))?;
+    let dims = stretched(inputs.iter().map(|fact| fact.dims.as_slice()), op.trusting)?;
     let element_type = element_type.or(inputs.first().map(|fact| fact.element_type))?;
     let values = match inputs[..] {
         [left, right] => pairwise(&op.node.op_type, left, right),
@@ -170,7 +179,7 @@ fn test(op: &Op<'_>) -> Option<Answer> {
 
 fn choice(op: &Op<'_>) -> Option<Answer> {
     let (condition, yes, no) = (op.input(0)?, op.input(1)?, op.input(2)?);
-    let dims = broadcast([&*condition.dims, &*yes.dims, &*no.dims])?;
+    let dims = stretched([&*condition.dims, &*yes.dims, &*no.dims], op.trusting)?;
     let values = match (&condition.values, &yes.values, &no.values) {
         (Some(condition), Some(yes), Some(no))
             if condition.len() == yes.len() && yes.len() == no.len() =>

@@ -118,6 +118,8 @@ pub(crate) struct Op<'a> {
     pub(crate) inputs: Vec<Option<&'a Fact>>,
     /// Version of the operator set of the node's domain.
     pub(crate) opset: i64,
+    /// Whether sizes that disagree are taken for equal: see [`Trust`](super::Trust).
+    pub(crate) trusting: bool,
 }
 
 impl<'a> Op<'a> {

@@ -115,13 +115,25 @@ impl Model {
 /// Shapes with these sizes, of the values whose names mean the same everywhere in the model. What
 /// the file itself says of a value counts only where it has no sizes that are not given; what is in
 /// loops is left out.
-pub(crate) fn shapes(model: &Model, sizes: &Sizes) -> HashMap<String, Inferred> {
+pub(crate) fn shapes(model: &Model, sizes: &Sizes, trust: Trust) -> HashMap<String, Inferred> {
     let mut walk = Walk::new(model, sizes);
     walk.shapes = Some(HashMap::new());
+    walk.trusting = trust == Trust::Sizes;
     let inputs = model.graph.inputs.iter().map(|input| walk.input(input)).collect();
     walk.graph(&model.graph, inputs);
     let shapes = walk.shapes.into_iter().flatten();
     shapes.filter_map(|(name, inferred)| Some((name, inferred?))).collect()
+}
+
+/// What to make of sizes that disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Nothing is known of the result.
+    Nothing,
+    /// They are equal whenever the model is run, and the larger stands for both: these sizes are
+    /// larger than what the model takes, as a sentence is than its table of positions. Only the
+    /// agreement with a walk that trusts nothing says something then.
+    Sizes,
 }
 
 /// What was inferred of a value.
@@ -213,6 +225,8 @@ struct Walk<'a> {
     /// Whether a branch that the sizes of this walk decide on is taken for the one that is always
     /// taken: right for costs only.
     is_estimate: bool,
+    /// Whether sizes that disagree are taken for equal.
+    trusting: bool,
     /// Facts of the outermost graph, after the walk.
     outermost: HashMap<String, Fact>,
 }
@@ -235,6 +249,7 @@ impl<'a> Walk<'a> {
             shapes: None,
             strict: false,
             is_estimate: false,
+            trusting: false,
             outermost: HashMap::new(),
         }
     }
@@ -396,6 +411,7 @@ impl<'a> Walk<'a> {
             node,
             inputs: inputs.iter().map(Option::as_ref).collect(),
             opset: self.model.opset(&node.domain).unwrap_or(1),
+            trusting: self.trusting,
         }
     }
 

@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `net`, `import`, `export` | the graph as passes work on it, and the way there and back |
 //! | `shapes`, `perm`, `tensor`, `names` | sizes, orders of axes, moving elements, fresh names |
+//! | `fuse` | passes that put one operator in the place of several, where that is asked for |
+//! | `trace` | running passes one by one, and what each changed |
 //! | `dead`, `identity`, `fold`, `common`, `transposes`, ... | the passes, one file or folder each |
 
 mod affine;
@@ -17,6 +19,7 @@ mod common;
 mod dead;
 mod export;
 mod fold;
+mod fuse;
 mod identity;
 mod import;
 mod list;
@@ -27,11 +30,14 @@ mod perm;
 mod reshapes;
 mod shapes;
 mod tensor;
+mod trace;
 mod transposes;
 
+pub use fuse::Target;
 use names::Names;
 use net::Net;
 use shapes::Facts;
+pub use trace::{PassRecord, UnknownPass, select, trace};
 
 use crate::{Graph, Model};
 
@@ -48,6 +54,9 @@ pub struct Options {
     /// Fold BatchNormalization, and multiplications and additions by constants, into the weights
     /// of the operator before. Answers then differ by rounding.
     pub fold_batch_norm: bool,
+    /// Put one operator in the place of several, as this target has them. Answers then differ by
+    /// rounding.
+    pub fuse: Option<Target>,
 }
 
 /// A named change of graphs that keeps what they compute.
@@ -69,6 +78,56 @@ pub const PASSES: &[Pass] = &[
         name: "reshapes",
         doc: "merges operators that only say the shape anew",
         run: reshapes::run,
+    },
+    Pass {
+        name: "layer_norm",
+        doc: "makes LayerNormalization of its parts, if fusions are wanted",
+        run: fuse::layer_norm::run,
+    },
+    Pass {
+        name: "rms_norm",
+        doc: "makes RMSNormalization of its parts, if fusions are wanted",
+        run: fuse::rms_norm::run,
+    },
+    Pass {
+        name: "gelu",
+        doc: "makes Gelu of its parts, if fusions are wanted",
+        run: fuse::gelu::run,
+    },
+    Pass {
+        name: "activations",
+        doc: "makes HardSwish, Mish and the like of their parts, if fusions are wanted",
+        run: fuse::activations::run,
+    },
+    Pass {
+        name: "einsum",
+        doc: "gives heads an axis of their own in what was an Einsum, if fusions are wanted",
+        run: fuse::einsum::run,
+    },
+    Pass {
+        name: "attention",
+        doc: "makes attention of its parts, if fusions are wanted",
+        run: fuse::attention::run,
+    },
+    Pass {
+        name: "powers",
+        doc: "puts simpler operators in the place of powers, if fusions are wanted",
+        run: fuse::powers::run,
+    },
+    Pass {
+        name: "scales",
+        doc: "merges constants that multiply or add one after the other, if fusions are wanted",
+        run: fuse::scales::run,
+    },
+    Pass {
+        name: "clips",
+        doc: "merges bounds one after the other, if fusions are wanted",
+        run: fuse::clips::run,
+    },
+    Pass {
+        name: "casts",
+        doc: "merges casts one after the other, if fusions are wanted",
+        run: fuse::casts::run,
     },
     Pass {
         name: "transposes",
@@ -96,34 +155,59 @@ pub const PASSES: &[Pass] = &[
 impl Pass {
     /// Runs this pass once over all graphs of a model.
     pub fn apply(&self, model: Model, options: &Options) -> Model {
-        rewrite(model, std::slice::from_ref(self), options, 1)
+        rewrite(model, &[self], options, 1).0
     }
 }
 
 /// Runs all passes over all graphs of a model until nothing changes. The result is to be verified.
 pub fn clean(model: Model, options: &Options) -> Model {
-    rewrite(model, PASSES, options, MOST_ROUNDS)
+    rewrite(model, &PASSES.iter().collect::<Vec<_>>(), options, MOST_ROUNDS).0
 }
 
-fn rewrite(mut model: Model, passes: &[Pass], options: &Options, rounds: usize) -> Model {
-    let Some(opset) = model.opset("").filter(|_| is_covered(&model)) else { return model };
+fn rewrite(mut model: Model, passes: &[&Pass], options: &Options, rounds: usize) -> (Model, bool) {
+    let Some(opset) = model.opset("").filter(|_| is_covered(&model)) else { return (model, false) };
     if model.ir_version < 4 {
         drop_defaults(&mut model);
     }
+    let options = supported(options, &model);
     let mut names = Names::of(&model);
     names::unshadow(&mut model.graph, &mut names);
+    let mut changed = false;
     for _ in 0..rounds {
         let facts = Facts::of(&model);
         names.forget_nodes();
-        let mut round = Round { passes, options, opset, facts, names, changed: false };
+        let mut round = Round { passes, options: &options, opset, facts, names, changed: false };
         let graph = std::mem::take(&mut model.graph);
         model.graph = round.graph(graph, &import::Outer::new());
         names = round.names;
+        changed |= round.changed;
         if !round.changed {
             break;
         }
     }
-    model
+    import_domain(&mut model, &options);
+    (model, changed)
+}
+
+/// Says that the model uses what ONNX Runtime adds, where passes put some of it in.
+fn import_domain(model: &mut Model, options: &Options) {
+    let uses = |model: &Model| model.nodes().any(|node| node.domain == fuse::MICROSOFT);
+    if options.fuse == Some(Target::OnnxRuntime)
+        && model.opset(fuse::MICROSOFT).is_none()
+        && uses(model)
+    {
+        model.opsets.insert(fuse::MICROSOFT.to_owned(), 1);
+    }
+}
+
+/// A function of the model in the domain of ONNX Runtime may have the name of one of its operators.
+fn supported(options: &Options, model: &Model) -> Options {
+    let redefines = |function: &crate::Function| function.domain == fuse::MICROSOFT;
+    let mut options = options.clone();
+    if model.functions.iter().any(redefines) {
+        options.fuse = options.fuse.map(|_| Target::Standard);
+    }
+    options
 }
 
 /// Whether all of a model may be changed: its operators are those that passes know, and nothing
@@ -146,7 +230,7 @@ fn drop_defaults(model: &mut Model) {
 
 /// One run of passes over all graphs of a model.
 struct Round<'a> {
-    passes: &'a [Pass],
+    passes: &'a [&'a Pass],
     options: &'a Options,
     opset: i64,
     facts: Facts,

@@ -9,7 +9,8 @@ use crate::support::{Writer, count, same_answers};
 fn folds(model: &Model, left: &[&str]) {
     let plain = clean(model.clone(), &Options::default()).check().unwrap();
     same_answers(model, &plain);
-    let folded = clean(model.clone(), &Options { fold_batch_norm: true }).check().unwrap();
+    let folded =
+        clean(model.clone(), &Options { fold_batch_norm: true, fuse: None }).check().unwrap();
     same_answers(model, &folded);
     let operators: Vec<&str> = folded.graph.nodes.iter().map(|node| &*node.op_type).collect();
     assert_eq!(operators, left);

@@ -2,7 +2,7 @@
 //! may leave them as they are, or make other unsound graphs of them, but come to an end.
 
 use fastrand::Rng;
-use modelyard_graph::rewrite::{Options, clean};
+use modelyard_graph::rewrite::{Options, Target, clean};
 use modelyard_graph::{AttributeValue, ConstantData, Model, Node};
 
 /// Breaks something.
@@ -120,17 +120,29 @@ fn change_attribute(node: Option<&mut Node>, number: i64, random: &mut Rng) {
     *node = std::mem::take(node).with(name, value);
 }
 
+/// A random model, or one that has what fusions look for.
+fn start(seed: u64) -> Model {
+    const FUSIBLE: [&str; 4] =
+        ["torch_legacy_layer_norm", "torch_dynamo_gelu", "torch_dynamo_encoder", "keras_mha"];
+    match seed % 5 {
+        0 => crate::fuse::fixture(FUSIBLE[seed as usize / 5 % FUSIBLE.len()], 23),
+        _ => crate::random::model(seed % 50),
+    }
+}
+
 #[test]
 fn nothing_panics() {
     let cases: u64 = std::env::var("PROPTEST_CASES").map_or(150, |cases| cases.parse().unwrap());
     for seed in 0..cases {
         let mut random = Rng::with_seed(seed);
-        let mut model = crate::random::model(seed % 50);
+        let mut model = start(seed);
         for _ in 0..random.usize(1..8) {
             break_one(&mut model, &mut random);
         }
         let result = std::panic::catch_unwind(|| {
-            clean(model.clone(), &Options { fold_batch_norm: true });
+            for fuse in [None, Some(Target::Standard), Some(Target::OnnxRuntime)] {
+                clean(model.clone(), &Options { fold_batch_norm: true, fuse });
+            }
         });
         assert!(result.is_ok(), "seed {seed}");
     }

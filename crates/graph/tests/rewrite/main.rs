@@ -6,6 +6,7 @@
 
 mod affine;
 mod constants;
+mod fuse;
 mod hostile;
 mod identities;
 mod pads;

@@ -1,7 +1,7 @@
 //! Graphs at random: whatever passes do, the answers stay.
 
 use fastrand::Rng;
-use modelyard_graph::rewrite::{Options, PASSES, clean};
+use modelyard_graph::rewrite::{Options, PASSES, Target, clean};
 use modelyard_graph::{Model, Node};
 
 use crate::support::{Writer, same_answers};
@@ -248,7 +248,9 @@ fn answers_stay_the_same() {
             let once = run(Options::default());
             let twice = clean(once.clone(), &Options::default());
             assert_eq!(once.graph.nodes, twice.graph.nodes, "there was more to do");
-            run(Options { fold_batch_norm: true });
+            for fuse in [None, Some(Target::Standard), Some(Target::OnnxRuntime)] {
+                run(Options { fold_batch_norm: true, fuse });
+            }
             for pass in PASSES {
                 same_answers(
                     &model,

@@ -26,7 +26,7 @@ pub(crate) fn prepared(model: &Model, limits: &Limits) -> anyhow::Result<Model> 
         _ => anyhow::Ok(model.clone()),
     };
     let model = raise(model).exit_with(Exit::Model)?;
-    let options = rewrite::Options { fold_batch_norm: true };
+    let options = rewrite::Options { fold_batch_norm: true, fuse: None };
     rewrite::clean(model, &options)
         .verified(limits)
         .context("the passes left a model that is not valid, which is a mistake in modelyard")
