@@ -22,8 +22,11 @@ impl Cubic {
         if step > self.steps || (step < self.steps && !step.is_multiple_of(self.every.max(1))) {
             return None;
         }
-        let left = 1.0 - step as f64 / self.steps.max(1) as f64;
-        Some(self.to + (self.from - self.to) * left.max(0.0).powi(3))
+        if step == self.steps {
+            return Some(self.to);
+        }
+        let left = 1.0 - step as f64 / self.steps as f64;
+        Some(self.to + (self.from - self.to) * left.powi(3))
     }
 }
 

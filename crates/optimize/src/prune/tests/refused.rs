@@ -78,8 +78,10 @@ fn operators_that_nobody_knows_and_graphs_inside_nodes_are_left_alone() {
     net.gemm("a.r", "b", (16, 8));
     net.node(Node::new("Whatever", &["b"], &["w"]).in_domain("com.example"));
     net.gemm("a.r", "y", (16, 3));
-    let mut model = net.giving(&[("y", &batch_of(&[3])), ("w", &batch_of(&[8]))]);
+    let builder = net.builder.output("y", DataType::Fp32, &batch_of(&[3]));
+    let mut model = builder.output("w", DataType::Fp32, &batch_of(&[8])).model();
     model.opsets.insert("com.example".into(), 1);
+    let model = model.check().unwrap();
     let pruned = structured(&model, &Options::default()).unwrap();
     let refused = pruned.report.refused.iter().find(|refused| refused.weights == ["b.w"]).unwrap();
     assert!(refused.reason.contains("output 'w'") || refused.reason.contains("Whatever"), "{refused:?}");
