@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Finetune(Box<commands::finetune::Args>),
     /// Train a small model to answer as a large one does
     Distill(Box<commands::distill::Args>),
+    /// Remove channels, heads and neurons that matter least, and train what is left to make up for it
+    Prune(Box<commands::prune::Args>),
     /// Make a model of small integers: smaller and faster
     Quantize(Box<commands::quantize::Args>),
     /// Show what a model takes, gives, costs, and which engines run it

@@ -10,6 +10,7 @@ pub(crate) mod finetune;
 pub(crate) mod inspect;
 pub(crate) mod local_model;
 pub(crate) mod predict;
+pub(crate) mod prune;
 pub(crate) mod quantize;
 pub(crate) mod quickstart;
 pub(crate) mod serve;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Distill(args) => distill::run(&args, globals),
         Command::Convert(args) => convert::run(&args, globals),
         Command::Export(args) => export::run(&args, globals),
+        Command::Prune(args) => prune::run(&args, globals),
         Command::Quantize(args) => quantize::run(&args, globals),
         Command::Inspect(args) => inspect::run(&args, globals),
         Command::Validate(args) => validate::run(&args, globals),

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use modelyard_graph::{
-    AttributeValue, Constant, ConstantData, ElementType, Limits, Model, Names, Node, Value, ValueType,
+    AttributeValue, Constant, ConstantData, ElementType, Limits, Model, Names, Node, Value,
+    ValueType,
 };
 use modelyard_tensor::Dim;
 
@@ -55,11 +56,14 @@ pub(super) fn checked(
     let made = without(model, space, removed, Detail::Whole)?.verified(&Limits::default())?;
     let cut = Cut { space, removed };
     for (name, value_type) in made.types() {
-        let (Some((_, Some(dims))), Some(before)) = (value_type.as_tensor(), space.dims(&name)) else {
+        let (Some((_, Some(dims))), Some(before)) = (value_type.as_tensor(), space.dims(&name))
+        else {
             continue;
         };
         let expected = cut.dims(&name, before);
-        if dims.len() != expected.len() || dims.iter().zip(&expected).any(|(one, two)| differ(one, two)) {
+        if dims.len() != expected.len()
+            || dims.iter().zip(&expected).any(|(one, two)| differ(one, two))
+        {
             return Err(OptimizeError::Invalid(format!(
                 "the pruned model gives '{name}' another shape than planned, which is a mistake in \
                  modelyard; leave the layers around it as they are (--exclude)"
@@ -130,7 +134,9 @@ impl Cut<'_> {
         let (name, position) = match edit.place {
             Place::Attribute(name) => (name, None),
             Place::Member(name, position) => (name, Some(position)),
-            Place::Input(input, position) => return set_input(made, model, edit.node, (input, position, count)),
+            Place::Input(input, position) => {
+                return set_input(made, model, edit.node, (input, position, count));
+            }
         };
         let found = node.attributes.iter_mut().find(|attribute| attribute.name == name);
         match (found.map(|attribute| &mut attribute.value), position) {
@@ -153,7 +159,8 @@ fn set_input(
 ) -> Result<(), OptimizeError> {
     let name = made.graph.nodes[number].inputs[input].clone();
     let original = &model.graph.nodes[number].inputs[input];
-    let refused = || OptimizeError::Invalid(format!("'{name}' holds no integers that can be changed"));
+    let refused =
+        || OptimizeError::Invalid(format!("'{name}' holds no integers that can be changed"));
     let mut name = name.clone();
     if name == *original {
         let mut own = made.graph.initializer(&name).ok_or_else(refused)?.clone();
@@ -188,7 +195,8 @@ fn taken(constant: &Constant, axis: usize, kept: &[usize]) -> Option<Bytes> {
     }
     let mut data = Vec::with_capacity(bytes.len() / constant.dims[axis] * kept.len());
     for block in bytes.chunks_exact(block) {
-        kept.iter().for_each(|&index| data.extend_from_slice(&block[index * inner..(index + 1) * inner]));
+        kept.iter()
+            .for_each(|&index| data.extend_from_slice(&block[index * inner..(index + 1) * inner]));
     }
     Some(data.into())
 }
@@ -206,7 +214,8 @@ fn drop_unused(made: &mut Model, model: &Model) {
         names
     };
     let (before, after) = (used(model), used(made));
-    let stays = |constant: &Constant| after.contains(&constant.name) || !before.contains(&constant.name);
+    let stays =
+        |constant: &Constant| after.contains(&constant.name) || !before.contains(&constant.name);
     made.graph.initializers.retain(stays);
 }
 
@@ -222,11 +231,14 @@ pub(super) fn masked(model: &Model, space: &Space, removed: &HashSet<usize>) -> 
         for axis in 0..constant.dims.len() {
             let Some(kept) = cut.kept(&constant.name, axis) else { continue };
             let mut values = crate::floats::floats(constant).unwrap();
-            crate::floats::Channels::of(&constant.dims, Some(axis)).rows_mut(&mut values, |channel, row| {
-                if !kept.contains(&channel) {
-                    row.fill(0.0);
-                }
-            });
+            crate::floats::Channels::of(&constant.dims, Some(axis)).rows_mut(
+                &mut values,
+                |channel, row| {
+                    if !kept.contains(&channel) {
+                        row.fill(0.0);
+                    }
+                },
+            );
             *constant = Constant::floats(&constant.name, &constant.dims, &values);
         }
     }

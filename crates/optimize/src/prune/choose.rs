@@ -53,7 +53,9 @@ impl Choice<'_> {
 
     /// Classes that stay when this share of the channels goes.
     fn at(&self, share: f64) -> Kept {
-        let stay = |count: usize, share: f64| ((count as f64 * (1.0 - share)) - 1e-9).ceil().max(0.0) as usize;
+        let stay = |count: usize, share: f64| {
+            ((count as f64 * (1.0 - share)) - 1e-9).ceil().max(0.0) as usize
+        };
         match self.options.ranking {
             Ranking::Uniform => {
                 let kept = |group: &Group| group.kept(stay(group.classes.len(), share));

@@ -40,7 +40,11 @@ pub(super) fn explore(model: &Model, narrows: bool) -> Option<Space> {
 /// A reshape with a choice: its node, how many choices, and the axis that has to stay free.
 type Open = (usize, usize, (String, usize));
 
-fn walk(model: &Model, narrows: bool, choices: &HashMap<usize, usize>) -> Option<(Space, Vec<Open>)> {
+fn walk(
+    model: &Model,
+    narrows: bool,
+    choices: &HashMap<usize, usize>,
+) -> Option<(Space, Vec<Open>)> {
     let mut space = Space::of(model)?;
     space.narrows = narrows;
     let graph = &model.graph;

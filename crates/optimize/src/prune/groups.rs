@@ -64,7 +64,8 @@ pub(super) fn groups(space: &Space, options: &Options) -> (Vec<Group>, Vec<Refus
     }
     let (mut groups, mut refused) = (Vec::new(), Vec::new());
     for (weights, classes) in by_weights {
-        let unit = |class: &Class| weights.iter().filter_map(|axis| units.get(&(class.root, axis))).max();
+        let unit =
+            |class: &Class| weights.iter().filter_map(|axis| units.get(&(class.root, axis))).max();
         let unit = classes.iter().filter_map(unit).max().copied().unwrap_or(1).max(1);
         let reason = classes.iter().find_map(|class| space.reason(class.root)).map(str::to_owned);
         let reason = reason.or_else(|| options.excludes(&weights));

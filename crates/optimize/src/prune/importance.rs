@@ -32,7 +32,9 @@ impl Weights {
         let wanted: BTreeSet<&str> = slices.map(|((name, _), _)| name.as_str()).collect();
         let mut numbers = HashMap::new();
         let (mut bad, mut strange) = (Vec::new(), Vec::new());
-        for constant in model.graph.initializers.iter().filter(|found| wanted.contains(&*found.name)) {
+        for constant in
+            model.graph.initializers.iter().filter(|found| wanted.contains(&*found.name))
+        {
             let array = Array::from_constant(constant);
             match array.as_ref().and_then(|array| array.as_floats().ok()) {
                 Some(values) if values.iter().all(|value| value.is_finite()) => {
@@ -69,7 +71,8 @@ impl Weights {
             Importance::L2 | Importance::BatchNorm => Ok(filters(class, &square).sqrt()),
             Importance::Taylor(sensitivity) => self.sensitivity(&class.filters, sensitivity),
         };
-        let scores = group.classes.iter().map(score).collect::<Result<Vec<f64>, OptimizeError>>()?;
+        let scores =
+            group.classes.iter().map(score).collect::<Result<Vec<f64>, OptimizeError>>()?;
         let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
         let scale = if mean > 0.0 { mean.recip() } else { 1.0 };
         Ok(scores.into_iter().map(|score| score * scale).collect())

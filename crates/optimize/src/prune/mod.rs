@@ -99,8 +99,9 @@ fn refuse_quantized(model: &Model) -> Result<(), OptimizeError> {
 }
 
 fn followed(model: &Model, options: &Options) -> Result<space::Space, OptimizeError> {
-    explore::explore(model, options.narrow)
-        .ok_or_else(|| OptimizeError::Invalid("the model is too large for pruning to follow".into()))
+    explore::explore(model, options.narrow).ok_or_else(|| {
+        OptimizeError::Invalid("the model is too large for pruning to follow".into())
+    })
 }
 
 /// Reasons that an error lists.
@@ -108,8 +109,9 @@ const LISTED: usize = 3;
 
 fn nothing(refused: &[Refused]) -> OptimizeError {
     let reasons = refused.iter().take(LISTED);
-    let reasons: Vec<String> =
-        reasons.map(|refused| format!("{} ({})", refused.weights.join(", "), refused.reason)).collect();
+    let reasons: Vec<String> = reasons
+        .map(|refused| format!("{} ({})", refused.weights.join(", "), refused.reason))
+        .collect();
     OptimizeError::Nothing(match reasons.as_slice() {
         [] => "the model has no layers with weights in its main graph".into(),
         _ => format!("no channel can be removed: {}", reasons.join("; ")),

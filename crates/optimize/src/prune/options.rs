@@ -93,7 +93,9 @@ impl Options {
             return Err(OptimizeError::Invalid(text));
         }
         if self.multiple == Some(0) {
-            return Err(OptimizeError::Invalid("expected a multiple of at least 1, found 0".into()));
+            return Err(OptimizeError::Invalid(
+                "expected a multiple of at least 1, found 0".into(),
+            ));
         }
         Ok(())
     }

@@ -25,7 +25,9 @@ fn lift(model: &mut Model) {
     let outputs: Vec<String> = graph.outputs.iter().map(|output| output.name.clone()).collect();
     let mut lifted = Vec::new();
     graph.nodes.retain(|node| {
-        let (Some(constant), Some(name)) = (node.tensor("value"), node.output(0)) else { return true };
+        let (Some(constant), Some(name)) = (node.tensor("value"), node.output(0)) else {
+            return true;
+        };
         if !node.is("Constant") || outputs.iter().any(|output| output == name) {
             return true;
         }
@@ -55,9 +57,14 @@ fn state_sizes(model: &mut Model) {
                 _ => None,
             }
         };
-        let Some(sizes) = node.outputs.iter().map(size).collect::<Option<Vec<i64>>>() else { continue };
+        let Some(sizes) = node.outputs.iter().map(size).collect::<Option<Vec<i64>>>() else {
+            continue;
+        };
         if opset < 13 {
-            let split = modelyard_graph::Attribute { name: "split".into(), value: AttributeValue::Ints(sizes) };
+            let split = modelyard_graph::Attribute {
+                name: "split".into(),
+                value: AttributeValue::Ints(sizes),
+            };
             node.attributes.push(split);
             continue;
         }

@@ -129,7 +129,12 @@ impl<'a> Site<'a, '_> {
     }
 
     /// A number in the node counts the indices of an axis up to one.
-    pub(super) fn counts_to(&mut self, place: Place, (axis, upto): (Axis<'_>, usize), divisor: usize) {
+    pub(super) fn counts_to(
+        &mut self,
+        place: Place,
+        (axis, upto): (Axis<'_>, usize),
+        divisor: usize,
+    ) {
         let axis = (axis.0.to_owned(), axis.1);
         self.space.edits.push(Edit { node: self.number, place, axis, upto, divisor });
     }

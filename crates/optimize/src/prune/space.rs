@@ -88,7 +88,8 @@ impl Space {
             narrows: false,
         };
         let mut count = 0usize;
-        let mut types: Vec<(String, Vec<Dim>)> = model.types().into_iter().filter_map(known).collect();
+        let mut types: Vec<(String, Vec<Dim>)> =
+            model.types().into_iter().filter_map(known).collect();
         for constant in &model.graph.initializers {
             let dims = constant.dims.iter().map(|&size| Dim::Fixed(size)).collect();
             types.push((constant.name.clone(), dims));

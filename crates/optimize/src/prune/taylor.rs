@@ -27,7 +27,14 @@ impl Taylor {
         let plan = program.plan(&[objective.target()], &names)?;
         let weights = program.weights().clone();
         let sums = plan.trained().iter().map(|&number| vec![0.0; weights.array(number).len()]);
-        Ok(Taylor { sums: sums.collect(), program, plan, objective, weights, buffers: Buffers::default() })
+        Ok(Taylor {
+            sums: sums.collect(),
+            program,
+            plan,
+            objective,
+            weights,
+            buffers: Buffers::default(),
+        })
     }
 
     /// Adds what a batch says, within a limit of memory.
@@ -37,7 +44,8 @@ impl Taylor {
         workers: &Workers,
         memory_limit_bytes: usize,
     ) -> Result<(), TrainError> {
-        let inputs = batch.inputs.iter().map(|(name, array)| (name.as_str(), array.clone())).collect();
+        let inputs =
+            batch.inputs.iter().map(|(name, array)| (name.as_str(), array.clone())).collect();
         let buffers = &mut self.buffers;
         let mut run = Run { buffers, workers, mode: Mode::Evaluate, memory_limit_bytes };
         let mut pass = self.program.forward(&self.plan, &self.weights, inputs, &mut run)?;
@@ -45,7 +53,9 @@ impl Taylor {
         let graded = self.objective.grade(pass.value(target), &batch.targets)?;
         let gradients = pass.backward(vec![(target, graded.gradient)], &mut run)?;
         pass.recycle(&mut self.buffers);
-        for ((sum, gradient), &number) in self.sums.iter_mut().zip(gradients).zip(self.plan.trained()) {
+        for ((sum, gradient), &number) in
+            self.sums.iter_mut().zip(gradients).zip(self.plan.trained())
+        {
             let Some(gradient) = gradient else { continue };
             let weights = self.weights.array(number).as_floats()?;
             for ((sum, slope), weight) in sum.iter_mut().zip(gradient.as_floats()?).zip(weights) {

@@ -51,7 +51,8 @@ pub(super) fn matmul(site: &mut Site<'_, '_>) -> Ruled {
 
 /// Dimensions before those of the matrices, which may be stretched.
 fn stacked(site: &mut Site<'_, '_>, (name, own): Axis<'_>, (y, all): Axis<'_>) -> Ruled {
-    let skipped = all.checked_sub(own).ok_or_else(|| format!("'{name}' has too many dimensions"))?;
+    let skipped =
+        all.checked_sub(own).ok_or_else(|| format!("'{name}' has too many dimensions"))?;
     for axis in 0..own {
         if site.space.size((name, axis)) != Some(1) {
             site.space.tie((name, axis), (y, axis + skipped));

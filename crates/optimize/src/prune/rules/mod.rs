@@ -43,9 +43,8 @@ pub(super) fn find(operator: &str) -> Option<Rule> {
         "LayerNormalization" | "RMSNormalization" | "SimplifiedLayerNormalization" => {
             normalization::layer
         }
-        "com.microsoft.SkipLayerNormalization" | "com.microsoft.SkipSimplifiedLayerNormalization" => {
-            normalization::skip_layer
-        }
+        "com.microsoft.SkipLayerNormalization"
+        | "com.microsoft.SkipSimplifiedLayerNormalization" => normalization::skip_layer,
         "LRN" => normalization::over_channels,
         "MaxPool" | "AveragePool" | "LpPool" | "GlobalMaxPool" | "GlobalAveragePool"
         | "GlobalLpPool" => pooling::pool,

@@ -35,7 +35,9 @@ pub(super) fn concat(site: &mut Site<'_, '_>) -> Ruled {
         if site.rank(name)? != rank {
             return Err(format!("'{name}' has not {rank} dimensions"));
         }
-        (0..rank).filter(|other| *other != axis).for_each(|other| site.space.tie((name, other), (y, other)));
+        (0..rank)
+            .filter(|other| *other != axis)
+            .for_each(|other| site.space.tie((name, other), (y, other)));
         let size = site.space.size((name, axis));
         match (offset, size, site.space.size((y, axis))) {
             (Some(start), Some(size), Some(_)) => {
@@ -96,7 +98,8 @@ pub(super) fn pad(site: &mut Site<'_, '_>) -> Ruled {
 /// Axes that are not repeated stay what they are.
 pub(super) fn tile(site: &mut Site<'_, '_>) -> Ruled {
     let (x, y) = (site.input(0)?, site.output()?);
-    let repeats = site.integers(1).ok_or_else(|| format!("{} repeats by a computed number", site.node))?;
+    let repeats =
+        site.integers(1).ok_or_else(|| format!("{} repeats by a computed number", site.node))?;
     if repeats.len() != site.rank(x)? || repeats.len() != site.rank(y)? {
         return Err(format!("{} repeats {} axes", site.node, repeats.len()));
     }

@@ -34,12 +34,15 @@ pub(super) fn einsum(site: &mut Site<'_, '_>) -> Ruled {
     }
     for (position, (&name, term)) in names.iter().zip(&terms).enumerate() {
         for (axis, letter) in term.chars().enumerate() {
-            let elsewhere = |(other, term): (usize, &&str)| other != position && term.contains(letter);
+            let elsewhere =
+                |(other, term): (usize, &&str)| other != position && term.contains(letter);
             let is_shared = terms.iter().enumerate().any(elsewhere);
             match (right.contains(letter), is_shared) {
                 (true, false) => site.role((name, axis), Role::Out),
                 (false, true) => site.role((name, axis), Role::In),
-                (false, false) => site.space.freeze((name, axis), &format!("{} adds it up", site.node)),
+                (false, false) => {
+                    site.space.freeze((name, axis), &format!("{} adds it up", site.node))
+                }
                 (true, true) => {}
             }
         }

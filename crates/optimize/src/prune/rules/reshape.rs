@@ -17,7 +17,8 @@ use super::super::space::Place;
 /// Elements of a block that are followed at most.
 const MOST_ELEMENTS: usize = 1 << 22;
 
-const WHOLE: &str = "it is reshaped together with another dimension that is removed from, or could be";
+const WHOLE: &str =
+    "it is reshaped together with another dimension that is removed from, or could be";
 
 /// Axes of both shapes that hold the same elements.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +58,9 @@ fn blocks(before: &[Dim], after: &[Dim]) -> Vec<Block> {
     }
     let (mut end, mut stop) = (before.len(), after.len());
     let reversed = |dims: &[Dim]| dims.iter().rev().cloned().collect::<Vec<Dim>>();
-    while let Some((length, other)) = front(&reversed(&before[one..end]), &reversed(&after[two..stop])) {
+    while let Some((length, other)) =
+        front(&reversed(&before[one..end]), &reversed(&after[two..stop]))
+    {
         blocks.push(Block { before: end - length..end, after: stop - other..stop });
         (end, stop) = (end - length, stop - other);
     }
@@ -91,32 +94,44 @@ fn front(before: &[Dim], after: &[Dim]) -> Option<(usize, usize)> {
     Some((one, two))
 }
 
-fn follow(site: &mut Site<'_, '_>, (x, before): (&str, &[Dim]), (y, after): (&str, &[Dim]), block: &Block) {
-    let Some((sources, targets)) = sizes(before, block.before.clone()).zip(sizes(after, block.after.clone()))
+fn follow(
+    site: &mut Site<'_, '_>,
+    (x, before): (&str, &[Dim]),
+    (y, after): (&str, &[Dim]),
+    block: &Block,
+) {
+    let Some((sources, targets)) =
+        sizes(before, block.before.clone()).zip(sizes(after, block.after.clone()))
     else {
         let reason = format!("{} puts it together with an open dimension", site.node);
         block.before.clone().for_each(|axis| site.space.freeze((x, axis), &reason));
         block.after.clone().for_each(|axis| site.space.freeze((y, axis), &reason));
         return;
     };
-    let elements: Option<usize> = sources.iter().try_fold(1usize, |all, size| all.checked_mul(*size));
+    let elements: Option<usize> =
+        sources.iter().try_fold(1usize, |all, size| all.checked_mul(*size));
     let Some(elements) = elements.filter(|elements| *elements <= MOST_ELEMENTS) else {
         block.before.clone().for_each(|axis| site.space.freeze((x, axis), WHOLE));
         block.after.clone().for_each(|axis| site.space.freeze((y, axis), WHOLE));
         return;
     };
     // What still can be removed, where there is something; else it does not matter.
-    let free = |axis: &usize| sources[*axis] > 1 && site.space.is_free((x, block.before.start + axis));
+    let free =
+        |axis: &usize| sources[*axis] > 1 && site.space.is_free((x, block.before.start + axis));
     let source = (0..sources.len()).find(free);
     let options: Vec<usize> = match source {
         Some(source) => options(&sources, &targets, source, elements),
         None => Vec::new(),
     };
     let chosen = source.zip(options.get(site.choice.min(options.len().saturating_sub(1))).copied());
-    for (axis, _) in sources.iter().enumerate().filter(|(axis, _)| chosen.is_none_or(|(own, _)| own != *axis)) {
+    for (axis, _) in
+        sources.iter().enumerate().filter(|(axis, _)| chosen.is_none_or(|(own, _)| own != *axis))
+    {
         site.space.freeze((x, block.before.start + axis), WHOLE);
     }
-    for (axis, _) in targets.iter().enumerate().filter(|(axis, _)| chosen.is_none_or(|(_, own)| own != *axis)) {
+    for (axis, _) in
+        targets.iter().enumerate().filter(|(axis, _)| chosen.is_none_or(|(_, own)| own != *axis))
+    {
         site.space.freeze((y, block.after.start + axis), WHOLE);
     }
     let Some((source, target)) = chosen else { return };
@@ -197,11 +212,15 @@ mod tests {
 
     #[test]
     fn blocks_are_as_small_as_they_can_be() {
-        let check = |before: &str, after: &str, expected: &[(std::ops::Range<usize>, std::ops::Range<usize>)]| {
-            let found = blocks(&dims(before), &dims(after));
-            let found: Vec<_> = found.into_iter().map(|block| (block.before, block.after)).collect();
-            assert_eq!(found, expected, "{before} -> {after}");
-        };
+        let check =
+            |before: &str,
+             after: &str,
+             expected: &[(std::ops::Range<usize>, std::ops::Range<usize>)]| {
+                let found = blocks(&dims(before), &dims(after));
+                let found: Vec<_> =
+                    found.into_iter().map(|block| (block.before, block.after)).collect();
+                assert_eq!(found, expected, "{before} -> {after}");
+            };
         check("n s 768", "n s 12 64", &[(0..1, 0..1), (1..2, 1..2), (2..3, 2..4)]);
         check("n 32 7 7", "n 1568", &[(0..1, 0..1), (1..4, 1..2)]);
         check("n s 768", "? 768", &[(2..3, 1..2), (0..2, 0..1)]);

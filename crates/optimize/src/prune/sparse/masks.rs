@@ -54,7 +54,11 @@ struct Layer {
 impl Masks {
     /// Masks for the weights of convolutions and products in the main graph, but for those of names in
     /// `exclude` (`*` stands for anything).
-    pub fn new(model: &Model, sparsity: &Sparsity, exclude: &[String]) -> Result<Masks, OptimizeError> {
+    pub fn new(
+        model: &Model,
+        sparsity: &Sparsity,
+        exclude: &[String],
+    ) -> Result<Masks, OptimizeError> {
         crate::prune::refuse_quantized(model)?;
         check(sparsity)?;
         let mut layers = layers(model);
@@ -69,9 +73,11 @@ impl Masks {
 
     fn of(layers: &[Layer], numbers: &[Vec<f32>], sparsity: &Sparsity) -> Masks {
         let masks: Vec<Vec<bool>> = match sparsity {
-            Sparsity::Pattern(pattern) => {
-                layers.iter().zip(numbers).map(|(layer, values)| pattern.mask(values, layer)).collect()
-            }
+            Sparsity::Pattern(pattern) => layers
+                .iter()
+                .zip(numbers)
+                .map(|(layer, values)| pattern.mask(values, layer))
+                .collect(),
             Sparsity::Share(share, Scope::Layer) => {
                 numbers.iter().flat_map(|values| smallest(&[values], *share)).collect()
             }
@@ -87,7 +93,8 @@ impl Masks {
         let names: Vec<String> = self.masks.keys().cloned().collect();
         let mut numbers = Vec::new();
         for name in &names {
-            let array = weights.get(name).ok_or_else(|| OpError::new(format!("no weight '{name}'")))?;
+            let array =
+                weights.get(name).ok_or_else(|| OpError::new(format!("no weight '{name}'")))?;
             numbers.push(array.as_floats()?);
         }
         let masks = match scope {
@@ -115,7 +122,10 @@ impl Masks {
     pub fn apply(&self, model: &mut Model) {
         for constant in &mut model.graph.initializers {
             let Some(mask) = self.masks.get(&constant.name) else { continue };
-            let Some(Ok(mut values)) = Array::from_constant(constant).map(Array::into_floats) else { continue };
+            let Some(Ok(mut values)) = Array::from_constant(constant).map(Array::into_floats)
+            else {
+                continue;
+            };
             for (value, stays) in values.iter_mut().zip(mask) {
                 if !stays {
                     *value = 0.0;
@@ -144,7 +154,9 @@ impl NofM {
     fn mask(self, values: &[f32], layer: &Layer) -> Vec<bool> {
         let Channels { outer, channels, inner } = Channels::of(&layer.dims, Some(layer.axis));
         let mut mask = vec![true; values.len()];
-        for (block, place) in (0..outer).flat_map(|block| (0..inner).map(move |place| (block, place))) {
+        for (block, place) in
+            (0..outer).flat_map(|block| (0..inner).map(move |place| (block, place)))
+        {
             let at = |channel: usize| (block * channels + channel) * inner + place;
             for first in (0..channels / self.m * self.m).step_by(self.m) {
                 let mut order: Vec<usize> = (first..first + self.m).map(at).collect();
@@ -177,9 +189,11 @@ fn smallest(weights: &[&[f32]], share: f64) -> Vec<Vec<bool>> {
     if gone == 0 {
         return masks;
     }
-    let mut sorted: Vec<f32> = weights.iter().flat_map(|values| values.iter().map(|x| x.abs())).collect();
+    let mut sorted: Vec<f32> =
+        weights.iter().flat_map(|values| values.iter().map(|x| x.abs())).collect();
     let border = *sorted.select_nth_unstable_by(gone - 1, f32::total_cmp).1;
-    let below = weights.iter().flat_map(|values| values.iter()).filter(|x| x.abs() < border).count();
+    let below =
+        weights.iter().flat_map(|values| values.iter()).filter(|x| x.abs() < border).count();
     let mut equal = gone - below;
     for (mask, values) in masks.iter_mut().zip(weights) {
         for (stays, value) in mask.iter_mut().zip(*values) {
@@ -202,7 +216,8 @@ fn layers(model: &Model) -> Vec<Layer> {
         };
         let Some(constant) = input.and_then(|name| model.graph.initializer(name)) else { continue };
         let rank = constant.dims.len();
-        let is_float = Array::from_constant(constant).is_some_and(|array| array.as_floats().is_ok());
+        let is_float =
+            Array::from_constant(constant).is_some_and(|array| array.as_floats().is_ok());
         if rank < 2 || !is_float || is_input(model, constant) || !seen.insert(&constant.name) {
             continue;
         }

@@ -42,7 +42,11 @@ fn residual_stages_lose_the_same_channels_everywhere() {
     check(&model, &pictures(), &expected);
     // What is added up is one group.
     let pruned = structured(&ready(&model).unwrap(), &Options::default()).unwrap();
-    let stem = pruned.report.groups.iter().find(|group| group.weights.iter().any(|name| name == "stem.conv.w"));
+    let stem = pruned
+        .report
+        .groups
+        .iter()
+        .find(|group| group.weights.iter().any(|name| name == "stem.conv.w"));
     assert_eq!(stem.unwrap().weights, ["s1.b.w", "stem.conv.w"]);
 }
 
@@ -84,7 +88,9 @@ fn what_is_concatenated_is_cut_where_it_lies() {
     net.node(Node::new("Concat", &["d2", "c1"], &["c2"]).with("axis", 1i64));
     net.conv("c2", "last", ([6, 14, 1], 1, 1));
     net.node(
-        Node::new("AveragePool", &["last"], &["p"]).with("kernel_shape", [2i64, 2]).with("strides", [2i64, 2]),
+        Node::new("AveragePool", &["last"], &["p"])
+            .with("kernel_shape", [2i64, 2])
+            .with("strides", [2i64, 2]),
     );
     net.op("Flatten", &["p"], "flat");
     net.gemm("flat", "y", (6 * 16, 5));
@@ -103,7 +109,9 @@ fn a_u_net_is_narrowed_on_both_sides() {
         // A sigmoid of zero is not zero: what a removed channel gives must not count either.
         net.op("Sigmoid", &["e1.c"], "e1");
         net.node(
-            Node::new("MaxPool", &["e1"], &["p1"]).with("kernel_shape", [2i64, 2]).with("strides", [2i64, 2]),
+            Node::new("MaxPool", &["e1"], &["p1"])
+                .with("kernel_shape", [2i64, 2])
+                .with("strides", [2i64, 2]),
         );
         net.block("p1", "mid", ([8, 6, 3], 1, 1));
         if by_sizes {
@@ -198,7 +206,9 @@ fn splits_slices_and_gates_are_followed() {
     net.op("Slice", &["se", "two", "all", "one"], "rest");
     net.conv("rest", "r", ([4, 4, 3], 1, 1));
     net.node(Node::new("Concat", &["first", "r"], &["joined"]).with("axis", 1i64));
-    let expected =
-        Expected { pruned: &[("a.w", 12), ("se.a.w", 4), ("r.w", 4)], refused: &[("y.w", "output")] };
+    let expected = Expected {
+        pruned: &[("a.w", 12), ("se.a.w", 4), ("r.w", 4)],
+        refused: &[("y.w", "output")],
+    };
     check(&head(net, "joined", 6), &pictures(), &expected);
 }

@@ -27,7 +27,9 @@ struct Expected<'a> {
 /// Prunes a network in many ways, and compares each result with the masked original.
 fn check(model: &Model, inputs: &[(&str, Array)], expected: &Expected<'_>) {
     let model = ready(model).unwrap();
-    for target in [Target::Channels(0.5), Target::Channels(0.25), Target::Flops(0.3), Target::Parameters(0.3)] {
+    for target in
+        [Target::Channels(0.5), Target::Channels(0.25), Target::Flops(0.3), Target::Parameters(0.3)]
+    {
         for ranking in [Ranking::Uniform, Ranking::Global] {
             let options = Options { target, ranking, multiple: Some(1), ..Options::default() };
             let pruned = structured(&model, &options).unwrap();
@@ -62,24 +64,33 @@ fn compare(model: &Model, pruned: &Pruned, options: &Options, inputs: &[(&str, A
     match options.target {
         Target::Flops(wanted) => assert!(share(before.flops, after.flops) >= wanted),
         Target::Parameters(wanted) => assert!(share(before.parameters, after.parameters) >= wanted),
-        Target::Channels(_) => assert!(after.flops < before.flops && after.parameters < before.parameters),
+        Target::Channels(_) => {
+            assert!(after.flops < before.flops && after.parameters < before.parameters)
+        }
     }
 }
 
 fn told(report: &Report, expected: &Expected<'_>, options: &Options) {
     for (weight, channels) in expected.pruned {
-        let group = report.groups.iter().find(|group| group.weights.iter().any(|name| name == weight));
+        let group =
+            report.groups.iter().find(|group| group.weights.iter().any(|name| name == weight));
         let group = group.unwrap_or_else(|| panic!("no group of '{weight}': {report:#?}"));
         assert_eq!(group.channels, *channels, "{weight}");
         assert!(group.exact);
         if options.target == Target::Channels(0.5) && options.ranking == Ranking::Uniform {
-            assert_eq!(group.kept, channels.div_ceil(group.unit).div_ceil(2) * group.unit, "{weight}");
+            assert_eq!(
+                group.kept,
+                channels.div_ceil(group.unit).div_ceil(2) * group.unit,
+                "{weight}"
+            );
         }
     }
     assert_eq!(report.groups.len(), expected.pruned.len(), "{:#?}", report.groups);
     for (weight, reason) in expected.refused {
-        let refused = report.refused.iter().find(|refused| refused.weights.iter().any(|name| name == weight));
-        let refused = refused.unwrap_or_else(|| panic!("'{weight}' is not refused: {:?}", report.refused));
+        let refused =
+            report.refused.iter().find(|refused| refused.weights.iter().any(|name| name == weight));
+        let refused =
+            refused.unwrap_or_else(|| panic!("'{weight}' is not refused: {:?}", report.refused));
         assert!(refused.reason.contains(reason), "{weight}: {}", refused.reason);
     }
 }
@@ -178,7 +189,9 @@ impl Network {
 }
 
 fn batch_of(sizes: &[usize]) -> Vec<Dim> {
-    std::iter::once(Dim::Symbol("n".into())).chain(sizes.iter().map(|&size| Dim::Fixed(size))).collect()
+    std::iter::once(Dim::Symbol("n".into()))
+        .chain(sizes.iter().map(|&size| Dim::Fixed(size)))
+        .collect()
 }
 
 fn array(dims: &[usize], seed: u64) -> Array {

@@ -64,7 +64,8 @@ fn a_quantized_model_is_recognized() {
 #[test]
 fn weights_that_are_no_numbers_are_named() {
     let mut model = small();
-    let weight = model.graph.initializers.iter_mut().find(|constant| constant.name == "a.w").unwrap();
+    let weight =
+        model.graph.initializers.iter_mut().find(|constant| constant.name == "a.w").unwrap();
     let mut values = numbers(96, 1);
     values[5] = f32::NAN;
     *weight = Constant::floats("a.w", &[16, 6], &values);
@@ -84,14 +85,20 @@ fn operators_that_nobody_knows_and_graphs_inside_nodes_are_left_alone() {
     let model = model.check().unwrap();
     let pruned = structured(&model, &Options::default()).unwrap();
     let refused = pruned.report.refused.iter().find(|refused| refused.weights == ["b.w"]).unwrap();
-    assert!(refused.reason.contains("output 'w'") || refused.reason.contains("Whatever"), "{refused:?}");
+    assert!(
+        refused.reason.contains("output 'w'") || refused.reason.contains("Whatever"),
+        "{refused:?}"
+    );
     assert_eq!(pruned.report.groups.len(), 1);
 
     // A branch that takes the neurons from around.
     let mut net = perceptron();
     let branch = |operator: &str| {
         let node = Node::new(operator, &["a.r"], &["taken"]);
-        GraphBuilder::new("branch").node(node).output("taken", DataType::Fp32, &batch_of(&[16])).build()
+        GraphBuilder::new("branch")
+            .node(node)
+            .output("taken", DataType::Fp32, &batch_of(&[16]))
+            .build()
     };
     net.builder = std::mem::take(&mut net.builder).input("which", DataType::Bool, &[]);
     let node = Node::new("If", &["which"], &["i"]);
@@ -108,7 +115,8 @@ fn a_computed_shape_keeps_its_channels() {
     let mut net = Network::new("x", &batch_of(&[3, 4, 4]));
     net.conv("x", "c", ([8, 3, 3], 1, 1));
     net.op("Relu", &["c"], "r");
-    net.builder = std::mem::take(&mut net.builder).input("shape", DataType::Int64, &[Dim::Fixed(2)]);
+    net.builder =
+        std::mem::take(&mut net.builder).input("shape", DataType::Int64, &[Dim::Fixed(2)]);
     net.op("Reshape", &["r", "shape"], "flat");
     net.gemm("flat", "y", (128, 3));
     let model = net.giving(&[("y", &batch_of(&[3]))]);
@@ -134,7 +142,8 @@ fn importance_says_which_channels_go() {
     // Row r of the weight is r times one vector: the first rows go, whatever measures them; unless the loss
     // does not depend on the last ones.
     let mut model = small();
-    let weight = model.graph.initializers.iter_mut().find(|constant| constant.name == "a.w").unwrap();
+    let weight =
+        model.graph.initializers.iter_mut().find(|constant| constant.name == "a.w").unwrap();
     let values: Vec<f32> = (0..96).map(|index| (index / 6 + 1) as f32 * 0.1).collect();
     *weight = Constant::floats("a.w", &[16, 6], &values);
     let first = |importance: Importance| {

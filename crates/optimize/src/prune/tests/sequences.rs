@@ -66,7 +66,9 @@ fn heads(net: &mut Network, packing: Packing) {
             dense(net, "x", "qkv", (HIDDEN, 3 * HIDDEN));
             net.integers("stacked", &[0, -1, 3, HEADS as i64, (HIDDEN / HEADS) as i64]);
             net.op("Reshape", &["qkv", "stacked"], "qkv.r");
-            net.node(Node::new("Transpose", &["qkv.r"], &["qkv.t"]).with("perm", [2i64, 0, 3, 1, 4]));
+            net.node(
+                Node::new("Transpose", &["qkv.r"], &["qkv.t"]).with("perm", [2i64, 0, 3, 1, 4]),
+            );
             for (number, part) in parts.iter().enumerate() {
                 let index = format!("{part}.i");
                 let bytes = (number as i64).to_le_bytes().to_vec();
@@ -110,7 +112,9 @@ fn encoder(packing: Packing) -> Model {
     dense(&mut net, "f1.a", "f2", (20, HIDDEN));
     net.op("Add", &["f2", "norm1"], "sum2");
     layer_norm(&mut net, "sum2", "norm2");
-    net.node(Node::new("ReduceMean", &["norm2"], &["mean"]).with("axes", [1i64]).with("keepdims", 0i64));
+    net.node(
+        Node::new("ReduceMean", &["norm2"], &["mean"]).with("axes", [1i64]).with("keepdims", 0i64),
+    );
     net.gemm("mean", "y", (HIDDEN, 3));
     net.giving(&[("y", &batch_of(&[3]))])
 }
@@ -144,10 +148,12 @@ fn heads_go_whole_and_neurons_with_their_columns() {
 fn a_stated_number_of_heads_is_changed_where_it_stands() {
     let model = ready(&encoder(Packing::Apart)).unwrap();
     let pruned = structured(&model, &Options { multiple: Some(1), ..Options::default() }).unwrap();
-    let reshape = pruned.model.graph.nodes.iter().find(|node| node.output(0) == Some("q.h")).unwrap();
+    let reshape =
+        pruned.model.graph.nodes.iter().find(|node| node.output(0) == Some("q.h")).unwrap();
     let shape = pruned.model.graph.initializer(reshape.input(1).unwrap()).unwrap();
     assert_eq!(shape.integers(8).unwrap(), [0, -1, 2, 3]);
-    let group = pruned.report.groups.iter().find(|group| group.weights.iter().any(|name| name == "q.d.w"));
+    let group =
+        pruned.report.groups.iter().find(|group| group.weights.iter().any(|name| name == "q.d.w"));
     assert_eq!(group.unwrap().unit, HIDDEN / HEADS);
     assert_eq!(group.unwrap().weights, ["k.d.w", "q.d.w", "v.d.w"]);
 }
@@ -172,7 +178,8 @@ fn the_width_that_is_normalized_goes_only_when_asked() {
     let places: Vec<usize> =
         kept.iter().map(|value| all.iter().position(|other| other == value).unwrap()).collect();
     let a = evaluate(&model, &inputs, &["a"]).remove(0);
-    let number = |name: &str| crate::floats::floats(model.graph.initializer(name).unwrap()).unwrap();
+    let number =
+        |name: &str| crate::floats::floats(model.graph.initializer(name).unwrap()).unwrap();
     let (scale, bias, w, b) = (number("n.scale"), number("n.bias"), number("y.w"), number("y.b"));
     let mut wanted = Vec::new();
     for row in a.chunks(HIDDEN) {
@@ -206,12 +213,15 @@ fn neurons_of_a_perceptron_go_with_what_takes_them() {
 
 #[test]
 fn what_a_recurrent_layer_takes_is_narrowed_its_state_is_not() {
-    let mut net = Network::new("x", &[Dim::Symbol("s".into()), Dim::Symbol("n".into()), Dim::Fixed(4)]);
+    let mut net =
+        Network::new("x", &[Dim::Symbol("s".into()), Dim::Symbol("n".into()), Dim::Fixed(4)]);
     dense(&mut net, "x", "a", (4, 8));
     net.op("Tanh", &["a"], "a.r");
     net.weight("lstm.w", &[1, 12, 8]);
     net.weight("lstm.r", &[1, 12, 3]);
-    net.node(Node::new("LSTM", &["a.r", "lstm.w", "lstm.r"], &["h", "last"]).with("hidden_size", 3i64));
+    net.node(
+        Node::new("LSTM", &["a.r", "lstm.w", "lstm.r"], &["h", "last"]).with("hidden_size", 3i64),
+    );
     net.integers("axes", &[0]);
     net.op("Squeeze", &["last", "axes"], "state");
     net.gemm("state", "y", (3, 2));

@@ -18,7 +18,8 @@ const SECOND: [f32; 6] = [1.0, -2.0, 3.0, -4.0, 5.0, -6.0];
 fn masked(sparsity: &Sparsity) -> (Vec<f32>, Vec<f32>) {
     let mut model = model(&FIRST, &SECOND);
     Masks::new(&model, sparsity, &[]).unwrap().apply(&mut model);
-    let number = |name: &str| crate::floats::floats(model.graph.initializer(name).unwrap()).unwrap();
+    let number =
+        |name: &str| crate::floats::floats(model.graph.initializer(name).unwrap()).unwrap();
     (number("a"), number("b"))
 }
 
