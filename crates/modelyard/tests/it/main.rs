@@ -21,6 +21,7 @@ mod lifecycle;
 mod models;
 mod observability;
 mod predict;
+mod prune;
 mod quickstart;
 mod readme;
 mod resume;

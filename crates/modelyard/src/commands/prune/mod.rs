@@ -18,7 +18,7 @@ use super::convert::aside::Aside;
 use crate::cli::{EngineArgs, Globals};
 use crate::commands::finetune::picture_options;
 use crate::config::Config;
-use crate::data::args::DataArgs;
+use crate::data::args::DataIfAny;
 use crate::data::{DataSet, Task};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     prune: PruneArgs,
     #[command(flatten)]
-    data: Option<DataArgs>,
+    data: DataIfAny,
     /// Examples that the result is compared with the original on [default: all of the test part; of
     /// training examples 2000]
     #[arg(long, value_name = "N", requires = "data")]
@@ -73,7 +73,7 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
-    let work = args.prune.work(args.data.is_some()).exit_with(Exit::Usage)?;
+    let work = args.prune.work(args.data.0.is_some()).exit_with(Exit::Usage)?;
     let progress = Progress::unless(args.json);
     let start = Instant::now();
     let original =
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let data = examples(args, &original, &progress)?;
     let workshop = Workshop::new(&config)?;
     let interrupt = Interrupt::listen().context("failed to listen for signals")?;
-    let lessons = match (&data, &args.data) {
+    let lessons = match (&data, &args.data.0) {
         (Some(data), Some(place)) => Some(Lessons {
             data: (data, &place.data),
             recipe: &args.recipe,
@@ -121,7 +121,7 @@ fn threads(args: &Args) -> usize {
 }
 
 fn examples(args: &Args, model: &Model, progress: &Progress) -> anyhow::Result<Option<DataSet>> {
-    let Some(data) = &args.data else { return Ok(None) };
+    let Some(data) = &args.data.0 else { return Ok(None) };
     let options = picture_options(data.options(), model);
     Ok(Some(progress.spin("reading the data", || data.open(&options))?))
 }

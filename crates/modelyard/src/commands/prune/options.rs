@@ -12,7 +12,7 @@ use crate::optimizing::recover::{ALPHA, Plan, Recovery, TEMPERATURE};
 #[command(next_help_heading = "Pruning")]
 pub(super) struct PruneArgs {
     /// Remove this share of the channels of every layer: 0.5 is half
-    #[arg(long, value_name = "SHARE", group = "what", required = true)]
+    #[arg(long, value_name = "SHARE", group = "what")]
     channels: Option<f64>,
     /// Remove channels until this share of the operations is gone
     #[arg(long, value_name = "SHARE", group = "what")]
