@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Distill(Box<commands::distill::Args>),
     /// Find the smallest or fastest model whose answers are good enough
     Optimize(Box<commands::optimize::Args>),
+    /// Remove channels, heads and neurons that matter least, and train what is left to make up for it
+    Prune(Box<commands::prune::Args>),
     /// Make a model of small integers: smaller and faster
     Quantize(Box<commands::quantize::Args>),
     /// Show what a model takes, gives, costs, and which engines run it

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `affine` | [`Grid`], [`Affine`]: the scheme of quantization |
 //! | [`calibrate`] | ranges of activations, from examples |
+//! | [`prune`] | models with fewer channels, or fewer weights that are not zero |
 //! | [`quantize`] | models of small integers |
 //! | [`search`] | which models are tried, and which is the best |
 //! | [`statistics`] | how sure a difference between two models is |
@@ -16,6 +17,7 @@ pub mod calibrate;
 mod error;
 mod floats;
 mod links;
+pub mod prune;
 pub mod quantize;
 pub mod search;
 pub mod statistics;

@@ -256,7 +256,7 @@ impl Teacher {
 }
 
 /// The model with its logits as only output.
-fn logits_only(mut model: Model) -> anyhow::Result<Model> {
+pub(crate) fn logits_only(mut model: Model) -> anyhow::Result<Model> {
     let output = model.graph.outputs.first().context("the teacher has no output")?.name.clone();
     let logits = trainer::logits_of(&model, &output);
     if logits != output {

@@ -54,6 +54,36 @@ impl DataArgs {
     }
 }
 
+/// The same options for commands that can do without data.
+///
+/// An `Option` of [`DataArgs`] does not do: clap asks for `--data` all the same.
+#[derive(Clone, Debug)]
+pub(crate) struct DataIfAny(pub(crate) Option<DataArgs>);
+
+impl clap::Args for DataIfAny {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        DataArgs::augment_args(command).mut_arg("data", |data| data.required(false))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        DataArgs::augment_args_for_update(command)
+    }
+}
+
+impl clap::FromArgMatches for DataIfAny {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<DataIfAny, clap::Error> {
+        match matches.contains_id("data") {
+            true => Ok(DataIfAny(Some(DataArgs::from_arg_matches(matches)?))),
+            false => Ok(DataIfAny(None)),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = DataIfAny::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 fn image_size(text: &str) -> Result<(usize, usize), String> {
     const MAX: usize = 4096;
     let side = |text: &str| text.parse().ok().filter(|side| (1..=MAX).contains(side));

@@ -7,10 +7,12 @@
 //! | [`sample`] | examples of a data set as inputs of a model |
 //! | [`mod@observe`] | what flows through a model |
 //! | [`answers`] | what a model answers, how right that is, how like another model's it is |
+//! | [`recover`] | channels removed, and what is left trained to make up for it |
 //! | [`prepare`] | a model as passes leave it, ready to be changed |
 
 pub(crate) mod answers;
 pub(crate) mod observe;
 pub(crate) mod prepare;
+pub(crate) mod recover;
 pub(crate) mod sample;
 pub(crate) mod workshop;

@@ -85,7 +85,7 @@ pub(super) fn ending(ended: Ended) -> &'static str {
     match ended {
         Ended::Finished => "finished",
         Ended::Early => "stopped early, best weights kept",
-        Ended::Stopped => "stopped",
+        Ended::Stopped => "its time was up",
     }
 }
 

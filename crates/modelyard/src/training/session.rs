@@ -8,7 +8,9 @@ use anyhow::{Context, anyhow, bail};
 use modelyard_graph::Model;
 use modelyard_train::Workers;
 use modelyard_train::data::Examples;
-use modelyard_train::trainer::{Ended, EpochReport, Event, Options, Score, TrainError, Trainer};
+use modelyard_train::trainer::{
+    Ended, EpochReport, Event, Hold, Options, Score, TrainError, Trainer,
+};
 use sha2::{Digest, Sha256};
 
 use super::interrupt::Interrupt;
@@ -89,6 +91,10 @@ pub(crate) struct Conditions<'a> {
     pub(crate) tells: bool,
     /// What stops it.
     pub(crate) interrupt: &'a Interrupt,
+    /// When it ends, whatever remains to be done; its weights are then those of the last step.
+    pub(crate) deadline: Option<Instant>,
+    /// What the weights are held to after every step.
+    pub(crate) hold: Option<&'a Hold>,
 }
 
 /// A trained model.
@@ -116,6 +122,8 @@ impl Job<'_> {
             progress,
             tells: !args.json,
             interrupt: &interrupt,
+            deadline: None,
+            hold: None,
         })?;
         files::write_atomically(&args.output, &model.encode())?;
         if let Some(path) = &args.curves {
@@ -137,6 +145,9 @@ impl Job<'_> {
         let mut trainer =
             Trainer::new(&self.model, &trained, self.options.clone()).exit_with(Exit::Model)?;
         let workers = Workers::new(conditions.threads).context("failed to start threads")?;
+        if let Some(hold) = conditions.hold {
+            trainer.hold(hold.clone())?;
+        }
         if let (true, Some(checkpoints)) = (conditions.resume, conditions.checkpoints) {
             resume(&mut trainer, checkpoints)?;
         }
@@ -148,7 +159,7 @@ impl Job<'_> {
         let ended = trainer.run(self.training, self.validation, &workers, &mut observe);
         let ended = match (ended, watch.failure()) {
             (_, Some(failure)) => return Err(failure),
-            (Ok(Ended::Stopped), None) => {
+            (Ok(Ended::Stopped), None) if conditions.interrupt.came() => {
                 return interrupted(&trainer, conditions.checkpoints);
             }
             (Ok(ended), None) => ended,

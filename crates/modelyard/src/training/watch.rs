@@ -49,6 +49,7 @@ pub(super) struct Watch<'a> {
     /// Whether a line an epoch is told.
     tells: bool,
     interrupt: &'a Interrupt,
+    deadline: Option<Instant>,
     saved: Instant,
     drawn: Instant,
     epoch_began: Instant,
@@ -88,6 +89,7 @@ impl<'a> Watch<'a> {
             progress: conditions.progress,
             tells: conditions.tells,
             interrupt: conditions.interrupt,
+            deadline: conditions.deadline,
             saved: now,
             drawn: now,
             epoch_began: now,
@@ -108,7 +110,8 @@ impl<'a> Watch<'a> {
             self.failure = Some(error);
             return Control::Stop;
         }
-        if self.interrupt.came() { Control::Stop } else { Control::Continue }
+        let is_over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if is_over || self.interrupt.came() { Control::Stop } else { Control::Continue }
     }
 
     /// What went wrong with the watching itself.

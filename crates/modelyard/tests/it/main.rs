@@ -22,6 +22,7 @@ mod models;
 mod observability;
 mod optimize;
 mod predict;
+mod prune;
 mod quantize;
 mod quickstart;
 mod readme;

@@ -33,11 +33,12 @@ fn a_smaller_model_within_the_budget_is_found_and_explained() {
     assert_eq!(written.metadata["modelyard.optimize_report_sha256"], digest);
     assert_eq!(written.metadata["modelyard.optimized"], told["best"]["recipe"].as_str().unwrap());
     let page = std::fs::read_to_string(folder.path("small.onnx.report.html")).unwrap();
-    assert!(page.contains("Confusion of the optimized model") && !page.contains("http://www.w3.org/1999"));
-    let evaluated = report(
-        &["evaluate", "small.onnx", "--data", &data, "--engine", "rten"],
-        &folder,
+    assert!(
+        page.contains("Confusion of the optimized model")
+            && !page.contains("http://www.w3.org/1999")
     );
+    let evaluated =
+        report(&["evaluate", "small.onnx", "--data", &data, "--engine", "rten"], &folder);
     let found = told["best"]["score"]["accuracy"].as_f64().unwrap();
     assert!((evaluated["accuracy"].as_f64().unwrap() - found).abs() < 1e-9);
 
@@ -52,9 +53,11 @@ fn a_smaller_model_within_the_budget_is_found_and_explained() {
 #[test]
 fn a_budget_that_cannot_be_kept_is_told_with_what_comes_closest() {
     let folder = Folder::new();
-    let text: String = (0..200).map(|row| format!("{}.5,{}.25,{}\n", row % 17, row % 7, row)).collect();
+    let text: String =
+        (0..200).map(|row| format!("{}.5,{}.25,{}\n", row % 17, row % 7, row)).collect();
     std::fs::write(folder.path("x.csv"), format!("a,b,y\n{text}")).unwrap();
-    let train = ["train", "--layers", "dense(64, tanh), dense(1)", "--data", "x.csv", "--epochs", "1"];
+    let train =
+        ["train", "--layers", "dense(64, tanh), dense(1)", "--data", "x.csv", "--epochs", "1"];
     report(&[&train[..], &["--task", "regression"]].concat(), &folder);
     let mut arguments = search("none.onnx", "model.onnx", "x.csv");
     arguments.extend(["--task", "unlabelled", "--max-accuracy-drop", "0"]);

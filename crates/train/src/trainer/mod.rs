@@ -24,6 +24,8 @@ pub use objective::{Correct, LossKind, Objective, logits_of};
 pub use options::{EarlyStop, Options};
 pub use trainable::trainable;
 
+use std::sync::Arc;
+
 use modelyard_graph::Model;
 use serde::{Deserialize, Serialize};
 
@@ -81,9 +83,15 @@ pub struct Trainer {
     progress: Progress,
     /// The weights of the best epoch, where early stopping asks for them.
     best: Option<Weights>,
+    /// What the weights are held to.
+    hold: Option<Hold>,
     buffers: Buffers,
     peak_bytes: usize,
 }
+
+/// What weights are held to after every step, such as zeros that stay zero: called with the number of
+/// steps done, before the first one too.
+pub type Hold = Arc<dyn Fn(u64, &mut Weights) -> Result<(), OpError> + Send + Sync>;
 
 /// How far a run is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -213,9 +221,17 @@ impl Trainer {
             options,
             progress: Progress::default(),
             best: None,
+            hold: None,
             buffers: Buffers::default(),
             peak_bytes: 0,
         })
+    }
+
+    /// Holds the weights to something from now on.
+    pub fn hold(&mut self, hold: Hold) -> Result<(), TrainError> {
+        hold(self.progress.step, &mut self.weights).map_err(TrainError::Update)?;
+        self.hold = Some(hold);
+        Ok(())
     }
 
     /// How far it is.
@@ -346,6 +362,9 @@ impl Trainer {
         updates.into_iter().for_each(|(number, array)| self.weights.set(number, array));
         gradients.into_iter().flatten().for_each(|gradient| self.buffers.recycle(gradient));
 
+        if let Some(hold) = &self.hold {
+            hold(self.progress.step + 1, &mut self.weights).map_err(TrainError::Update)?;
+        }
         let progress = &mut self.progress;
         progress.step += 1;
         progress.batch += 1;

@@ -31,6 +31,8 @@ pub(super) fn train(
             progress,
             tells: false,
             interrupt,
+            deadline: None,
+            hold: None,
         })
     })
 }
