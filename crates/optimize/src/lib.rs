@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `affine` | [`Grid`], [`Affine`]: the scheme of quantization |
 //! | [`calibrate`] | ranges of activations, from examples |
+//! | [`merge`] | several models as one |
 //! | [`quantize`] | models of small integers |
 //! | [`search`] | which models are tried, and which is the best |
 //! | [`statistics`] | how sure a difference between two models is |
@@ -16,6 +17,7 @@ pub mod calibrate;
 mod error;
 mod floats;
 mod links;
+pub mod merge;
 pub mod quantize;
 pub mod search;
 pub mod statistics;
