@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Distill(Box<commands::distill::Args>),
     /// Find the smallest or fastest model whose answers are good enough
     Optimize(Box<commands::optimize::Args>),
+    /// Merge several models into one: an ensemble, or the average of their weights
+    Merge(Box<commands::merge::Args>),
     /// Make a model of small integers: smaller and faster
     Quantize(Box<commands::quantize::Args>),
     /// Show what a model takes, gives, costs, and which engines run it
