@@ -48,6 +48,8 @@ use trial::{Asked, Parts, Size, Trial};
 /// is for models that were trained further from the same weights. With --data the merged model is
 /// compared with the best of its members.
 #[derive(clap::Args)]
+// All of the options about data may be left out, so the one that they need may be too.
+#[command(mut_arg("data", |data| data.required(false)))]
 #[command(after_help = "Examples:\n  \
     modelyard merge a.onnx b.onnx --weights 0.6,0.4 -o ensemble.onnx\n  \
     modelyard merge a.onnx b.onnx c.onnx --mode soft-vote --fit --data validation -o ensemble.onnx\n  \
@@ -147,7 +149,8 @@ fn members(args: &Args, config: &Config) -> anyhow::Result<Vec<Member>> {
             anyhow::Ok((head.output, labels.map(|labels| labels.to_vec())))
         };
         let found = find().with_context(|| format!("failed to use the model '{name}'"));
-        let (output, labels) = found.exit_with(Exit::Model)?;
+        let whose = if args.output_name.is_some() { Exit::Usage } else { Exit::Model };
+        let (output, labels) = found.exit_with(whose)?;
         Ok(Member { name, model, output, labels, gives: None })
     };
     args.models.iter().map(member).collect()

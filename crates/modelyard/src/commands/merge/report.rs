@@ -66,9 +66,14 @@ pub(super) enum Verdict {
     NoClearDifference,
 }
 
+/// A difference that chance makes as often as this is none.
+const LEAST_CHANCE: f64 = 0.05;
+
 impl Verdict {
+    /// The interval is an approximation, the probability is exact where there is one: both must say so.
     pub(super) fn of(gain: &Difference) -> Verdict {
-        match gain.is_clear() {
+        let is_rare = gain.p_value.is_none_or(|chance| chance < LEAST_CHANCE);
+        match gain.is_clear() && is_rare {
             true if gain.estimate > 0.0 => Verdict::Better,
             true => Verdict::Worse,
             false => Verdict::NoClearDifference,
@@ -162,4 +167,20 @@ pub(super) fn bytes(path: &Path) -> anyhow::Result<u64> {
     name.push(".data");
     let own = size(path).with_context(|| format!("failed to look at '{}'", path.display()))?;
     Ok(own + size(&path.with_file_name(name)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_claimed_inside_the_noise() {
+        let of = |estimate, low, high, p_value| {
+            Verdict::of(&Difference { estimate, low, high, p_value })
+        };
+        assert_eq!(of(0.01, 0.002, 0.018, Some(0.01)), Verdict::Better);
+        assert_eq!(of(-0.01, -0.018, -0.002, None), Verdict::Worse);
+        assert_eq!(of(0.01, -0.002, 0.022, Some(0.1)), Verdict::NoClearDifference);
+        assert_eq!(of(0.0065, 0.0002, 0.0128, Some(0.053)), Verdict::NoClearDifference);
+    }
 }
