@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Optimize(Box<commands::optimize::Args>),
     /// Remove channels, heads and neurons that matter least, and train what is left to make up for it
     Prune(Box<commands::prune::Args>),
+    /// Merge several models into one: an ensemble, or the average of their weights
+    Merge(Box<commands::merge::Args>),
     /// Make a model of small integers: smaller and faster
     Quantize(Box<commands::quantize::Args>),
     /// Show what a model takes, gives, costs, and which engines run it

@@ -8,6 +8,7 @@
 //! | `affine` | [`Grid`], [`Affine`]: the scheme of quantization |
 //! | [`calibrate`] | ranges of activations, from examples |
 //! | [`prune`] | models with fewer channels, or fewer weights that are not zero |
+//! | [`merge`] | several models as one |
 //! | [`quantize`] | models of small integers |
 //! | [`search`] | which models are tried, and which is the best |
 //! | [`statistics`] | how sure a difference between two models is |
@@ -17,6 +18,7 @@ pub mod calibrate;
 mod error;
 mod floats;
 mod links;
+pub mod merge;
 pub mod prune;
 pub mod quantize;
 pub mod search;

@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod finetune;
 pub(crate) mod inspect;
 pub(crate) mod local_model;
+pub(crate) mod merge;
 pub(crate) mod optimize;
 pub(crate) mod predict;
 pub(crate) mod prune;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Export(args) => export::run(&args, globals),
         Command::Optimize(args) => optimize::run(&args, globals),
         Command::Prune(args) => prune::run(&args, globals),
+        Command::Merge(args) => merge::run(&args, globals),
         Command::Quantize(args) => quantize::run(&args, globals),
         Command::Inspect(args) => inspect::run(&args, globals),
         Command::Validate(args) => validate::run(&args, globals),

@@ -18,6 +18,7 @@ mod export;
 mod finetune;
 mod inspect;
 mod lifecycle;
+mod merge;
 mod models;
 mod observability;
 mod optimize;
