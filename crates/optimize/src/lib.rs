@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `affine` | [`Grid`], [`Affine`]: the scheme of quantization |
 //! | [`calibrate`] | ranges of activations, from examples |
+//! | [`improve`] | models that bear small integers better |
 //! | [`quantize`] | models of small integers |
 //! | [`search`] | which models are tried, and which is the best |
 //! | [`statistics`] | how sure a difference between two models is |
@@ -15,6 +16,7 @@ mod affine;
 pub mod calibrate;
 mod error;
 mod floats;
+pub mod improve;
 mod links;
 pub mod quantize;
 pub mod search;
