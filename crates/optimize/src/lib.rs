@@ -9,6 +9,7 @@
 //! | [`calibrate`] | ranges of activations, from examples |
 //! | [`prune`] | models with fewer channels, or fewer weights that are not zero |
 //! | [`merge`] | several models as one |
+//! | [`improve`] | models that bear small integers better |
 //! | [`quantize`] | models of small integers |
 //! | [`search`] | which models are tried, and which is the best |
 //! | [`statistics`] | how sure a difference between two models is |
@@ -17,6 +18,7 @@ mod affine;
 pub mod calibrate;
 mod error;
 mod floats;
+pub mod improve;
 mod links;
 pub mod merge;
 pub mod prune;

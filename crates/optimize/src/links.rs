@@ -73,7 +73,7 @@ impl<'a> Links<'a> {
 }
 
 /// Names that a node takes, with those that graphs inside it take from around.
-fn uses(node: &Node) -> Vec<&str> {
+pub(crate) fn uses(node: &Node) -> Vec<&str> {
     let mut names: Vec<&str> =
         node.inputs.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
     let mut graphs: Vec<&Graph> = node.subgraphs().collect();

@@ -5,18 +5,21 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `channels` | what each channel of a tensor holds, in a few numbers |
 //! | `histogram` | how often a tensor has which numbers |
 //! | `watch` | a model that gives what is to be observed |
 //! | `choose` | ranges from histograms: percentile, entropy, least squares |
 
+mod channels;
 mod choose;
 mod histogram;
 mod watch;
 
 use std::collections::BTreeMap;
 
+pub use channels::{Along, Moments, PerChannel};
 pub use histogram::Histogram;
-pub use watch::{Place, watched};
+pub use watch::{Place, only, watched};
 
 use crate::{Grid, OptimizeError};
 

@@ -21,7 +21,7 @@ mod insert;
 mod narrowed;
 mod options;
 mod plan;
-mod roles;
+pub(crate) mod roles;
 mod weights;
 
 #[cfg(test)]
@@ -29,11 +29,13 @@ pub(crate) mod tests;
 
 pub use blockwise::{Blocks, blockwise};
 pub use dequantized::dequantized;
+pub(crate) use draft::drop_unused;
 pub use dynamic::{SEVEN_BITS, dynamic};
 pub use insert::insert;
 use modelyard_graph::Model;
 pub use narrowed::narrowed;
 pub use options::{Options, usual_operators};
+pub(crate) use plan::refuse_quantized;
 pub use plan::{Kept, Plan, is_quantized};
 
 /// A quantized model, and what is to be said about it.

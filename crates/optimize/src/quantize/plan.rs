@@ -17,7 +17,7 @@ const SMALLEST_TABLE: usize = 1024;
 #[derive(Debug)]
 pub struct Plan {
     /// Numbers of nodes that take integers.
-    pub(super) nodes: BTreeSet<usize>,
+    pub(crate) nodes: BTreeSet<usize>,
     /// By tensor that is quantized: the tensor whose range it has.
     pub(super) tensors: BTreeMap<String, String>,
     /// Nodes of the operators to quantize that stay as they are, with the reason.
@@ -113,7 +113,7 @@ pub fn is_quantized(model: &Model) -> bool {
     })
 }
 
-pub(super) fn refuse_quantized(model: &Model) -> Result<(), OptimizeError> {
+pub(crate) fn refuse_quantized(model: &Model) -> Result<(), OptimizeError> {
     if is_quantized(model) {
         return Err(OptimizeError::Invalid(
             "the model is quantized already: start from the model of floats it was made of".into(),

@@ -6,10 +6,12 @@ use anyhow::{Context, bail};
 use modelyard_graph::weights::Narrow;
 use modelyard_graph::{Limits, Model};
 use modelyard_optimize::calibrate::{Calibration, Method};
+use modelyard_optimize::improve::Alpha;
 use modelyard_optimize::quantize::{self, Blocks, Options, Plan};
 use modelyard_optimize::search::{Calibrator, Recipe, Static, Step};
 
 use crate::observe::progress::Progress;
+use crate::optimizing::improve::Improver;
 use crate::optimizing::observe::observe;
 use crate::optimizing::prepare;
 use crate::optimizing::sample::Sample;
@@ -55,14 +57,24 @@ impl<'a> Maker<'a> {
             Step::Int4 => quantize::blockwise(&model, Blocks::default(), &options)?.model,
             Step::Dynamic => quantize::dynamic(&model, &options)?.model,
             Step::Static(step) => self.integers(&model, step, before)?,
-            Step::Equalize | Step::Prune { .. } => bail!("step '{step}' is not there"),
+            Step::Equalize => self.improver()?.equalized(&model, false)?.0.model,
+            Step::Prune { .. } => bail!("step '{step}' is not there"),
         })
     }
 
     fn integers(&mut self, model: &Model, step: &Static, before: &Recipe) -> anyhow::Result<Model> {
         let options = Options { exclude: step.floats.clone(), ..Options::default() };
+        let smoothed;
+        let (model, before) = if step.smooth {
+            smoothed = self.improver()?.smoothed(model, &options, (Alpha::Search, true))?.model;
+            // Nodes that stay floats are not smoothed: what is seen depends on which these are.
+            let smooth = Static { smooth: true, floats: step.floats.clone(), ..Static::default() };
+            (&smoothed, before.then(Step::Static(smooth)))
+        } else {
+            (model, before.clone())
+        };
         let plan = Plan::new(model, &options)?;
-        let seen = self.seen(model, before)?;
+        let seen = self.seen(model, &before)?;
         let method = match step.calibrator {
             Calibrator::MinMax => Method::MinMax,
             Calibrator::Percentile => Method::Percentile(99.99),
@@ -70,7 +82,16 @@ impl<'a> Maker<'a> {
             Calibrator::Mse => Method::Mse,
         };
         let ranges = seen.ranges_by(method, options.activations)?;
-        Ok(quantize::insert(model, &plan, &ranges, &options)?.model)
+        let insert = |model: &Model| Ok(quantize::insert(model, &plan, &ranges, &options)?);
+        Ok(match step.correct_bias {
+            true => self.improver()?.corrected(model, &plan, insert)?.0.model,
+            false => insert(model)?.model,
+        })
+    }
+
+    fn improver(&self) -> anyhow::Result<Improver<'a>> {
+        let sample = self.calibration.context("there are no examples to improve it by")?;
+        Ok(Improver { sample, workshop: self.workshop, progress: self.progress })
     }
 
     /// What is seen in a model; looked at once, for all methods and all choices of nodes.

@@ -1,5 +1,6 @@
 //! `modelyard quantize`: a model of small integers, the way the caller wants it.
 
+mod integers;
 mod options;
 mod report;
 
@@ -10,8 +11,7 @@ use anyhow::Context;
 use modelyard_engine::Session;
 use modelyard_graph::Model;
 use modelyard_graph::file::{WriteOptions, write};
-use modelyard_optimize::calibrate::Calibration;
-use modelyard_optimize::quantize::{self, Plan, Quantized};
+use modelyard_optimize::quantize::{self, Quantized};
 
 use super::convert::aside::Aside;
 use crate::cli::{EngineArgs, Globals};
@@ -22,14 +22,15 @@ use crate::data::args::DataArgs;
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::optimizing::answers::{Agreement, Question};
-use crate::optimizing::observe::observe;
+use crate::optimizing::improve::Improver;
 use crate::optimizing::prepare;
 use crate::optimizing::sample::Sample;
 use crate::optimizing::workshop::Workshop;
 use crate::output;
 use crate::source::labels;
+use integers::{Static, needed, refused};
 use options::{Mode, QuantizeArgs};
-use report::{Measured, Report};
+use report::{Improved, Measured, Report};
 
 /// Make a model of small integers: smaller, and faster where the processor multiplies them
 ///
@@ -87,7 +88,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         None => None,
     };
     let prepared = prepare::prepared(&original, &config.model_limits)?;
-    let made = make(args, &prepared, (sample.as_ref(), &workshop), &progress)?;
+    let (made, improved) = make(args, &prepared, (sample.as_ref(), &workshop), &progress)?;
     let seconds = start.elapsed();
     let agreement = match (&data, &sample) {
         (Some(data), Some(sample)) => {
@@ -98,7 +99,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let aside = Aside::new(&args.output).exit_with(Exit::Usage)?;
     write(&made.model, &aside.path, &WriteOptions::default())?;
     aside.publish(&args.output)?;
-    let report = Report::new((&args.model, &args.output), &made, (agreement, seconds))?;
+    let report = Report::new((&args.model, &args.output), (&made, improved), (agreement, seconds))?;
     match args.json {
         true => output::json(&report),
         false => Ok(output::line(report.text())?),
@@ -111,35 +112,27 @@ fn examples(args: &Args, model: &Model, progress: &Progress) -> anyhow::Result<O
     Ok(Some(progress.spin("reading the data", || data.open(&options))?))
 }
 
-/// The quantized model.
+/// The quantized model, and what was done for it.
 fn make(
     args: &Args,
     model: &Model,
     (sample, workshop): (Option<&Sample<'_>>, &Workshop),
     progress: &Progress,
-) -> anyhow::Result<Quantized> {
-    let options = args.quantize.options().exit_with(Exit::Usage)?;
-    let refused = |error: modelyard_optimize::OptimizeError| Exit::Model.coded(error.into());
-    let mut made = match args.quantize.mode(sample.is_some()) {
+) -> anyhow::Result<(Quantized, Improved)> {
+    let mode = args.quantize.mode(sample.is_some());
+    let options = args.quantize.options(mode).exit_with(Exit::Usage)?;
+    let plain = |made: Result<Quantized, _>| Ok((made.map_err(refused)?, Improved::default()));
+    let (mut made, improved) = match mode {
         Mode::Static => {
-            let sample =
-                sample.context("static quantization takes ranges from examples: give --data");
-            let sample = sample.exit_with(Exit::Usage)?;
-            let plan = Plan::new(model, &options).map_err(refused)?;
-            let method = args.quantize.calibrator;
-            let tensors = plan.observed();
-            let calibration =
-                observe((model, &tensors), (sample, workshop), Calibration::new(method), progress)?;
-            let ranges = calibration.ranges(options.activations).map_err(refused)?;
-            quantize::insert(model, &plan, &ranges, &options)
+            let improver = Improver { sample: needed(sample)?, workshop, progress };
+            Static { args: &args.quantize, options, improver }.make(model)
         }
-        Mode::Dynamic => quantize::dynamic(model, &options),
-        Mode::Int4 => quantize::blockwise(model, args.quantize.blocks(), &options),
-        mode => quantize::narrowed(model, mode.narrow()),
-    }
-    .map_err(refused)?;
-    made.model.metadata.insert("modelyard.quantized".into(), args.quantize.text(sample.is_some()));
-    Ok(made)
+        Mode::Dynamic => plain(quantize::dynamic(model, &options)),
+        Mode::Int4 => plain(quantize::blockwise(model, args.quantize.blocks(), &options)),
+        mode => plain(quantize::narrowed(model, mode.narrow())),
+    }?;
+    made.model.metadata.insert("modelyard.quantized".into(), args.quantize.text(mode));
+    Ok((made, improved))
 }
 
 /// How good the original and the quantized model are, and how alike.

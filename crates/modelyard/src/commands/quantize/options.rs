@@ -4,6 +4,7 @@ use anyhow::bail;
 use modelyard_graph::weights::Narrow;
 use modelyard_optimize::Grid;
 use modelyard_optimize::calibrate::Method;
+use modelyard_optimize::improve::Alpha;
 use modelyard_optimize::quantize::{Blocks, Options, SEVEN_BITS};
 
 /// How to quantize.
@@ -41,6 +42,25 @@ pub(crate) struct QuantizeArgs {
     /// Leave the nodes of this name as they are; * stands for anything (repeatable)
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
+    /// Make the ranges of channels alike across layers first: for networks of convolutions, most of all
+    /// with depthwise ones (mode static)
+    #[arg(long)]
+    pub(super) equalize: bool,
+    /// Let a ReLU6 between layers to equalize become a ReLU: it would be in the way. Answers change
+    /// where the ceiling was reached
+    #[arg(long, requires = "equalize")]
+    pub(super) unclip: bool,
+    /// Move outliers of activations into the weights of products first, as much as promises the least
+    /// error (auto) or this much, 0 to 1: for transformers (mode static)
+    #[arg(long, value_name = "ALPHA", num_args = 0..=1, default_missing_value = "auto",
+        value_parser = alpha)]
+    pub(super) smooth: Option<Alpha>,
+    /// Smooth only where that needs no more multiplications
+    #[arg(long, requires = "smooth")]
+    pub(super) smooth_folded: bool,
+    /// Let biases make up for what rounding of weights does to the mean of each channel (mode static)
+    #[arg(long)]
+    pub(super) correct_bias: bool,
     /// Weights that share a scale, in mode int4
     #[arg(long, value_name = "N", default_value = "32")]
     block_size: usize,
@@ -121,6 +141,14 @@ fn calibrator(text: &str) -> Result<Method, String> {
     }
 }
 
+fn alpha(text: &str) -> Result<Alpha, String> {
+    if text == "auto" {
+        return Ok(Alpha::Search);
+    }
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.map(Alpha::Fixed).ok_or_else(|| format!("expected auto or 0 to 1, found '{text}'"))
+}
+
 impl QuantizeArgs {
     /// What becomes of weights and activations, where there are examples or not.
     pub(super) fn mode(&self, has_examples: bool) -> Mode {
@@ -128,7 +156,10 @@ impl QuantizeArgs {
     }
 
     /// The same for the library.
-    pub(super) fn options(&self) -> anyhow::Result<Options> {
+    pub(super) fn options(&self, mode: Mode) -> anyhow::Result<Options> {
+        if let (true, Some(flag)) = (mode != Mode::Static, self.only_static()) {
+            bail!("{flag} goes with --mode static, found {}", mode.name());
+        }
         let weights = Grid { symmetric: !self.asymmetric_weights, ..self.weights.grid() };
         if let Some(unknown) = self.operators.iter().find(|name| !KNOWN.contains(&name.as_str())) {
             bail!(
@@ -147,24 +178,38 @@ impl QuantizeArgs {
         })
     }
 
+    /// A flag that is given and means something in static quantization only.
+    fn only_static(&self) -> Option<&'static str> {
+        let flags = [
+            ("--equalize", self.equalize),
+            ("--smooth", self.smooth.is_some()),
+            ("--correct-bias", self.correct_bias),
+        ];
+        flags.into_iter().find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
+
     /// How weights are cut into blocks.
     pub(super) fn blocks(&self) -> Blocks {
         Blocks { size: self.block_size, symmetric: !self.asymmetric_weights }
     }
 
     /// What the model's metadata says.
-    pub(super) fn text(&self, has_examples: bool) -> String {
-        let mode = self.mode(has_examples);
-        match mode {
-            Mode::Static => {
-                let channel = if self.per_tensor { "tensor" } else { "channel" };
-                format!(
-                    "static, activations {:?}, weights {:?} per {channel}, ranges by {:?}",
-                    self.activations, self.weights, self.calibrator
-                )
-            }
-            _ => mode.name().to_owned(),
+    pub(super) fn text(&self, mode: Mode) -> String {
+        if mode != Mode::Static {
+            return mode.name().to_owned();
         }
+        let channel = if self.per_tensor { "tensor" } else { "channel" };
+        let mut text = format!(
+            "static, activations {:?}, weights {:?} per {channel}, ranges by {:?}",
+            self.activations, self.weights, self.calibrator
+        );
+        let done = [
+            (self.equalize, ", equalized"),
+            (self.smooth.is_some(), ", smoothed"),
+            (self.correct_bias, ", biases corrected"),
+        ];
+        done.iter().filter(|(is_done, _)| *is_done).for_each(|(_, name)| text.push_str(name));
+        text
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use modelyard_optimize::improve::{Equalized, Group, Smoothed};
 use modelyard_optimize::quantize::{Kept, Layer, Quantized};
 use serde::Serialize;
 
@@ -19,6 +20,56 @@ pub(super) struct Measured {
     pub(super) after: Option<Score>,
 }
 
+/// What was done for a model to bear integers better.
+#[derive(Default, Serialize)]
+pub(super) struct Improved {
+    /// In words.
+    pub(super) notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    smoothed: Vec<Group>,
+}
+
+impl Improved {
+    /// Ranges were made alike, and biases of some layers moved on.
+    pub(super) fn note_equalized(&mut self, equalized: &Equalized, absorbed: &[String]) {
+        let Equalized { pairs, rounds, unclipped, in_the_way, .. } = equalized;
+        self.notes.push(format!("equalized {} pairs of layers in {rounds} rounds", pairs.len()));
+        if !absorbed.is_empty() {
+            self.notes.push(format!("moved biases of {} layers into the next", absorbed.len()));
+        }
+        if !unclipped.is_empty() {
+            self.notes.push(format!("{} ReLU6 became ReLU", unclipped.len()));
+        }
+        if !in_the_way.is_empty() {
+            self.notes.push(format!(
+                "{} ReLU6 are in the way of equalization (--unclip makes them ReLU)",
+                in_the_way.len()
+            ));
+        }
+    }
+
+    /// Outliers were moved into weights.
+    pub(super) fn note_smoothed(&mut self, smoothed: &Smoothed) {
+        let groups = &smoothed.groups;
+        let products: usize = groups.iter().map(|group| group.nodes.len()).sum();
+        let added = groups.iter().filter(|group| group.multiplies).count();
+        self.notes.push(format!(
+            "smoothed {} activations of {products} products; {added} needed a multiplication",
+            groups.len()
+        ));
+        self.smoothed.clone_from(groups);
+    }
+
+    /// Biases were corrected, but for those of some layers.
+    pub(super) fn note_biases(&mut self, made: &Quantized, without: &[String]) {
+        let corrected = made.layers.len().saturating_sub(without.len());
+        self.notes.push(match without.len() {
+            0 => format!("corrected biases of {corrected} layers"),
+            count => format!("corrected biases of {corrected} layers; {count} have none"),
+        });
+    }
+}
+
 /// What was done.
 #[derive(Serialize)]
 pub(super) struct Report {
@@ -29,6 +80,8 @@ pub(super) struct Report {
     seconds: f64,
     #[serde(flatten)]
     measured: Option<Measured>,
+    #[serde(flatten)]
+    improved: Improved,
     layers: Vec<Layer>,
     kept: Vec<Kept>,
 }
@@ -39,7 +92,7 @@ const SHOWN: usize = 5;
 impl Report {
     pub(super) fn new(
         (model, output): (&Path, &Path),
-        made: &Quantized,
+        (made, improved): (&Quantized, Improved),
         (measured, time): (Option<Measured>, Duration),
     ) -> anyhow::Result<Report> {
         Ok(Report {
@@ -49,6 +102,7 @@ impl Report {
             bytes_after: super::bytes(output)?,
             seconds: time.as_secs_f64(),
             measured,
+            improved,
             layers: made.layers.clone(),
             kept: made.kept.clone(),
         })
@@ -66,6 +120,9 @@ impl Report {
             self.layers.len(),
             self.seconds
         );
+        for note in &self.improved.notes {
+            text.push_str(&format!("{note}\n"));
+        }
         if let Some(measured) = &self.measured {
             text.push_str(&measured.text());
         }
