@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use modelyard_graph::rewrite::Target;
 use modelyard_graph::weights::Narrow;
 use modelyard_graph::{Limits, Model};
 use modelyard_optimize::calibrate::{Calibration, Method};
@@ -10,6 +11,7 @@ use modelyard_optimize::improve::Alpha;
 use modelyard_optimize::quantize::{self, Blocks, Options, Plan};
 use modelyard_optimize::search::{Calibrator, Recipe, Static, Step};
 
+use super::school::School;
 use crate::observe::progress::Progress;
 use crate::optimizing::improve::Improver;
 use crate::optimizing::observe::observe;
@@ -25,6 +27,10 @@ pub(super) struct Maker<'a> {
     /// Examples that ranges are taken from.
     pub(super) calibration: Option<&'a Sample<'a>>,
     pub(super) progress: &'a Progress,
+    /// Where pruned models learn.
+    pub(super) school: &'a School<'a>,
+    /// Whose operators fused ones may be.
+    fuse: Target,
     /// What was seen in models before they were quantized, by their recipe.
     seen: BTreeMap<String, Calibration>,
 }
@@ -33,9 +39,11 @@ impl<'a> Maker<'a> {
     pub(super) fn new(
         (original, limits): (&'a Model, &'a Limits),
         (workshop, calibration): (&'a Workshop, Option<&'a Sample<'a>>),
+        (school, fuse): (&'a School<'a>, Target),
         progress: &'a Progress,
     ) -> Maker<'a> {
-        Maker { original, limits, workshop, calibration, progress, seen: BTreeMap::new() }
+        let seen = BTreeMap::new();
+        Maker { original, limits, workshop, calibration, progress, school, fuse, seen }
     }
 
     /// The model that a recipe gives.
@@ -52,13 +60,16 @@ impl<'a> Maker<'a> {
     fn step(&mut self, model: Model, step: &Step, before: &Recipe) -> anyhow::Result<Model> {
         let options = Options::default();
         Ok(match step {
-            Step::Passes => prepare::prepared(&model, self.limits)?,
+            Step::Passes => prepare::fused(&model, self.limits, self.fuse)?,
             Step::Half => quantize::narrowed(&model, Narrow::Fp16)?.model,
             Step::Int4 => quantize::blockwise(&model, Blocks::default(), &options)?.model,
             Step::Dynamic => quantize::dynamic(&model, &options)?.model,
             Step::Static(step) => self.integers(&model, step, before)?,
             Step::Equalize => self.improver()?.equalized(&model, false)?.0.model,
-            Step::Prune { .. } => bail!("step '{step}' is not there"),
+            Step::Prune { percent } => {
+                let place = (self.workshop, self.progress, self.limits);
+                self.school.graduate(&model, *percent, place)?
+            }
         })
     }
 

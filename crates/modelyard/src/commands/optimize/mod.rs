@@ -7,15 +7,19 @@
 //! | `candidate` | makes a model of a recipe |
 //! | `measure` | runs it beside the original |
 //! | `sensitivity` | which nodes lose most by integers |
+//! | `school` | candidates with fewer channels, taught again |
 //! | `record` | what was tried, on disk |
+//! | `passes` | passes alone, without a search |
 //! | `report`, `page`, `plots` | what is told: JSON, HTML, pictures |
 
 mod candidate;
 mod measure;
 mod page;
+mod passes;
 mod plots;
 mod record;
 mod report;
+mod school;
 mod search;
 mod sensitivity;
 
@@ -24,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use modelyard_graph::Model;
+use modelyard_graph::rewrite::Target;
 use modelyard_graph::file::{WriteOptions, write};
 use modelyard_optimize::search::{Budget, Goal};
 use modelyard_train::data::Examples;
@@ -33,7 +38,7 @@ use super::finetune::picture_options;
 use crate::cli::{EngineArgs, Globals};
 use crate::config::Config;
 use crate::data::DataSet;
-use crate::data::args::DataArgs;
+use crate::data::args::{DataArgs, DataIfAny};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::optimizing::answers::Question;
@@ -42,10 +47,12 @@ use crate::optimizing::sample::Sample;
 use crate::optimizing::workshop::Workshop;
 use crate::source::labels;
 use crate::training::interrupt::Interrupt;
-use crate::{files, output};
+use crate::files;
 use candidate::Maker;
 use measure::{Batch, Bench};
+use passes::PassArgs;
 use report::Report;
+use school::School;
 use search::Search;
 
 /// Find the smallest or fastest model whose answers are good enough
@@ -61,13 +68,13 @@ use search::Search;
     --max-accuracy-drop 1% --time 10m")]
 pub(crate) struct Args {
     /// The model to start from
-    #[arg(value_name = "MODEL")]
-    model: PathBuf,
+    #[arg(value_name = "MODEL", required_unless_present = "list_passes")]
+    model: Option<PathBuf>,
     /// Where the best model goes; the report goes beside it
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "list_passes")]
+    output: Option<PathBuf>,
     #[command(flatten)]
-    data: DataArgs,
+    data: DataIfAny,
     /// Data to take ranges of activations from [default: the part of the data to learn from, or all]
     #[arg(long, value_name = "PATH")]
     calibration: Option<PathBuf>,
@@ -95,6 +102,8 @@ pub(crate) struct Args {
     /// Forget what an earlier run of the same search measured
     #[arg(long)]
     fresh: bool,
+    #[command(flatten)]
+    passes: PassArgs,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -152,49 +161,91 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
-    let start = Instant::now();
+    if args.passes.list_passes {
+        return passes::list();
+    }
     let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
+    let model = passes::needed(&args.model, "a MODEL").exit_with(Exit::Usage)?;
+    let output = passes::needed(&args.output, "--output").exit_with(Exit::Usage)?;
+    if args.passes.passes_only {
+        return passes::run(args, (model, output), &config);
+    }
+    let data = passes::needed(&args.data.0, "--data to compare answers on").exit_with(Exit::Usage)?;
+    search_best(args, (model, output, data), &config)
+}
+
+/// Searches, and writes what was found.
+fn search_best(
+    args: &Args,
+    (model, output, place): (&Path, &Path, &DataArgs),
+    config: &Config,
+) -> anyhow::Result<()> {
+    let start = Instant::now();
     let progress = Progress::unless(args.json);
-    let read = || prepare::read(&args.model, &config.model_limits);
+    let read = || prepare::read(model, &config.model_limits);
     let original = progress.spin("reading the model", read)?;
-    let data = Data::open(args, &original, &progress)?;
-    let workshop = Workshop::new(&config)?;
+    let data = Data::open(args, place, &original, &progress)?;
+    let workshop = Workshop::new(config)?;
     let calibration = data.calibration(args, &original)?;
     let bench = bench(args, &original, (&data, &workshop), &progress)?;
-    let maker =
-        Maker::new((&original, &config.model_limits), (&workshop, Some(&calibration)), &progress);
     let interrupt = Interrupt::listen().context("failed to listen for ctrl-C")?;
-    let folder = beside(&args.output, "search");
+    let folder = beside(output, "search");
     if args.fresh {
         // Nothing to forget is as good.
         let _ = std::fs::remove_dir_all(&folder);
     }
+    let deadline = start + args.time;
+    let school = School {
+        data: (&data.all, &place.data),
+        interrupt: &interrupt,
+        deadline,
+        folder: &folder,
+    };
+    let fuse = match bench.original.engine {
+        "onnxruntime" => Target::OnnxRuntime,
+        _ => Target::Standard,
+    };
+    let maker = Maker::new(
+        (&original, &config.model_limits),
+        (&workshop, Some(&calibration)),
+        (&school, fuse),
+        &progress,
+    );
     let mut search = Search {
         goal: args.goal.goal(),
         budget: Budget { drop: args.max_accuracy_drop },
-        deadline: start + args.time,
+        deadline,
         bench: &bench,
         maker,
         interrupt: &interrupt,
         progress: &progress,
         sensitivities: Vec::new(),
     };
-    let key = record::Key::of((&args.model, &original), (&bench, &calibration), args.seed)?;
+    let key = record::Key::of((model, &original), (&bench, &calibration), args.seed)?;
     let found = search.run(&folder, &key)?;
     if interrupt.came() {
         let again = "stopped; the same command goes on where this one was";
         return Err(Exit::Interrupted.coded(anyhow!(again)));
     }
-    let report = Report::new((args, &data), &mut search, (&found, &key), start.elapsed())?;
-    publish(args, &report, found.best.as_ref().map(|best| &best.model))?;
+    let paths = Paths { model, output, data: &place.data };
+    let report =
+        Report::new((&paths, args.seed, &data), &mut search, (&found, &key), start.elapsed())?;
+    publish(output, &report, found.best.as_ref().map(|best| &best.model))?;
     match args.json {
-        true => output::json(&report)?,
-        false => output::line(report.text())?,
+        true => crate::output::json(&report)?,
+        false => crate::output::line(report.text())?,
     }
     match found.best {
         Some(_) => Ok(()),
         None => Err(Exit::Failure.coded(anyhow!("{}", report.nothing()))),
     }
+}
+
+/// What a search is from, to and by.
+struct Paths<'a> {
+    model: &'a Path,
+    output: &'a Path,
+    data: &'a Path,
 }
 
 /// Examples to compare by, and to take ranges from.
@@ -204,13 +255,18 @@ struct Data {
 }
 
 impl Data {
-    fn open(args: &Args, model: &Model, progress: &Progress) -> anyhow::Result<Data> {
-        let options = picture_options(args.data.options(), model);
-        let all = progress.spin("reading the data", || args.data.open(&options))?;
+    fn open(
+        args: &Args,
+        place: &DataArgs,
+        model: &Model,
+        progress: &Progress,
+    ) -> anyhow::Result<Data> {
+        let options = picture_options(place.options(), model);
+        let all = progress.spin("reading the data", || place.open(&options))?;
         let other = match &args.calibration {
             Some(path) => {
-                let args = DataArgs { data: path.clone(), targets: None, ..args.data.clone() };
-                Some(progress.spin("reading the calibration data", || args.open(&options))?)
+                let other = DataArgs { data: path.clone(), targets: None, ..place.clone() };
+                Some(progress.spin("reading the calibration data", || other.open(&options))?)
             }
             None => None,
         };
@@ -262,17 +318,17 @@ fn beside(output: &Path, what: &str) -> PathBuf {
 }
 
 /// Writes the report, and the model with the report's digest.
-fn publish(args: &Args, report: &Report, model: Option<&Model>) -> anyhow::Result<()> {
+fn publish(output: &Path, report: &Report, model: Option<&Model>) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(report)? + "\n";
-    files::write_atomically(&beside(&args.output, "report.json"), text.as_bytes())?;
-    files::write_atomically(&beside(&args.output, "report.html"), page::page(report).as_bytes())?;
+    files::write_atomically(&beside(output, "report.json"), text.as_bytes())?;
+    files::write_atomically(&beside(output, "report.html"), page::page(report).as_bytes())?;
     let Some(model) = model else { return Ok(()) };
     let mut model = model.clone();
     let digest = record::digest([text.as_bytes()]);
     model.metadata.insert("modelyard.optimize_report_sha256".into(), digest);
-    let aside = Aside::new(&args.output).exit_with(Exit::Usage)?;
+    let aside = Aside::new(output).exit_with(Exit::Usage)?;
     write(&model, &aside.path, &WriteOptions::default())?;
-    aside.publish(&args.output)
+    aside.publish(output)
 }
 
 #[cfg(test)]

@@ -89,7 +89,10 @@ impl Record {
         let trials = std::fs::read_to_string(&path).ok().and_then(|text| read(&text, key));
         let file = match &trials {
             Some(trials) => rewritten(&path, key, trials),
-            None => rewritten(&path, key, &[]),
+            None => {
+                forget_models(folder).with_context(context)?;
+                rewritten(&path, key, &[])
+            }
         };
         Ok(Record { file: file.with_context(context)?, trials: trials.unwrap_or_default() })
     }
@@ -114,6 +117,17 @@ fn read(text: &str, key: &Key) -> Option<Vec<Trial>> {
     let mut lines = text.lines();
     let found: Key = serde_json::from_str(lines.next()?).ok()?;
     (found == *key).then(|| lines.map_while(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// Removes models that were made for another search.
+fn forget_models(folder: &Path) -> std::io::Result<()> {
+    for entry in folder.read_dir()? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "onnx") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn rewritten(path: &PathBuf, key: &Key, trials: &[Trial]) -> anyhow::Result<File> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::record::Key;
 use super::search::{Found, Search};
 use super::sensitivity::Sensitivity;
-use super::{Args, Data};
+use super::{Data, Paths};
 use crate::data::Task;
 use crate::metrics::classification::{Classification, Classifier};
 use crate::optimizing::answers::{Answered, Score};
@@ -109,7 +109,7 @@ pub(super) struct Bars {
 
 impl Report {
     pub(super) fn new(
-        (args, data): (&Args, &Data),
+        (paths, seed, data): (&Paths<'_>, u64, &Data),
         search: &mut Search<'_>,
         (found, key): (&Found, &Key),
         time: Duration,
@@ -129,13 +129,13 @@ impl Report {
         };
         let calibration = search.maker.calibration.map_or(0, |sample| sample.len());
         Ok(Report {
-            model: args.model.display().to_string(),
+            model: paths.model.display().to_string(),
             model_sha256: key.model.clone(),
-            output: args.output.display().to_string(),
-            data: args.data.data.display().to_string(),
+            output: paths.output.display().to_string(),
+            data: paths.data.display().to_string(),
             examples_sha256: key.data.clone(),
             examples: [bench.sample.len(), calibration],
-            seed: args.seed,
+            seed,
             goal: search.goal,
             measure: measure(&bench.answered),
             max_drop: search.budget.drop,

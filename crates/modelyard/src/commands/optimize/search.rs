@@ -128,7 +128,7 @@ impl Search<'_> {
             has_convolutions: has(&["Conv", "ConvTranspose"]),
             has_products: has(&["MatMul", "Gemm"]),
             has_int4: self.bench.original.engine == "onnxruntime",
-            can_train: false,
+            can_train: self.maker.school.is_open(),
             sensitive: Vec::new(),
         }
     }
