@@ -127,6 +127,25 @@ fn values_are_averaged_with_the_least_error() {
 }
 
 #[test]
+fn one_number_tells_two_classes_apart() {
+    let folder = Folder::new().file("points.csv", points(400, 1));
+    for seed in ["1", "2"] {
+        let train =
+            ["train", "--data", "points.csv", "--layers", "dense(16, tanh), dense(1, sigmoid)"];
+        let output = format!("{seed}.onnx");
+        let options = ["--epochs", "40", "--learning-rate", "0.02", "--seed", seed, "-o", &output];
+        report(&[&train[..], &options].concat(), &folder);
+    }
+    for mode in ["average", "vote", "stack"] {
+        let fit = ["--mode", mode, "--fit", "--data", "points.csv"];
+        let told = merged(&folder, &MODELS[..2], &fit);
+        let accuracy = number(&told["measured"]["score"]["accuracy"]);
+        assert!(accuracy > 0.85, "{mode}: {told}");
+        assert_eq!(told["gives"], "probabilities");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused_by_name() {
     let folder = Folder::new().file("points.csv", points(60, 1)).file("values.csv", values(60));
     let train = |data: &str, layers: &str, output: &str| {
