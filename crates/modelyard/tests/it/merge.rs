@@ -26,9 +26,7 @@ fn merged(folder: &Folder, models: &[&str], more: &[&str]) -> Value {
 /// What a model gives for the first digit.
 fn probabilities(model: &str, folder: &Folder) -> Vec<f64> {
     let pixels = digits::json(&digits::first(1)[0].0);
-    let input = format!("{{\"inputs\": {{\"image\": [{pixels}]}}}}");
-    std::fs::write(folder.path("in.json"), input).unwrap();
-    let found = report(&["predict", model, "--input", "in.json"], folder);
+    let found = report(&["predict", model, "--input", &pixels], folder);
     let data = found["outputs"][0]["data"].as_array().unwrap_or_else(|| panic!("{found}"));
     data.iter().map(|value| value.as_f64().unwrap()).collect()
 }

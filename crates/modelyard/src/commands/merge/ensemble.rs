@@ -123,7 +123,7 @@ fn notes(merged: &Merged) -> Vec<String> {
         ));
     }
     if !merged.left_out.is_empty() {
-        notes.push(format!("{} have no weight and were left out", list(&merged.left_out)));
+        notes.push(format!("left out, for a weight of zero: {}", list(&merged.left_out)));
     }
     notes
 }
