@@ -34,8 +34,8 @@ pub(super) fn make(
                 member.gives = Some(Gives::Probabilities);
             }
         }
-        let gives;
-        (asked, gives) = ask(members, &options, trial)?;
+        let (answered, gives) = ask(members, &options, trial)?;
+        asked = answered;
         if args.merge.mode == Mode::Stack {
             let (answers, truth) = fitted_on(&asked, gives)?;
             stack = Some(fit::stack(&answers, truth, args.merge.l2).exit_with(Exit::Usage)?);
