@@ -63,7 +63,10 @@ impl<'a> Question<'a> {
             match (&inputs.targets, self.task) {
                 (Targets::Classes(classes), Task::Classification { labels }) => {
                     if mapping.is_none() {
-                        let found = Mapping::new(labels, self.labels.as_deref(), answers.width);
+                        // One number for the second of two classes is a score of both.
+                        let is_of_two = answers.width == 1 && labels.len() == 2;
+                        let scores = if is_of_two { 2 } else { answers.width };
+                        let found = Mapping::new(labels, self.labels.as_deref(), scores);
                         mapping = Some(found.exit_with(Exit::Usage)?);
                     }
                     if let Some(mapping) = &mapping {

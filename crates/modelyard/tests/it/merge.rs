@@ -26,9 +26,7 @@ fn merged(folder: &Folder, models: &[&str], more: &[&str]) -> Value {
 /// What a model gives for the first digit.
 fn probabilities(model: &str, folder: &Folder) -> Vec<f64> {
     let pixels = digits::json(&digits::first(1)[0].0);
-    let input = format!("{{\"inputs\": {{\"image\": [{pixels}]}}}}");
-    std::fs::write(folder.path("in.json"), input).unwrap();
-    let found = report(&["predict", model, "--input", "in.json"], folder);
+    let found = report(&["predict", model, "--input", &pixels], folder);
     let data = found["outputs"][0]["data"].as_array().unwrap_or_else(|| panic!("{found}"));
     data.iter().map(|value| value.as_f64().unwrap()).collect()
 }
@@ -124,6 +122,25 @@ fn values_are_averaged_with_the_least_error() {
     }
     let vote = ["merge", "1.onnx", "2.onnx", "-o", "x.onnx", "--mode", "vote"];
     refused(&[&vote[..], &["--data", "values.csv"]].concat(), &folder, 2, &["is for classes"]);
+}
+
+#[test]
+fn one_number_tells_two_classes_apart() {
+    let folder = Folder::new().file("points.csv", points(400, 1));
+    for seed in ["1", "2"] {
+        let train =
+            ["train", "--data", "points.csv", "--layers", "dense(16, tanh), dense(1, sigmoid)"];
+        let output = format!("{seed}.onnx");
+        let options = ["--epochs", "40", "--learning-rate", "0.02", "--seed", seed, "-o", &output];
+        report(&[&train[..], &options].concat(), &folder);
+    }
+    for mode in ["average", "vote", "stack"] {
+        let fit = ["--mode", mode, "--fit", "--data", "points.csv"];
+        let told = merged(&folder, &MODELS[..2], &fit);
+        let accuracy = number(&told["measured"]["score"]["accuracy"]);
+        assert!(accuracy > 0.85, "{mode}: {told}");
+        assert_eq!(told["gives"], "probabilities");
+    }
 }
 
 #[test]

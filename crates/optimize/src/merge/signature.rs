@@ -197,7 +197,6 @@ fn differ(first: &Member, member: &Member, one: &str, two: &str) -> OptimizeErro
 
 /// The sizes that two sets of them both allow: `None` where there are none. What is not stated allows
 /// anything.
-#[expect(clippy::option_option, reason = "unknown sizes are no conflict")]
 fn unified(one: Option<&[Dim]>, two: Option<&[Dim]>) -> Option<Option<Vec<Dim>>> {
     let (Some(one), Some(two)) = (one, two) else {
         return Some(one.or(two).map(<[Dim]>::to_vec));

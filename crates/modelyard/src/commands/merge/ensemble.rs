@@ -34,8 +34,8 @@ pub(super) fn make(
                 member.gives = Some(Gives::Probabilities);
             }
         }
-        let gives;
-        (asked, gives) = ask(members, &options, trial)?;
+        let (answered, gives) = ask(members, &options, trial)?;
+        asked = answered;
         if args.merge.mode == Mode::Stack {
             let (answers, truth) = fitted_on(&asked, gives)?;
             stack = Some(fit::stack(&answers, truth, args.merge.l2).exit_with(Exit::Usage)?);
@@ -123,7 +123,7 @@ fn notes(merged: &Merged) -> Vec<String> {
         ));
     }
     if !merged.left_out.is_empty() {
-        notes.push(format!("{} have no weight and were left out", list(&merged.left_out)));
+        notes.push(format!("left out, for a weight of zero: {}", list(&merged.left_out)));
     }
     notes
 }

@@ -167,8 +167,8 @@ impl Trial<'_> {
         }
         let mut times = vec![Vec::with_capacity(ROUNDS); calls.len()];
         for _ in 0..ROUNDS {
-            for index in 0..calls.len() {
-                times[index].push(time(index, counts[index])? * 1e6);
+            for (index, (times, &count)) in times.iter_mut().zip(&counts).enumerate() {
+                times.push(time(index, count)? * 1e6);
             }
         }
         Ok(times.iter_mut().map(|times| statistics::median(times)).collect())
