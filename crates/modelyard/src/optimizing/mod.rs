@@ -7,6 +7,7 @@
 //! | [`sample`] | examples of a data set as inputs of a model |
 //! | [`improve`] | models that bear small integers better, by examples |
 //! | [`mod@observe`] | what flows through a model |
+//! | [`sensitivity`] | which nodes lose most as integers |
 //! | [`answers`] | what a model answers, how right that is, how like another model's it is |
 //! | [`prepare`] | a model as passes leave it, ready to be changed |
 
@@ -15,4 +16,5 @@ pub(crate) mod improve;
 pub(crate) mod observe;
 pub(crate) mod prepare;
 pub(crate) mod sample;
+pub(crate) mod sensitivity;
 pub(crate) mod workshop;
