@@ -50,14 +50,33 @@ impl Channels {
     }
 }
 
+/// Signal and noise that are summed up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Noise {
+    signal: f64,
+    noise: f64,
+}
+
+impl Noise {
+    /// Adds numbers, and what became of them.
+    pub fn add(&mut self, truth: &[f32], rounded: &[f32]) {
+        for (&x, &y) in truth.iter().zip(rounded) {
+            let (x, y) = (f64::from(x), f64::from(y));
+            self.signal += x * x;
+            self.noise += (x - y) * (x - y);
+        }
+    }
+
+    /// Signal to noise in decibels; infinite where there is no noise.
+    pub fn decibels(self) -> f64 {
+        10.0 * (self.signal / self.noise).log10()
+    }
+}
+
 /// Signal to quantization noise in decibels: `10 log10(Σ x² / Σ (x - y)²)`. Infinite where both are the
 /// same.
 pub fn sqnr(truth: &[f32], rounded: &[f32]) -> f64 {
-    let mut power = (0.0, 0.0);
-    for (&x, &y) in truth.iter().zip(rounded) {
-        let (x, y) = (f64::from(x), f64::from(y));
-        power.0 += x * x;
-        power.1 += (x - y) * (x - y);
-    }
-    10.0 * (power.0 / power.1).log10()
+    let mut noise = Noise::default();
+    noise.add(truth, rounded);
+    noise.decibels()
 }

@@ -28,4 +28,4 @@ pub mod statistics;
 
 pub use affine::{Affine, Grid};
 pub use error::OptimizeError;
-pub use floats::sqnr;
+pub use floats::{Noise, sqnr};

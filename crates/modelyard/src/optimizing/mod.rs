@@ -7,6 +7,7 @@
 //! | [`sample`] | examples of a data set as inputs of a model |
 //! | [`improve`] | models that bear small integers better, by examples |
 //! | [`mod@observe`] | what flows through a model |
+//! | [`sensitivity`] | which nodes lose most as integers |
 //! | [`answers`] | what a model answers, how right that is, how like another model's it is |
 //! | [`recover`] | channels removed, and what is left trained to make up for it |
 //! | [`prepare`] | a model as passes leave it, ready to be changed |
@@ -17,4 +18,5 @@ pub(crate) mod observe;
 pub(crate) mod prepare;
 pub(crate) mod recover;
 pub(crate) mod sample;
+pub(crate) mod sensitivity;
 pub(crate) mod workshop;

@@ -6,6 +6,8 @@
 //! | [`absorb`] | large biases moved into the next layer |
 //! | [`smooth`] | outliers of activations moved into weights |
 //! | [`bias`] | biases that make up for what rounding does to the mean |
+//! | [`rounding`] | rounding of weights that is learned |
+//! | `round` | the learning itself |
 //! | `edit` | a model whose weights and nodes are being changed |
 //! | `pairs` | layers between which ranges can be moved |
 
@@ -14,6 +16,8 @@ pub mod bias;
 mod edit;
 mod equalize;
 mod pairs;
+mod round;
+pub mod rounding;
 mod smooth;
 
 #[cfg(test)]

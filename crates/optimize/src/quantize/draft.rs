@@ -71,6 +71,28 @@ impl<'a> Draft<'a> {
         back
     }
 
+    /// A weight of floats that is rounded on the way, as it is trained; gives the name of what comes of
+    /// it.
+    pub(super) fn rounded(&mut self, name: &str, weight: &Integers) -> String {
+        let key = format!("{name}/{:?}/{:?}", weight.axis, weight.affines);
+        if let Some(back) = self.done.get(&key) {
+            return back.clone();
+        }
+        let [quantized, scale, zero, back] = ["quantized", "scale", "zero_point", "dequantized"]
+            .map(|role| self.names.unique(&format!("{name}_{role}")));
+        self.constants.extend(weight.parameters(&scale, &zero));
+        let pair = [
+            self.named("QuantizeLinear", &[name, &scale, &zero], &quantized),
+            self.named("DequantizeLinear", &[&quantized, &scale, &zero], &back),
+        ];
+        self.front.extend(pair.into_iter().map(|node| match weight.axis {
+            Some(axis) => node.with("axis", axis as i64),
+            None => node,
+        }));
+        self.done.insert(key, back.clone());
+        back
+    }
+
     /// Rows of integers are picked, and only these become floats. Each column has its scale.
     pub(super) fn table(&mut self, number: usize, node: &'a Node, options: &Options) {
         let Some((name, output)) = node.input(0).zip(node.output(0)) else { return };
@@ -123,6 +145,7 @@ impl<'a> Draft<'a> {
             weight: weight.name.clone(),
             numbers: weight.elements().unwrap_or(0),
             sqnr_db,
+            output_sqnr_db: None,
         });
     }
 

@@ -16,6 +16,27 @@ use crate::{Affine, OptimizeError};
 /// The least scale of a weight is such that its bias takes at most this part of a 32-bit integer.
 const BIAS_REACH: f32 = (1u32 << 30) as f32;
 
+/// What stands for weights in a quantized model.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Weights<'a> {
+    /// The nearest integers.
+    #[default]
+    Nearest,
+    /// These integers, by the name of the weight; the nearest for those not named.
+    Given(&'a BTreeMap<String, Given>),
+    /// The weights themselves, rounded on the way, and biases as they are: so that they can be trained.
+    Trained,
+}
+
+/// What stands for one weight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    /// Numbers in the order of the weight, each to be the nearest integer.
+    pub numbers: Vec<f32>,
+    /// The scale of each output channel, or one of all.
+    pub affines: Vec<Affine>,
+}
+
 /// Writes a plan into a model, with these ranges of the tensors that [`Plan::observed`] lists.
 pub fn insert(
     model: &Model,
@@ -23,8 +44,18 @@ pub fn insert(
     ranges: &BTreeMap<String, Range>,
     options: &Options,
 ) -> Result<Quantized, OptimizeError> {
+    insert_with(model, plan, (ranges, Weights::Nearest), options)
+}
+
+/// The same with what is to stand for weights.
+pub fn insert_with(
+    model: &Model,
+    plan: &Plan,
+    (ranges, weights): (&BTreeMap<String, Range>, Weights<'_>),
+    options: &Options,
+) -> Result<Quantized, OptimizeError> {
     let affines = affines(plan, ranges, options)?;
-    let mut writer = Writer { draft: Draft::new(model), plan, options, affines };
+    let mut writer = Writer { draft: Draft::new(model), plan, options, affines, weights };
     for tensor in plan.tensors.keys() {
         writer.pair(tensor);
     }
@@ -33,6 +64,30 @@ pub fn insert(
     }
     let draft = writer.draft;
     draft.finish(plan.kept.clone())
+}
+
+/// The weights that a plan makes integers of, and the scales that [`insert`] gives them.
+pub fn grids(
+    model: &Model,
+    plan: &Plan,
+    ranges: &BTreeMap<String, Range>,
+    options: &Options,
+) -> Result<BTreeMap<String, Given>, OptimizeError> {
+    let affines = affines(plan, ranges, options)?;
+    let draft = Draft::new(model);
+    let writer = Writer { draft, plan, options, affines, weights: Weights::Nearest };
+    let mut grids = BTreeMap::new();
+    for &number in &plan.nodes {
+        let links = &writer.draft.links;
+        if let Ok(Role::Weighted(weighted)) = role(&model.graph.nodes[number], links)
+            && let Some(numbers) = links.constant(weighted.weight).and_then(floats)
+            && let Some((integers, _)) = writer.integers(&weighted)
+        {
+            let given = Given { numbers, affines: integers.affines };
+            grids.entry(weighted.weight.to_owned()).or_insert(given);
+        }
+    }
+    Ok(grids)
 }
 
 fn affines(
@@ -51,6 +106,7 @@ fn affines(
 
 struct Writer<'a> {
     draft: Draft<'a>,
+    weights: Weights<'a>,
     plan: &'a Plan,
     options: &'a Options,
     /// By tensor that ranges were chosen for.
@@ -125,35 +181,50 @@ impl<'a> Writer<'a> {
     }
 
     fn weighted(&mut self, number: usize, node: &'a Node, weighted: &Weighted<'a>) {
-        let axis = weighted.axis.filter(|_| self.options.per_channel);
-        let source = &self.plan.tensors[weighted.input];
-        let input = self.affines[source].scale;
-        let bias =
-            weighted.bias.and_then(|name| Some((name, floats(self.draft.links.constant(name)?)?)));
-        let least: Vec<f32> = match (&bias, axis) {
-            (None, _) => Vec::new(),
-            (Some((_, numbers)), Some(_)) => {
-                numbers.iter().map(|x| x.abs() / (input * BIAS_REACH)).collect()
-            }
-            (Some((_, numbers)), None) => {
-                vec![
-                    numbers.iter().fold(0.0, |most: f32, x| most.max(x.abs()))
-                        / (input * BIAS_REACH),
-                ]
-            }
-        };
+        let input = self.affines[&self.plan.tensors[weighted.input]].scale;
         let Some(constant) = self.draft.links.constant(weighted.weight) else { return };
-        let Some(weight) = Integers::of(constant, axis, self.options.weights, &least) else {
-            return;
-        };
+        let Some((weight, bias)) = self.integers(weighted) else { return };
         self.draft.check(constant);
-        let back = self.draft.weight(weighted.weight, &weight);
+        let back = match self.weights {
+            Weights::Trained => self.draft.rounded(weighted.weight, &weight),
+            _ => self.draft.weight(weighted.weight, &weight),
+        };
         self.draft.replaced.insert((number, weighted.weight.to_owned()), back);
-        if let Some((name, numbers)) = bias {
+        if let Some((name, numbers)) = bias
+            && !matches!(self.weights, Weights::Trained)
+        {
             let scales: Vec<f32> = weight.scales().iter().map(|scale| scale * input).collect();
             self.bias(number, name, (&numbers, &scales));
         }
         self.draft.layer(node, constant, weight.sqnr);
+    }
+
+    /// A weight as integers, and its bias with its name.
+    fn integers(&self, weighted: &Weighted<'a>) -> Option<(Integers, Option<(&'a str, Vec<f32>)>)> {
+        let axis = weighted.axis.filter(|_| self.options.per_channel);
+        let input = self.affines[&self.plan.tensors[weighted.input]].scale;
+        let bias =
+            weighted.bias.and_then(|name| Some((name, floats(self.draft.links.constant(name)?)?)));
+        let constant = self.draft.links.constant(weighted.weight)?;
+        let given = match self.weights {
+            Weights::Given(given) => given.get(weighted.weight),
+            _ => None,
+        };
+        if let Some(given) = given
+            && let Some(integers) =
+                Integers::given(constant, axis, (&given.numbers, &given.affines))
+        {
+            return Some((integers, bias));
+        }
+        let least = |x: f32| x / (input * BIAS_REACH);
+        let least: Vec<f32> = match (&bias, axis) {
+            (None, _) => Vec::new(),
+            (Some((_, numbers)), Some(_)) => numbers.iter().map(|x| least(x.abs())).collect(),
+            (Some((_, numbers)), None) => {
+                vec![least(numbers.iter().fold(0.0, |most: f32, x| most.max(x.abs())))]
+            }
+        };
+        Some((Integers::of(constant, axis, self.options.weights, &least)?, bias))
     }
 
     fn bias(&mut self, number: usize, name: &str, (numbers, scales): (&[f32], &[f32])) {

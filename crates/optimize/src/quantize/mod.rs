@@ -31,7 +31,7 @@ pub use blockwise::{Blocks, blockwise};
 pub use dequantized::dequantized;
 pub(crate) use draft::drop_unused;
 pub use dynamic::{SEVEN_BITS, dynamic};
-pub use insert::insert;
+pub use insert::{Given, Weights, grids, insert, insert_with};
 use modelyard_graph::Model;
 pub use narrowed::narrowed;
 pub use options::{Options, usual_operators};
@@ -62,4 +62,7 @@ pub struct Layer {
     pub numbers: usize,
     /// Signal to quantization noise of the weight, in decibels.
     pub sqnr_db: f64,
+    /// The same of what the node gives, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_sqnr_db: Option<f64>,
 }

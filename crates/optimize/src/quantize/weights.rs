@@ -73,6 +73,36 @@ impl Integers {
         Integers { dims: weight.dims.clone(), values, affines, axis, grid, sqnr }
     }
 
+    /// The integers that were given for a weight; `None` where these do not fit it.
+    pub(crate) fn given(
+        weight: &Constant,
+        axis: Option<usize>,
+        (numbers, affines): (&[f32], &[Affine]),
+    ) -> Option<Integers> {
+        let original = floats(weight)?;
+        let channels = Channels::of(&weight.dims, axis).channels;
+        if numbers.len() != original.len() || affines.len() != channels {
+            return None;
+        }
+        let mut integers = Integers::with(weight, numbers, (axis, affines.to_vec()));
+        integers.sqnr = sqnr(&original, &integers.floats());
+        Some(integers)
+    }
+
+    /// What the integers stand for.
+    fn floats(&self) -> Vec<f32> {
+        let mut floats = Vec::with_capacity(self.values.len());
+        Channels::of(&self.dims, self.axis).rows(&self.values, |channel, row| {
+            let affine = self.affines[channel];
+            // Unsigned integers lie in the same byte.
+            let whole = |value: i8| {
+                if affine.grid.signed { value.into() } else { i32::from(value as u8) }
+            };
+            floats.extend(row.iter().map(|&value| affine.dequantize(whole(value))));
+        });
+        floats
+    }
+
     /// The integers as a constant.
     pub(crate) fn constant(&self, name: &str) -> Constant {
         let bytes: Vec<u8> = self.values.iter().map(|&value| value as u8).collect();

@@ -3,6 +3,7 @@
 mod integers;
 mod options;
 mod report;
+mod training;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -31,6 +32,7 @@ use crate::source::labels;
 use integers::{Static, needed, refused};
 use options::{Mode, QuantizeArgs};
 use report::{Improved, Measured, Report};
+use training::{Training, TrainingArgs};
 
 /// Make a model of small integers: smaller, and faster where the processor multiplies them
 ///
@@ -53,6 +55,8 @@ pub(crate) struct Args {
     output: PathBuf,
     #[command(flatten)]
     quantize: QuantizeArgs,
+    #[command(flatten)]
+    training: TrainingArgs,
     #[command(flatten)]
     data: Option<DataArgs>,
     /// Examples that are looked at
@@ -88,7 +92,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         None => None,
     };
     let prepared = prepare::prepared(&original, &config.model_limits)?;
-    let (made, improved) = make(args, &prepared, (sample.as_ref(), &workshop), &progress)?;
+    let (made, improved) =
+        make(args, &prepared, (data.as_ref().zip(sample.as_ref()), &workshop), &progress)?;
     let seconds = start.elapsed();
     let agreement = match (&data, &sample) {
         (Some(data), Some(sample)) => {
@@ -116,22 +121,35 @@ fn examples(args: &Args, model: &Model, progress: &Progress) -> anyhow::Result<O
 fn make(
     args: &Args,
     model: &Model,
-    (sample, workshop): (Option<&Sample<'_>>, &Workshop),
+    (examples, workshop): (Option<(&DataSet, &Sample<'_>)>, &Workshop),
     progress: &Progress,
 ) -> anyhow::Result<(Quantized, Improved)> {
-    let mode = args.quantize.mode(sample.is_some());
+    let mode = args.quantize.mode(examples.is_some());
     let options = args.quantize.options(mode).exit_with(Exit::Usage)?;
+    if args.training.qat && mode != Mode::Static {
+        return Err(anyhow::anyhow!("--qat goes with --mode static")).exit_with(Exit::Usage);
+    }
     let plain = |made: Result<Quantized, _>| Ok((made.map_err(refused)?, Improved::default()));
     let (mut made, improved) = match mode {
         Mode::Static => {
-            let improver = Improver { sample: needed(sample)?, workshop, progress };
-            Static { args: &args.quantize, options, improver }.make(model)
+            let (data, sample) = needed(examples)?;
+            let path = args.data.as_ref().map_or(Path::new(""), |data| data.data.as_path());
+            let (training, data, seed) = (&args.training, (data, path), args.seed);
+            Static {
+                args: &args.quantize,
+                options,
+                improver: Improver { sample, workshop, progress },
+                training: Training { args: training, data, seed, progress },
+            }
+            .make(model)
         }
         Mode::Dynamic => plain(quantize::dynamic(model, &options)),
         Mode::Int4 => plain(quantize::blockwise(model, args.quantize.blocks(), &options)),
         mode => plain(quantize::narrowed(model, mode.narrow())),
     }?;
-    made.model.metadata.insert("modelyard.quantized".into(), args.quantize.text(mode));
+    made.model
+        .metadata
+        .insert("modelyard.quantized".into(), args.quantize.text(mode, args.training.qat));
     Ok((made, improved))
 }
 

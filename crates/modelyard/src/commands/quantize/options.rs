@@ -1,11 +1,15 @@
 //! How to quantize, as flags.
 
+use std::time::Duration;
+
 use anyhow::bail;
 use modelyard_graph::weights::Narrow;
 use modelyard_optimize::Grid;
 use modelyard_optimize::calibrate::Method;
 use modelyard_optimize::improve::Alpha;
 use modelyard_optimize::quantize::{Blocks, Options, SEVEN_BITS};
+
+use crate::training::recipe::duration;
 
 /// How to quantize.
 #[derive(clap::Args, Clone, Debug)]
@@ -61,6 +65,16 @@ pub(crate) struct QuantizeArgs {
     /// Let biases make up for what rounding of weights does to the mean of each channel (mode static)
     #[arg(long)]
     pub(super) correct_bias: bool,
+    /// Learn for each weight whether it is rounded up or down, in so many steps a layer (mode static)
+    #[arg(long, value_name = "STEPS", num_args = 0..=1, default_missing_value = "500",
+        value_parser = steps)]
+    pub(super) adaround: Option<usize>,
+    /// Stop to learn rounding after this time, such as 5m
+    #[arg(long, value_name = "TIME", requires = "adaround", value_parser = duration)]
+    pub(super) adaround_time: Option<Duration>,
+    /// Measure what each node loses as integers, and leave the N that lose most as floats (mode static)
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    pub(super) keep_sensitive: usize,
     /// Weights that share a scale, in mode int4
     #[arg(long, value_name = "N", default_value = "32")]
     block_size: usize,
@@ -141,6 +155,11 @@ fn calibrator(text: &str) -> Result<Method, String> {
     }
 }
 
+fn steps(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=100_000).contains(number));
+    number.ok_or_else(|| format!("expected 1 to 100000 steps, found '{text}'"))
+}
+
 fn alpha(text: &str) -> Result<Alpha, String> {
     if text == "auto" {
         return Ok(Alpha::Search);
@@ -184,6 +203,8 @@ impl QuantizeArgs {
             ("--equalize", self.equalize),
             ("--smooth", self.smooth.is_some()),
             ("--correct-bias", self.correct_bias),
+            ("--adaround", self.adaround.is_some()),
+            ("--keep-sensitive", self.keep_sensitive > 0),
         ];
         flags.into_iter().find_map(|(flag, is_given)| is_given.then_some(flag))
     }
@@ -194,7 +215,7 @@ impl QuantizeArgs {
     }
 
     /// What the model's metadata says.
-    pub(super) fn text(&self, mode: Mode) -> String {
+    pub(super) fn text(&self, mode: Mode, is_trained: bool) -> String {
         if mode != Mode::Static {
             return mode.name().to_owned();
         }
@@ -206,6 +227,8 @@ impl QuantizeArgs {
         let done = [
             (self.equalize, ", equalized"),
             (self.smooth.is_some(), ", smoothed"),
+            (is_trained, ", trained"),
+            (self.adaround.is_some(), ", rounding learned"),
             (self.correct_bias, ", biases corrected"),
         ];
         done.iter().filter(|(is_done, _)| *is_done).for_each(|(_, name)| text.push_str(name));

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use modelyard_optimize::improve::rounding::Learned;
 use modelyard_optimize::improve::{Equalized, Group, Smoothed};
 use modelyard_optimize::quantize::{Kept, Layer, Quantized};
 use serde::Serialize;
 
 use crate::optimizing::answers::{Agreement, Score};
+use crate::optimizing::sensitivity::Sensitivity;
 
 /// How good the original and the quantized model are, and how alike.
 #[derive(Serialize)]
@@ -27,6 +29,10 @@ pub(super) struct Improved {
     pub(super) notes: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     smoothed: Vec<Group>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rounded: Vec<Learned>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sensitivities: Vec<Sensitivity>,
 }
 
 impl Improved {
@@ -60,13 +66,35 @@ impl Improved {
         self.smoothed.clone_from(groups);
     }
 
-    /// Biases were corrected, but for those of some layers.
-    pub(super) fn note_biases(&mut self, made: &Quantized, without: &[String]) {
-        let corrected = made.layers.len().saturating_sub(without.len());
-        self.notes.push(match without.len() {
-            0 => format!("corrected biases of {corrected} layers"),
-            count => format!("corrected biases of {corrected} layers; {count} have none"),
-        });
+    /// Biases of so many layers were corrected, and so many have none.
+    pub(super) fn note_biases(&mut self, [corrected, without]: [usize; 2]) {
+        let mut note = format!("corrected biases of {corrected} layers");
+        if without > 0 {
+            note.push_str(&format!("; {without} have none"));
+        }
+        self.notes.push(note);
+    }
+
+    /// Rounding was learned, but for that of some layers.
+    pub(super) fn note_rounded(&mut self, learned: Vec<Learned>, without: &[String]) {
+        let mean = learned.iter().map(|it| it.error).sum::<f64>() / learned.len().max(1) as f64;
+        let mut note = format!(
+            "learned to round {} weights: {:.0} % of the error of the nearest integers remain in the mean",
+            learned.len(),
+            100.0 * mean
+        );
+        if !without.is_empty() {
+            note.push_str(&format!("; {} have the nearest", without.len()));
+        }
+        self.notes.push(note);
+        self.rounded = learned;
+    }
+
+    /// What each layer loses was measured, and so many that lose most stay floats.
+    pub(super) fn note_sensitive(&mut self, found: Vec<Sensitivity>, kept: usize) {
+        let names: Vec<&str> = found.iter().take(kept).map(|it| it.node.as_str()).collect();
+        self.notes.push(format!("the most sensitive nodes stay floats: {}", names.join(", ")));
+        self.sensitivities = found;
     }
 }
 
@@ -137,12 +165,23 @@ impl Report {
         if layers.is_empty() {
             return String::new();
         }
-        layers.sort_by(|one, two| one.sqnr_db.total_cmp(&two.sqnr_db));
-        let mut text = String::from("weights that lost most (signal to noise):\n");
+        let lost = |layer: &Layer| layer.output_sqnr_db.unwrap_or(layer.sqnr_db);
+        layers.sort_by(|one, two| lost(one).total_cmp(&lost(two)));
+        let is_measured = layers.iter().any(|layer| layer.output_sqnr_db.is_some());
+        let mut text = String::from(match is_measured {
+            true => "layers whose outputs lost most (signal to noise; that of the weight):\n",
+            false => "weights that lost most (signal to noise):\n",
+        });
         for layer in layers.iter().take(SHOWN) {
+            let weight = match layer.output_sqnr_db {
+                Some(_) => format!("  {:5.1} dB", layer.sqnr_db),
+                None => String::new(),
+            };
             text.push_str(&format!(
-                "  {:5.1} dB  {} ({})\n",
-                layer.sqnr_db, layer.node, layer.operator
+                "  {:5.1} dB{weight}  {} ({})\n",
+                lost(layer),
+                layer.node,
+                layer.operator
             ));
         }
         text
