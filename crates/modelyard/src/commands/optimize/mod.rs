@@ -28,8 +28,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use modelyard_graph::Model;
-use modelyard_graph::rewrite::Target;
 use modelyard_graph::file::{WriteOptions, write};
+use modelyard_graph::rewrite::Target;
 use modelyard_optimize::search::{Budget, Goal};
 use modelyard_train::data::Examples;
 
@@ -40,6 +40,7 @@ use crate::config::Config;
 use crate::data::DataSet;
 use crate::data::args::{DataArgs, DataIfAny};
 use crate::exit::{Exit, ExitWith};
+use crate::files;
 use crate::observe::progress::Progress;
 use crate::optimizing::answers::Question;
 use crate::optimizing::prepare;
@@ -47,7 +48,6 @@ use crate::optimizing::sample::Sample;
 use crate::optimizing::workshop::Workshop;
 use crate::source::labels;
 use crate::training::interrupt::Interrupt;
-use crate::files;
 use candidate::Maker;
 use measure::{Batch, Bench};
 use passes::PassArgs;
@@ -170,7 +170,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     if args.passes.passes_only {
         return passes::run(args, (model, output), &config);
     }
-    let data = passes::needed(&args.data.0, "--data to compare answers on").exit_with(Exit::Usage)?;
+    let data =
+        passes::needed(&args.data.0, "--data to compare answers on").exit_with(Exit::Usage)?;
     search_best(args, (model, output, data), &config)
 }
 
@@ -195,12 +196,8 @@ fn search_best(
         let _ = std::fs::remove_dir_all(&folder);
     }
     let deadline = start + args.time;
-    let school = School {
-        data: (&data.all, &place.data),
-        interrupt: &interrupt,
-        deadline,
-        folder: &folder,
-    };
+    let school =
+        School { data: (&data.all, &place.data), interrupt: &interrupt, deadline, folder: &folder };
     let fuse = match bench.original.engine {
         "onnxruntime" => Target::OnnxRuntime,
         _ => Target::Standard,

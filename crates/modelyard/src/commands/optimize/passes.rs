@@ -87,7 +87,8 @@ pub(super) fn run(
     let read = || prepare::read(model, &config.model_limits);
     let original = progress.spin("reading the model", read)?;
     let only: Vec<&str> = args.passes.passes.iter().map(String::as_str).collect();
-    let passes = rewrite::select(&only, args.passes.stop_after.as_deref()).exit_with(Exit::Usage)?;
+    let passes =
+        rewrite::select(&only, args.passes.stop_after.as_deref()).exit_with(Exit::Usage)?;
     let fuse = match args.passes.fuse {
         Fuse::Standard => Some(Target::Standard),
         Fuse::Onnxruntime => Some(Target::OnnxRuntime),

@@ -58,7 +58,8 @@ impl School<'_> {
         if path.exists() {
             return prepare::read(&path, limits);
         }
-        let recipe = Defaults::try_parse_from(ARGUMENTS).context("failed to set up training")?.recipe;
+        let recipe =
+            Defaults::try_parse_from(ARGUMENTS).context("failed to set up training")?.recipe;
         let now = Instant::now();
         let share = self.deadline.saturating_duration_since(now) / SHARE;
         let lessons = Lessons {

@@ -203,7 +203,7 @@ fn compare(
     let load = |model| progress.spin("loading the model", || workshop.load(model));
     let first = load(original)?;
     let labels = labels::of_model(first.session.signature(), &original.metadata);
-    let question = Question::new(first.session.as_ref(), (&data.task, &labels), None)?;
+    let question = Question::new(first.session.as_ref(), (&data.task, labels), None)?;
     let mut bar = progress.bar("comparing", 2 * sample.batches() as u64);
     let mut ask = |session: &dyn Session| question.ask(session, &sample, || bar.step());
     let before = ask(first.session.as_ref())?;

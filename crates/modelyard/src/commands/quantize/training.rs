@@ -111,6 +111,8 @@ impl Training<'_> {
             progress: self.progress,
             tells: false,
             interrupt: &interrupt,
+            deadline: None,
+            hold: None,
         })?;
         let mut model = model.clone();
         for constant in &mut model.graph.initializers {
