@@ -9,10 +9,10 @@
 //! | `layer_norm`, `rms_norm`, `gelu`, `activations`, `attention` | one operator each |
 //! | `einsum` | products of matrices as they were before exporters took them apart |
 //!
-//! Left to the engine, because ONNX Runtime and rten fuse these when they load a model, and a file
-//! that has them fused already is not faster there: Conv with an activation or a residual Add
-//! (`FusedConv`), Add with LayerNormalization (`SkipLayerNormalization`), products of matrices with
-//! a factor or a transpose (`FusedMatMul`), and x * sigmoid(x) below operator set 24.
+//! Left to the engine, because ONNX Runtime and rten fuse these themselves when they load a model:
+//! Conv with an activation or a residual Add (`FusedConv`), Add with LayerNormalization
+//! (`SkipLayerNormalization`), products of matrices with a factor or a transpose (`FusedMatMul`),
+//! and x * sigmoid(x) below operator set 24.
 
 pub(super) mod activations;
 pub(super) mod attention;
