@@ -107,7 +107,10 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     aside.publish(&args.output)?;
     let (before, after) = (original.encode(), model.encode());
     (report.bytes_before, report.bytes_after) = (before.len() as u64, after.len() as u64);
-    (report.gzip_bytes_before, report.gzip_bytes_after) = (gzipped(&before)?, gzipped(&after)?);
+    if let Work::Weights(..) = work {
+        report.gzip_bytes_before = Some(gzipped(&before)?);
+        report.gzip_bytes_after = Some(gzipped(&after)?);
+    }
     report.seconds = seconds(start.elapsed());
     match args.json {
         true => output::json(&report),
@@ -140,8 +143,8 @@ fn make(
         after: Cost::of(ready),
         bytes_before: 0,
         bytes_after: 0,
-        gzip_bytes_before: 0,
-        gzip_bytes_after: 0,
+        gzip_bytes_before: None,
+        gzip_bytes_after: None,
         seconds: 0.0,
         measured: None,
         groups: Vec::new(),

@@ -45,9 +45,11 @@ pub(super) struct Report {
     pub(super) after: Cost,
     pub(super) bytes_before: u64,
     pub(super) bytes_after: u64,
-    /// Bytes after gzip: what zeros are good for.
-    pub(super) gzip_bytes_before: u64,
-    pub(super) gzip_bytes_after: u64,
+    /// Bytes after gzip, where weights are zero: what zeros are good for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gzip_bytes_before: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gzip_bytes_after: Option<u64>,
     pub(super) seconds: f64,
     #[serde(flatten)]
     pub(super) measured: Option<Measured>,
@@ -75,11 +77,12 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let mut text = format!("wrote {} in {:.1} s\n", self.output, self.seconds);
         for (name, before, after) in [
-            ("FLOPs", self.before.flops, self.after.flops),
-            ("parameters", self.before.parameters, self.after.parameters),
-            ("bytes", self.bytes_before, self.bytes_after),
+            ("FLOPs", Some(self.before.flops), Some(self.after.flops)),
+            ("parameters", Some(self.before.parameters), Some(self.after.parameters)),
+            ("bytes", Some(self.bytes_before), Some(self.bytes_after)),
             ("gzipped", self.gzip_bytes_before, self.gzip_bytes_after),
         ] {
+            let (Some(before), Some(after)) = (before, after) else { continue };
             let share = 100.0 * (after as f64 / before.max(1) as f64 - 1.0);
             let _ = writeln!(text, "  {name:<11}{before:>13} -> {after:>13}  {share:+.1} %");
         }
