@@ -132,7 +132,7 @@ mod tests {
         // 100 examples, 10 lost and 4 won: p = 5/102, q = 11/102.
         let first: Vec<bool> = (0..100).map(|number| number < 60).collect();
         let second: Vec<bool> = (0..100)
-            .map(|number| (number < 60 && number >= 10) || (60..64).contains(&number))
+            .map(|number| (10..60).contains(&number) || (60..64).contains(&number))
             .collect();
         let found = paired_accuracy(&first, &second);
         close(found.estimate, -0.06);

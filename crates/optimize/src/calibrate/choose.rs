@@ -167,7 +167,7 @@ mod tests {
         let numbers: Vec<f32> = (0..10_000).map(|number| number as f32).collect();
         let found = range(Method::Mse, &numbers, Grid::U8);
         assert_eq!((found.low, found.high), (0.0, 9999.0));
-        let found = range(Method::Mse, &vec![3.0; 10], Grid::U8);
+        let found = range(Method::Mse, &[3.0; 10], Grid::U8);
         assert_eq!((found.low, found.high), (3.0, 3.0));
     }
 }

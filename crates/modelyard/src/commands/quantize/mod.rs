@@ -19,7 +19,7 @@ use crate::cli::{EngineArgs, Globals};
 use crate::commands::finetune::picture_options;
 use crate::config::Config;
 use crate::data::DataSet;
-use crate::data::args::DataArgs;
+use crate::data::args::DataIfAny;
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::optimizing::answers::{Agreement, Question};
@@ -58,7 +58,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     training: TrainingArgs,
     #[command(flatten)]
-    data: Option<DataArgs>,
+    data: DataIfAny,
     /// Examples that are looked at
     #[arg(long, value_name = "N", default_value = "256", requires = "data")]
     samples: usize,
@@ -112,7 +112,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
 }
 
 fn examples(args: &Args, model: &Model, progress: &Progress) -> anyhow::Result<Option<DataSet>> {
-    let Some(data) = &args.data else { return Ok(None) };
+    let Some(data) = &args.data.0 else { return Ok(None) };
     let options = picture_options(data.options(), model);
     Ok(Some(progress.spin("reading the data", || data.open(&options))?))
 }
@@ -133,7 +133,7 @@ fn make(
     let (mut made, improved) = match mode {
         Mode::Static => {
             let (data, sample) = needed(examples)?;
-            let path = args.data.as_ref().map_or(Path::new(""), |data| data.data.as_path());
+            let path = args.data.0.as_ref().map_or(Path::new(""), |data| data.data.as_path());
             let (training, data, seed) = (&args.training, (data, path), args.seed);
             Static {
                 args: &args.quantize,
