@@ -51,7 +51,7 @@ pub(super) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) gzip_bytes_after: Option<u64>,
     pub(super) seconds: f64,
-    #[serde(flatten)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) measured: Option<Measured>,
     pub(super) groups: Vec<GroupReport>,
     pub(super) refused: Vec<Refused>,
