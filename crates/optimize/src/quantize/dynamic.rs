@@ -94,7 +94,7 @@ impl<'a> Writer<'a> {
             .ok_or("its weight is no float")?;
         self.draft.check(constant);
         self.draft.layer(node, constant, weight.sqnr);
-        let channels_first = is_conv.then(|| constant.dims.len());
+        let channels_first = is_conv.then_some(constant.dims.len());
         self.write(number, node, weighted, (&weight, channels_first));
         Ok(())
     }

@@ -104,6 +104,9 @@ fn affines(
     plan.observed().into_iter().map(affine).collect()
 }
 
+/// Name and numbers of a bias.
+type Bias<'a> = (&'a str, Vec<f32>);
+
 struct Writer<'a> {
     draft: Draft<'a>,
     weights: Weights<'a>,
@@ -200,7 +203,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A weight as integers, and its bias with its name.
-    fn integers(&self, weighted: &Weighted<'a>) -> Option<(Integers, Option<(&'a str, Vec<f32>)>)> {
+    fn integers(&self, weighted: &Weighted<'a>) -> Option<(Integers, Option<Bias<'a>>)> {
         let axis = weighted.axis.filter(|_| self.options.per_channel);
         let input = self.affines[&self.plan.tensors[weighted.input]].scale;
         let bias =

@@ -139,7 +139,10 @@ impl<'a> Planner<'a> {
             return;
         }
         if let Some(reason) = self.options.refusal(node, &self.operators) {
-            return if reason == "excluded" { self.keep(node, reason) } else { () };
+            if reason == "excluded" {
+                self.keep(node, reason);
+            }
+            return;
         }
         let done = role.and_then(|role| match role {
             Role::Weighted(weighted) => self.weighted(number, node, weighted.input),
