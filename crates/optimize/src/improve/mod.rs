@@ -2,9 +2,9 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`equalize`] | ranges of channels made alike across layers |
-//! | [`absorb`] | large biases moved into the next layer |
-//! | [`smooth`] | outliers of activations moved into weights |
+//! | `equalize` | ranges of channels made alike across layers |
+//! | `absorb` | large biases moved into the next layer |
+//! | `smooth` | outliers of activations moved into weights |
 //! | [`bias`] | biases that make up for what rounding does to the mean |
 //! | [`rounding`] | rounding of weights that is learned |
 //! | `round` | the learning itself |

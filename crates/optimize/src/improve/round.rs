@@ -230,7 +230,8 @@ mod tests {
         let weight = numbers(SIZE, 5);
         let affine = Grid { bits: 3, ..Grid::S8 }.affine(-1.0, 1.0);
         let (found, [learned, nearest]) = learned(&weight, &[affine], moments, (1000, &|| false));
-        let rows = Rows::new(&weight, &[affine], moments);
+        let affines = [affine];
+        let rows = Rows::new(&weight, &affines, moments);
         let best = (0..1 << SIZE).map(|ups: u32| {
             let up = |index: usize| if ups >> index & 1 == 1 { 1.0 } else { 0.0 };
             let all: Vec<f32> = (0..SIZE).map(|index| rows.number(index, up(index))).collect();
