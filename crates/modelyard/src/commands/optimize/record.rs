@@ -164,7 +164,7 @@ mod tests {
         let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
         torn.write_all(b"{\"recipe\": [").unwrap();
         let record = Record::open(folder.path(), &key("m")).unwrap();
-        assert_eq!(record.trials, [trial.clone()]);
+        assert_eq!(record.trials, std::slice::from_ref(&trial));
         assert!(record.find(&Recipe::default()).is_some());
         assert_eq!(Record::open(folder.path(), &key("other")).unwrap().trials, []);
     }
