@@ -173,15 +173,15 @@ impl<'a> Rows<'a> {
         self.moments.times(&differences, &mut pulls);
         for _ in 0..SWEEPS {
             let mut turned = false;
-            for index in 0..out.len() {
+            for (index, out) in out.iter_mut().enumerate() {
                 let (row, i) = (index / size, index % size);
                 let pulls = &mut pulls[row * size..(row + 1) * size];
                 let line = &self.moments.values[i * size..(i + 1) * size];
                 let (down, up) = (self.number(index, 0.0), self.number(index, 1.0));
-                let turn = if out[index] == down { up - down } else { down - up };
+                let turn = if *out == down { up - down } else { down - up };
                 let change = 2.0 * turn * pulls[i] + turn * turn * line[i];
                 if change < -LEAST * self.errors[row] as f32 {
-                    out[index] += turn;
+                    *out += turn;
                     pulls.iter_mut().zip(line).for_each(|(pull, g)| *pull += turn * g);
                     turned = true;
                 }
