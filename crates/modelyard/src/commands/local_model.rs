@@ -71,6 +71,16 @@ pub(crate) fn run(
     inputs: &[Tensor],
     outputs: &[usize],
 ) -> anyhow::Result<Vec<Tensor>> {
+    let ran = with_views(inputs, |views| session.run(views, outputs, Parallelism::All));
+    match ran {
+        Ok(outputs) => Ok(outputs),
+        Err(error @ RunError::Inputs(_)) => Err(error).exit_with(Exit::Usage),
+        Err(error) => Err(error).context("failed to run the model"),
+    }
+}
+
+/// Lends inputs in the form that sessions take: aligned to their elements.
+pub(crate) fn with_views<T>(inputs: &[Tensor], act: impl FnOnce(&[TensorView<'_>]) -> T) -> T {
     let buffers: Vec<AlignedBuffer> = inputs
         .iter()
         .map(|input| {
@@ -88,9 +98,5 @@ pub(crate) fn run(
             data: buffer.as_ref(),
         })
         .collect();
-    match session.run(&views, outputs, Parallelism::All) {
-        Ok(outputs) => Ok(outputs),
-        Err(error @ RunError::Inputs(_)) => Err(error).exit_with(Exit::Usage),
-        Err(error) => Err(error).context("failed to run the model"),
-    }
+    act(&views)
 }

@@ -6,8 +6,9 @@ use anyhow::Context;
 use modelyard_engine::{Loaded, Parallelism, Session};
 use modelyard_optimize::search::Figures;
 use modelyard_optimize::statistics::{self, Difference};
-use modelyard_tensor::{AlignedBuffer, Tensor, TensorView};
+use modelyard_tensor::Tensor;
 
+use crate::commands::local_model;
 use crate::optimizing::answers::{Answered, Question};
 use crate::optimizing::sample::Sample;
 
@@ -105,31 +106,14 @@ impl Bench<'_> {
 
 /// Seconds of so many calls.
 fn time(session: &dyn Session, batch: &Batch, calls: u32) -> anyhow::Result<f64> {
-    let buffers: Vec<AlignedBuffer> = batch
-        .inputs
-        .iter()
-        .map(|input| {
-            let mut buffer = AlignedBuffer::zeroed(input.data().len());
-            buffer.as_mut_slice().copy_from_slice(input.data());
-            buffer
-        })
-        .collect();
-    let views: Vec<TensorView<'_>> = batch
-        .inputs
-        .iter()
-        .zip(&buffers)
-        .map(|(input, buffer)| TensorView {
-            data_type: input.data_type(),
-            shape: input.shape(),
-            data: buffer.as_ref(),
-        })
-        .collect();
     let outputs: Vec<usize> = (0..session.signature().outputs.len()).collect();
-    let start = Instant::now();
-    for _ in 0..calls {
-        session.run(&views, &outputs, Parallelism::All).context("failed to run the model")?;
-    }
-    Ok(start.elapsed().as_secs_f64())
+    local_model::with_views(&batch.inputs, |views| {
+        let start = Instant::now();
+        for _ in 0..calls {
+            session.run(views, &outputs, Parallelism::All).context("failed to run the model")?;
+        }
+        Ok(start.elapsed().as_secs_f64())
+    })
 }
 
 /// How much worse the answers of a candidate are: see [`Figures::drop`].
