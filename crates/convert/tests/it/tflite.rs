@@ -22,6 +22,7 @@ const MODELS: &[&str] = &[
     "lstm",
     "lstm_hybrid",
     "lstm_int8",
+    "lstm_int8_time",
     "clipped_cells",
     "gru_while",
     "stream",
