@@ -30,7 +30,7 @@ fn main() {
 fn measure(engine: &dyn Engine, path: &Path) {
     let model = file::read_file(path, &Limits::default()).expect("the model is valid");
     let model = ModelFile { path: path.to_owned(), model };
-    let options = LoadOptions { threads: threads::budget() };
+    let options = LoadOptions { threads: threads::budget(), lone: false };
     let loaded = engine.load(&model, &options).expect("the model loads");
     println!(
         "{:12} {:8} load {:?}, {:.1} MB",

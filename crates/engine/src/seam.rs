@@ -72,6 +72,9 @@ pub enum Parallelism {
 pub struct LoadOptions {
     /// Threads that a call with [`Parallelism::All`] may use.
     pub threads: usize,
+    /// Whether calls come one at a time, each with [`Parallelism::All`]: nothing is kept ready for
+    /// others beside them, and no call is slower because another way is still being prepared.
+    pub lone: bool,
 }
 
 /// A session and what it cost.

@@ -28,7 +28,8 @@ fn load(engine: &dyn Engine, model: Model) -> Result<Arc<dyn Session>, LoadError
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
     std::fs::write(&path, model.encode()).unwrap();
-    let loaded = engine.load(&ModelFile { path, model }, &LoadOptions { threads: 2 })?;
+    let loaded =
+        engine.load(&ModelFile { path, model }, &LoadOptions { threads: 2, lone: false })?;
     assert_eq!(loaded.engine, engine.name());
     Ok(loaded.session.into())
 }
@@ -250,7 +251,7 @@ fn weights_beside_the_model_are_found() {
         let mut answers = [&path, &odd].map(|path| {
             let model = external::read(path).unwrap();
             let file = ModelFile { path: path.clone(), model };
-            let loaded = engine.load(&file, &LoadOptions { threads: 1 }).unwrap();
+            let loaded = engine.load(&file, &LoadOptions { threads: 1, lone: false }).unwrap();
             let spec = &loaded.session.signature().inputs[0];
             let dims = spec.dims.as_deref().unwrap_or_default().iter();
             let shape: Shape =
@@ -274,10 +275,10 @@ fn files_that_are_no_models_are_errors() {
             let path = folder.path().join("model.onnx");
             std::fs::write(&path, bytes).unwrap();
             let file = ModelFile { path, model: model.clone() };
-            assert!(engine.load(&file, &LoadOptions { threads: 1 }).is_err());
+            assert!(engine.load(&file, &LoadOptions { threads: 1, lone: false }).is_err());
         }
         let path = folder.path().join("missing.onnx");
         let file = ModelFile { path, model };
-        assert!(engine.load(&file, &LoadOptions { threads: 1 }).is_err());
+        assert!(engine.load(&file, &LoadOptions { threads: 1, lone: false }).is_err());
     }
 }

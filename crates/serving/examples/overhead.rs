@@ -26,7 +26,7 @@ fn main() {
     let load = move || {
         let model = file::read_file(&path, &Limits::default()).expect("the model is valid");
         let file = ModelFile { path: path.clone(), model };
-        engine.load(&file, &LoadOptions { threads: threads::budget() })
+        engine.load(&file, &LoadOptions { threads: threads::budget(), lone: false })
     };
     threads::spawn("io".into(), move || measure(load))
         .expect("a thread starts")

@@ -77,7 +77,7 @@ pub(crate) fn run(conversion: &Conversion, inputs: &[Tensor]) -> Option<Vec<Tens
     let config = EngineConfig { ort_dylib_path: library, ..EngineConfig::default() };
     let file = ModelFile { path: path.clone(), model: conversion.model.clone() };
     let engines = Engines::new(config);
-    let options = LoadOptions { threads: 1 };
+    let options = LoadOptions { threads: 1, lone: false };
     if is_strict {
         let loaded = engines.load(EngineChoice::Named("onnxruntime"), &file, &options);
         return Some(run_session(&*loaded.unwrap().session, inputs).unwrap());

@@ -142,7 +142,7 @@ impl Engines {
         if !refusals.is_empty() {
             return EngineReport { refusals, ..report };
         }
-        let refusals = match engine.load(file, &LoadOptions { threads: 1 }) {
+        let refusals = match engine.load(file, &LoadOptions { threads: 1, lone: false }) {
             Ok(_) => Vec::new(),
             Err(LoadError::Refused { refusals, .. }) => refusals,
             Err(error) => vec![Refusal {
@@ -275,7 +275,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = EngineConfig { data_dir: folder.path().into(), ..EngineConfig::default() };
         let engines = Engines::new(config);
-        let options = LoadOptions { threads: 1 };
+        let options = LoadOptions { threads: 1, lone: false };
         let file = model_file(folder.path(), "Relu");
         assert_eq!(engines.load(EngineChoice::Auto, &file, &options).unwrap().engine, "rten");
         let named = engines.load(EngineChoice::Named("onnxruntime"), &file, &options);
@@ -295,7 +295,8 @@ mod tests {
                 ..EngineConfig::default()
             });
             let file = model_file(folder.path(), "Relu");
-            let loaded = engines.load(EngineChoice::Auto, &file, &LoadOptions { threads: 1 });
+            let loaded =
+                engines.load(EngineChoice::Auto, &file, &LoadOptions { threads: 1, lone: false });
             let error = loaded.err().unwrap();
             assert!(matches!(&error, LoadError::Unusable { .. }), "{error}");
             assert!(error.to_string().contains(library.to_str().unwrap()), "{error}");
@@ -309,7 +310,8 @@ mod tests {
         let config = EngineConfig { data_dir: folder.path().into(), ..EngineConfig::default() };
         let engines = Engines::new(config);
         let file = model_file(folder.path(), "Det");
-        let loaded = engines.load(EngineChoice::Auto, &file, &LoadOptions { threads: 1 });
+        let loaded =
+            engines.load(EngineChoice::Auto, &file, &LoadOptions { threads: 1, lone: false });
         let error = loaded.err().unwrap().to_string();
         assert!(error.contains("rten") && error.contains("onnxruntime"), "{error}");
         assert!(error.contains("Det"), "{error}");

@@ -80,9 +80,8 @@ impl Engine for OnnxRuntime {
         }
         let failed = |message| LoadError::Failed { engine: NAME, message };
         let signature = file.model.signature().map_err(|error| failed(error.to_string()))?.clone();
-        let session =
-            OnnxRuntimeSession::load(self.library, file.path.clone(), signature, options.threads)
-                .map_err(|message| match refusal::of(&file.model, &message) {
+        let session = OnnxRuntimeSession::load(self.library, file.path.clone(), signature, options)
+            .map_err(|message| match refusal::of(&file.model, &message) {
                 Some(refusal) => LoadError::Refused { engine: NAME, refusals: vec![refusal] },
                 None => failed(message),
             })?;

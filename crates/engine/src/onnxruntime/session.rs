@@ -2,7 +2,8 @@
 //!
 //! One session has one thread of its own: the caller's. It serves any number of callers at once.
 //! A lone caller of a model that is worth it gets a second session over all threads, made in the
-//! background when the first such call has shown what the model costs.
+//! background when the first such call has shown what the model costs. Where all calls are lone,
+//! that one is all there is.
 
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use super::library::Library;
 use super::options::Options;
 use super::status::Failure;
 use super::value::{Value, into_tensor};
-use crate::{Parallelism, RunError, Session};
+use crate::{LoadOptions, Parallelism, RunError, Session};
 
 /// A call that takes this long on one thread gains by several; below, starting the others costs
 /// about as much as they save.
@@ -80,10 +81,10 @@ impl OnnxRuntimeSession {
         library: &'static Library,
         path: PathBuf,
         signature: Signature,
-        threads: usize,
+        &LoadOptions { threads, lone }: &LoadOptions,
     ) -> Result<Self, String> {
         let few_shapes = has_few_shapes(&signature);
-        let one = Options::new(library, 1)
+        let one = Options::new(library, if lone { threads } else { 1 })
             .and_then(|options| options.plan_memory(few_shapes)?.open(&path))
             .map_err(|failure| failure.message)?;
         let inputs = names(signature.inputs.iter().map(|spec| &spec.name))?;
@@ -97,7 +98,7 @@ impl OnnxRuntimeSession {
             outputs,
             one,
             all: OnceLock::new(),
-            all_requested: AtomicBool::new(threads <= 1),
+            all_requested: AtomicBool::new(lone || threads <= 1),
             slow_calls: AtomicU32::new(0),
         };
         Ok(OnnxRuntimeSession { shared: Arc::new(shared) })

@@ -101,7 +101,7 @@ fn try_run(engine: &dyn Engine, folder: &Path, case: &Case) -> Result<Outcome, S
     let path = folder.join("model.onnx");
     std::fs::write(&path, &case.model).unwrap();
     let loaded = engine
-        .load(&ModelFile { path, model }, &LoadOptions { threads: 1 })
+        .load(&ModelFile { path, model }, &LoadOptions { threads: 1, lone: false })
         .map_err(|error| format!("not loaded: {error}"))?;
     let views: Vec<TensorView<'_>> = inputs.iter().map(Tensor::view).collect();
     let agree =

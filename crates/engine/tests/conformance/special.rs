@@ -81,7 +81,9 @@ impl Case {
         let folder = tempfile::tempdir().unwrap();
         let (path, model) = (folder.path().join("model.onnx"), self.model(inside));
         std::fs::write(&path, model.encode()).unwrap();
-        let loaded = engine.load(&ModelFile { path, model }, &LoadOptions { threads: 1 }).ok()?;
+        let loaded = engine
+            .load(&ModelFile { path, model }, &LoadOptions { threads: 1, lone: false })
+            .ok()?;
         let given = Tensor::from_vec([7].into(), GIVEN.to_vec()).unwrap();
         let found = loaded.session.run(&[given.view()], &[0], Parallelism::One).ok()?;
         let count = found[0].shape().elements().unwrap();

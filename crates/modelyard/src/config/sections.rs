@@ -36,7 +36,7 @@ impl EngineConfig {
 
     /// How to load models.
     pub(crate) fn load_options(&self) -> LoadOptions {
-        LoadOptions { threads: self.threads }
+        LoadOptions { threads: self.threads, lone: false }
     }
 }
 

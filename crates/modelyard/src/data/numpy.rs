@@ -30,33 +30,47 @@ pub(super) fn array(content: &[u8], options: &Options) -> anyhow::Result<DataSet
     data_set(Found { inputs: vec![("x".to_owned(), column)], targets }, None, options, Vec::new())
 }
 
-/// One `.npz` archive.
+/// One `.npz` archive: its inputs have a usual name, or each array but the targets is one.
 pub(super) fn archive(content: &[u8], options: &Options) -> anyhow::Result<DataSet> {
     let arrays = Arrays(npz::read(content)?);
-    let Some((name, inputs)) = arrays.find(&INPUTS) else {
-        bail!(
-            "expected an array x, inputs, images or x_train in the archive, found {}",
-            arrays.names()
-        );
-    };
     let targets = match &options.target {
         Some(target) => match arrays.find(&[target.as_str()]) {
-            Some((_, tensor)) => Some(tensor),
+            Some(found) => Some(found),
             None => bail!("the archive has no array '{target}', only {}", arrays.names()),
         },
-        None => arrays.find(&TARGETS).map(|(_, tensor)| tensor),
+        None => arrays.find(&TARGETS),
     };
-    let found = |inputs: &Tensor, targets: Option<&Tensor>| -> anyhow::Result<Found> {
-        let column = Column::of_tensor(inputs)
-            .with_context(|| format!("failed to use the array '{name}'"))?;
-        let targets = targets.map_or(Ok(Raw::Unknown), raw)?;
-        Ok(Found { inputs: vec![(name.to_owned(), column)], targets })
+    let inputs = match arrays.find(&INPUTS) {
+        Some(usual) => vec![usual],
+        None => arrays.all_but(targets.map(|(name, _)| name), &options.ignore),
     };
+    if inputs.is_empty() {
+        bail!(
+            "expected an array x, or one for each input, in the archive, found {}",
+            arrays.names()
+        );
+    }
+    let targets = targets.map(|(_, tensor)| tensor);
     let test = match (arrays.find(&TEST_INPUTS), arrays.find(&TEST_TARGETS)) {
-        (Some((_, inputs)), Some((_, targets))) => Some(found(inputs, Some(targets))?),
+        (Some((_, tensor)), Some((_, targets))) if inputs.len() == 1 => {
+            Some(found(&[(inputs[0].0, tensor)], Some(targets))?)
+        }
         _ => None,
     };
-    data_set(found(inputs, targets)?, test, options, Vec::new())
+    data_set(found(&inputs, targets)?, test, options, Vec::new())
+}
+
+/// One part of an archive.
+fn found(inputs: &[(&str, &Tensor)], targets: Option<&Tensor>) -> anyhow::Result<Found> {
+    let columns = inputs.iter().map(|(name, tensor)| {
+        let column = Column::of_tensor(tensor);
+        let column = column.with_context(|| {
+            format!("failed to use the array '{name}' (--ignore {name} leaves it out)")
+        })?;
+        Ok(((*name).to_owned(), column))
+    });
+    let inputs = columns.collect::<anyhow::Result<_>>()?;
+    Ok(Found { inputs, targets: targets.map_or(Ok(Raw::Unknown), raw)? })
 }
 
 /// Arrays by name.
@@ -67,6 +81,14 @@ impl Arrays {
     fn find(&self, names: &[&str]) -> Option<(&str, &Tensor)> {
         let named = |name: &&str| self.0.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
         names.iter().find_map(named).map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// All arrays but the targets and those to be left out.
+    fn all_but(&self, targets: Option<&str>, ignore: &[String]) -> Vec<(&str, &Tensor)> {
+        let named = self.0.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let is_left_out =
+            |name: &str| Some(name) == targets || ignore.iter().any(|one| one == name);
+        named.filter(|(name, _)| !is_left_out(name)).collect()
     }
 
     fn names(&self) -> String {
@@ -138,16 +160,37 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_with_an_array_for_each_input_of_a_model() {
+        let tokens = Tensor::from_vec([2, 3].into(), vec![101i64, 7, 102, 101, 8, 102]).unwrap();
+        let mask = floats_tensor(&[2, 3], &[1.; 6]);
+        let labels = Tensor::from_vec([2].into(), vec![1i64, 0]).unwrap();
+        let names = Tensor::from_strings([2].into(), ["a", "b"]).unwrap();
+        let arrays =
+            [("input_ids", &tokens), ("mask", &mask), ("label", &labels), ("names", &names)];
+        let files = Files::new().file("text.npz", npz::write(arrays).unwrap());
+        let open = |ignore: &[&str]| {
+            let ignore = ignore.iter().map(|&name| name.to_owned()).collect();
+            DataSet::open(&files.path("text.npz"), &Options { ignore, ..Options::default() })
+        };
+        let refusal = format!("{:#}", open(&[]).err().unwrap());
+        assert!(refusal.contains("'names' (--ignore names leaves it out)"), "{refusal}");
+        let data = open(&["names"]).unwrap();
+        let inputs: Vec<&str> = data.inputs.iter().map(|input| input.name.as_str()).collect();
+        assert_eq!(inputs, ["input_ids", "mask"]);
+        assert_eq!(classes(&*data.train), [1, 0]);
+    }
+
+    #[test]
     fn what_an_archive_lacks_is_named() {
         let x = floats_tensor(&[2], &[1., 2.]);
         let files = Files::new()
-            .file("a.npz", npz::write([("arr_0", &x)]).unwrap())
+            .file("a.npz", npz::write([("y", &x)]).unwrap())
             .file("b.npz", npz::write([("x", &x), ("y", &floats_tensor(&[3], &[0.; 3]))]).unwrap());
         let refusal = |name: &str, target: Option<&str>| {
             let options = Options { target: target.map(str::to_owned), ..Options::default() };
             format!("{:#}", DataSet::open(&files.path(name), &options).err().unwrap())
         };
-        assert!(refusal("a.npz", None).contains("found arr_0"));
+        assert!(refusal("a.npz", None).contains("found y"));
         assert!(refusal("b.npz", None).contains("2 examples and 3 targets"));
         assert!(refusal("b.npz", Some("z")).contains("no array 'z', only x, y"));
     }

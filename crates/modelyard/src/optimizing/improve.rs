@@ -19,6 +19,9 @@ use crate::observe::progress::Progress;
 
 /// Examples that means are taken from: each has many numbers for each channel.
 const FEW: usize = 64;
+/// Examples that layers are compared on: each has many numbers, and both models give up all that makes
+/// them fast to be looked into.
+const COMPARED: usize = 16;
 /// Bytes that second moments of inputs take at once.
 const MOMENTS_BYTES_MAX: usize = 512 << 20;
 
@@ -162,8 +165,8 @@ impl Improver<'_> {
         let before: Vec<&str> = before.collect::<Option<_>>().context("layers have outputs")?;
         let after = bias::outputs(&made.model, &found).into_iter();
         let after: Vec<&str> = after.collect::<Option<_>>().context("layers have outputs")?;
-        let few = self.sample.few(FEW);
         let one = Probe::new(model, &before, self.workshop)?;
+        let few = one.bounded(&self.sample.few(COMPARED))?;
         let two = Probe::new(&made.model, &after, self.workshop)?;
         let mut noises = vec![Noise::default(); before.len()];
         few.each(|inputs| {

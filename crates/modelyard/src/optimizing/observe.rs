@@ -13,6 +13,10 @@ use super::workshop::Workshop;
 use crate::commands::local_model;
 use crate::observe::progress::Progress;
 
+/// Bytes of what is looked at in one batch that more examples do not add to. Larger batches are not
+/// faster, and all that is looked at is in memory at once.
+const BYTES_ENOUGH: usize = 64 << 20;
+
 /// A loaded model, and tensors in it that are looked at.
 pub(crate) struct Probe {
     loaded: Loaded,
@@ -53,6 +57,14 @@ impl Probe {
         })
     }
 
+    /// The same examples in batches that keep what is looked at in bounds, if one example does.
+    pub(crate) fn bounded<'a>(&self, sample: &Sample<'a>) -> anyhow::Result<Sample<'a>> {
+        let bytes = self.look(&sample.few(1).first()?, |seen| {
+            Ok(seen.iter().map(|(_, numbers)| size_of_val(&**numbers)).sum::<usize>())
+        })?;
+        Ok(sample.in_batches_of(BYTES_ENOUGH / bytes.max(1)))
+    }
+
     /// Runs the model on one batch, and gives `act` what the tensors hold, in their order.
     pub(crate) fn look<T>(
         &self,
@@ -83,6 +95,7 @@ pub(crate) fn observe(
     progress: &Progress,
 ) -> anyhow::Result<Calibration> {
     let probe = progress.spin("loading the model", || Probe::new(model, tensors, workshop))?;
+    let sample = probe.bounded(sample)?;
     let mut bar = progress.bar("calibrating", sample.batches() as u64);
     sample.each(|inputs| {
         probe.look(inputs, |seen| {
@@ -116,7 +129,7 @@ pub(crate) fn by_channel(
     let names: Vec<&str> = tensors.iter().map(|it| it.tensor.as_str()).collect();
     let probe = Probe::new(model, &names, workshop)?;
     let mut channels = PerChannel::default();
-    sample.each(|inputs| {
+    probe.bounded(sample)?.each(|inputs| {
         probe.look(inputs, |seen| {
             let batch = tensors.iter().zip(seen);
             let batch: Vec<(&str, Along, &[usize], &[f32])> = batch

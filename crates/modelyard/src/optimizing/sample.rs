@@ -69,6 +69,15 @@ impl<'a> Sample<'a> {
         }
     }
 
+    /// The same in batches of at most `most`, where the model takes any number.
+    pub(crate) fn in_batches_of(&self, most: usize) -> Sample<'a> {
+        let batch = match self.binding.rows() {
+            Rows::Free => self.batch.min(most.max(1)),
+            Rows::Fixed(_) | Rows::Single => self.batch,
+        };
+        Sample { batch, ..self.few(self.len()) }
+    }
+
     /// How many examples there are.
     pub(crate) fn len(&self) -> usize {
         self.examples.len()

@@ -1,6 +1,7 @@
 //! Models that are in memory, in the engine that will serve them.
 
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use modelyard_engine::{EngineChoice, Engines, LoadOptions, Loaded, ModelFile};
@@ -32,12 +33,35 @@ impl Workshop {
         })
     }
 
-    /// Writes a model into the folder and loads it. Its file stays as long as the workshop.
+    /// Loads a model that is called once at a time.
     pub(crate) fn load(&self, model: &Model) -> anyhow::Result<Loaded> {
+        let path = self.write(model)?;
+        let loaded = self.load_with(model, &path, &LoadOptions { lone: true, ..self.options });
+        // There may be hundreds, one after the other. One that stays goes with the folder.
+        let _ = std::fs::remove_file(path);
+        loaded
+    }
+
+    /// Loads a model as a server does it, so that times are those of a server. Its file stays as long
+    /// as the workshop.
+    pub(crate) fn load_to_serve(&self, model: &Model) -> anyhow::Result<Loaded> {
+        self.load_with(model, &self.write(model)?, &self.options)
+    }
+
+    fn write(&self, model: &Model) -> anyhow::Result<PathBuf> {
         let number = self.count.replace(self.count.get() + 1);
         let path = self.folder.path().join(format!("{number}.onnx"));
         write(model, &path, &WriteOptions::default())?;
-        let file = ModelFile { path, model: model.clone() };
-        exit::loaded(self.engines.load(self.choice, &file, &self.options))
+        Ok(path)
+    }
+
+    fn load_with(
+        &self,
+        model: &Model,
+        path: &Path,
+        options: &LoadOptions,
+    ) -> anyhow::Result<Loaded> {
+        let file = ModelFile { path: path.to_owned(), model: model.clone() };
+        exit::loaded(self.engines.load(self.choice, &file, options))
     }
 }

@@ -158,14 +158,7 @@ impl Observed {
     }
 
     fn add(&mut self, numbers: &[f32], method: Method) {
-        let mut batch = Range { low: f32::INFINITY, high: f32::NEG_INFINITY };
-        let mut finite = 0;
-        for &x in numbers {
-            if x.is_finite() {
-                batch = Range { low: batch.low.min(x), high: batch.high.max(x) };
-                finite += 1;
-            }
-        }
+        let (batch, finite) = extremes(numbers);
         self.not_finite += (numbers.len() - finite) as u64;
         if finite == 0 {
             return;
@@ -206,6 +199,38 @@ impl Observed {
     }
 }
 
+/// Numbers that are compared side by side.
+const LANES: usize = 16;
+
+/// The smallest and largest finite number, and how many are finite.
+fn extremes(numbers: &[f32]) -> (Range, usize) {
+    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    // NaN as soon as a number is not finite.
+    let mut zeros = [0.0f32; LANES];
+    let chunks = numbers.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &x) in chunk.iter().enumerate() {
+            low[lane] = if x < low[lane] { x } else { low[lane] };
+            high[lane] = if x > high[lane] { x } else { high[lane] };
+            zeros[lane] += x * 0.0;
+        }
+    }
+    let found = low.iter().chain(&high).chain(rest).copied();
+    let (chosen, finite) = match zeros.iter().any(|zero| zero.is_nan()) {
+        false => (of(found), numbers.len() - rest.iter().filter(|x| !x.is_finite()).count()),
+        true => (of(numbers.iter().copied()), numbers.iter().filter(|x| x.is_finite()).count()),
+    };
+    (chosen, finite)
+}
+
+/// The range of the finite ones among some numbers.
+fn of(numbers: impl Iterator<Item = f32>) -> Range {
+    let nothing = Range { low: f32::INFINITY, high: f32::NEG_INFINITY };
+    let finite = numbers.filter(|x| x.is_finite());
+    finite.fold(nothing, |range, x| Range { low: range.low.min(x), high: range.high.max(x) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +247,24 @@ mod tests {
         assert_eq!(ranges(Method::MinMax, &batches), Range { low: -1.0, high: 4.0 });
         let average = ranges(Method::MovingAverage(0.5), &batches);
         assert_eq!(average, Range { low: -0.25, high: 3.0 });
+    }
+
+    #[test]
+    fn extremes_are_those_of_the_finite_numbers() {
+        let mut numbers: Vec<f32> =
+            (0..35).map(|number| (number * 11 % 35) as f32 - 17.0).collect();
+        let whole = Range { low: -17.0, high: 17.0 };
+        assert_eq!(extremes(&numbers), (whole, 35));
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for place in [3, 33] {
+                let good = std::mem::replace(&mut numbers[place], bad);
+                let (range, finite) = extremes(&numbers);
+                assert_eq!(finite, 34);
+                assert!(range.low >= -17.0 && range.high <= 17.0 && range.low < -10.0, "{range:?}");
+                numbers[place] = good;
+            }
+        }
+        assert_eq!(extremes(&[]).1, 0);
     }
 
     #[test]

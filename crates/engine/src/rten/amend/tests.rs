@@ -29,7 +29,7 @@ fn load(model: Model) -> Loaded {
     let path = folder.path().join("model.onnx");
     std::fs::write(&path, model.encode()).unwrap();
     let file = ModelFile { path, model };
-    Rten::default().load(&file, &LoadOptions { threads: 1 }).unwrap()
+    Rten::default().load(&file, &LoadOptions { threads: 1, lone: false }).unwrap()
 }
 
 fn tensor<T: Element>(shape: &[usize], values: &[T]) -> Tensor {

@@ -111,7 +111,8 @@ impl Trial<'_> {
 
     /// Asks a model everything.
     pub(super) fn ask(&self, model: &Model, output: Option<&str>) -> anyhow::Result<Asked> {
-        let loaded = self.progress.spin("loading the model", || self.workshop.load(model))?;
+        let loaded =
+            self.progress.spin("loading the model", || self.workshop.load_to_serve(model))?;
         let question = self.question(&loaded, model, output)?;
         let ask = |part: &Part<'_>| {
             let sample = self.sample(part, model)?;

@@ -293,7 +293,7 @@ fn bench<'a>(
     (data, workshop): (&'a Data, &Workshop),
     progress: &Progress,
 ) -> anyhow::Result<Bench<'a>> {
-    let loaded = progress.spin("loading the model", || workshop.load(original))?;
+    let loaded = progress.spin("loading the model", || workshop.load_to_serve(original))?;
     let session = loaded.session.as_ref();
     let labels = labels::of_model(session.signature(), &original.metadata);
     let question = Question::new(session, (&data.all.task, labels), None)?;

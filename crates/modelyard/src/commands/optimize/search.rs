@@ -151,7 +151,7 @@ impl Search<'_> {
         let (folder, bytes) = self.written(model)?;
         // Only its size was wanted.
         drop(folder);
-        let loaded = self.maker.workshop.load(model)?;
+        let loaded = self.maker.workshop.load_to_serve(model)?;
         self.bench.measure(&loaded, bytes)
     }
 
