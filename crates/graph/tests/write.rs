@@ -168,8 +168,12 @@ fn data_elsewhere_is_taken_along() {
     let path = external::write(source.path()).expect("written");
     let model = read_file(&path, &Limits::default()).expect("readable");
     let copy = target.path().join("copy.onnx");
-    let options =
-        WriteOptions { folder: Some(source.path()), external: External::From(1), progress: None };
+    let options = WriteOptions {
+        folder: Some(source.path()),
+        external: External::From(1),
+        progress: None,
+        scratch: false,
+    };
     write(&model, &copy, &options).expect("written");
     let (one, two) = (
         read_whole(&path, &Limits::default()).expect("readable"),

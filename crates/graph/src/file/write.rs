@@ -38,6 +38,8 @@ pub struct WriteOptions<'a> {
     pub folder: Option<&'a Path>,
     /// Hears of bytes written and of all that will be.
     pub progress: Option<&'a dyn Fn(u64, u64)>,
+    /// Whether the files are only for this process: they are not brought to disk.
+    pub scratch: bool,
 }
 
 /// What was written.
@@ -110,12 +112,12 @@ pub fn write(
     let data = match &outside {
         Some(outside) => {
             let path = path.with_file_name(&location);
-            whole(&path, |file| write_data(outside, file, &mut progress))?;
+            whole(&path, options.scratch, |file| write_data(outside, file, &mut progress))?;
             Some((path, outside.end))
         }
         None => None,
     };
-    whole(path, |file| write_stream(&stream, file, &mut progress))?;
+    whole(path, options.scratch, |file| write_stream(&stream, file, &mut progress))?;
     Ok(Written { model_bytes: stream.len(), data })
 }
 
@@ -153,6 +155,7 @@ impl Progress<'_> {
 /// Writes a file that is there whole or not at all.
 fn whole(
     path: &Path,
+    scratch: bool,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<(), WriteError> {
     let mut temporary = path.file_name().unwrap_or_default().to_owned();
@@ -161,7 +164,10 @@ fn whole(
     let written = File::create(&temporary).and_then(|file| {
         let mut file = BufWriter::with_capacity(1 << 16, file);
         write(&mut file)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        if !scratch {
+            file.sync_all()?;
+        }
         std::fs::rename(&temporary, path)
     });
     if written.is_err() {

@@ -15,7 +15,7 @@ pub(super) fn answer(op: &Op<'_>, rule: Rule, opset: i64) -> Option<Answer> {
     move_axis(&mut image, |dims| dims[1..].rotate_right(1))?;
     let mut inputs = op.inputs.clone();
     *inputs.first_mut()? = Some(&image);
-    let mut answer = rule(&Op { node: op.node, inputs, opset, trusting: op.trusting })?;
+    let mut answer = rule(&Op { node: op.node, inputs, opset, trust: op.trust })?;
     for output in answer.outputs.iter_mut().flatten() {
         move_axis(output, |dims| dims[1..].rotate_left(1))?;
     }

@@ -122,7 +122,7 @@ fn known<'a>(op: &Op<'a>) -> Option<Vec<&'a Fact>> {
 /// them is a single number.
 fn combine(op: &Op<'_>, element_type: Option<ElementType>) -> Option<Answer> {
     let inputs = known(op)?;
-    let dims = stretched(inputs.iter().map(|fact| fact.dims.as_slice()), op.trusting)?;
+    let dims = stretched(inputs.iter().map(|fact| fact.dims.as_slice()), op.is_trusting())?;
     let element_type = element_type.or(inputs.first().map(|fact| fact.element_type))?;
     let values = match inputs[..] {
         [left, right] => pairwise(&op.node.op_type, left, right),
@@ -179,7 +179,7 @@ fn test(op: &Op<'_>) -> Option<Answer> {
 
 fn choice(op: &Op<'_>) -> Option<Answer> {
     let (condition, yes, no) = (op.input(0)?, op.input(1)?, op.input(2)?);
-    let dims = stretched([&*condition.dims, &*yes.dims, &*no.dims], op.trusting)?;
+    let dims = stretched([&*condition.dims, &*yes.dims, &*no.dims], op.is_trusting())?;
     let values = match (&condition.values, &yes.values, &no.values) {
         (Some(condition), Some(yes), Some(no))
             if condition.len() == yes.len() && yes.len() == no.len() =>

@@ -2,6 +2,7 @@
 
 use modelyard_tensor::Shape;
 
+use super::Trust;
 use crate::{Constant, ElementType, Node};
 
 /// Integers are followed through nodes up to this many: shapes, axes, slices.
@@ -118,11 +119,16 @@ pub(crate) struct Op<'a> {
     pub(crate) inputs: Vec<Option<&'a Fact>>,
     /// Version of the operator set of the node's domain.
     pub(crate) opset: i64,
-    /// Whether sizes that disagree are taken for equal: see [`Trust`](super::Trust).
-    pub(crate) trusting: bool,
+    /// What to make of sizes that disagree, where sizes are made up and no real ones.
+    pub(crate) trust: Option<Trust>,
 }
 
 impl<'a> Op<'a> {
+    /// Whether sizes that disagree are taken for equal.
+    pub(crate) fn is_trusting(&self) -> bool {
+        self.trust == Some(Trust::Sizes)
+    }
+
     pub(crate) fn input(&self, index: usize) -> Option<&'a Fact> {
         self.inputs.get(index).copied().flatten()
     }

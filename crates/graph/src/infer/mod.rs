@@ -118,7 +118,7 @@ impl Model {
 pub(crate) fn shapes(model: &Model, sizes: &Sizes, trust: Trust) -> HashMap<String, Inferred> {
     let mut walk = Walk::new(model, sizes);
     walk.shapes = Some(HashMap::new());
-    walk.trusting = trust == Trust::Sizes;
+    walk.trust = Some(trust);
     let inputs = model.graph.inputs.iter().map(|input| walk.input(input)).collect();
     walk.graph(&model.graph, inputs);
     let shapes = walk.shapes.into_iter().flatten();
@@ -225,8 +225,8 @@ struct Walk<'a> {
     /// Whether a branch that the sizes of this walk decide on is taken for the one that is always
     /// taken: right for costs only.
     is_estimate: bool,
-    /// Whether sizes that disagree are taken for equal.
-    trusting: bool,
+    /// What to make of sizes that disagree, where sizes are made up and no real ones.
+    trust: Option<Trust>,
     /// Facts of the outermost graph, after the walk.
     outermost: HashMap<String, Fact>,
 }
@@ -249,7 +249,7 @@ impl<'a> Walk<'a> {
             shapes: None,
             strict: false,
             is_estimate: false,
-            trusting: false,
+            trust: None,
             outermost: HashMap::new(),
         }
     }
@@ -411,7 +411,7 @@ impl<'a> Walk<'a> {
             node,
             inputs: inputs.iter().map(Option::as_ref).collect(),
             opset: self.model.opset(&node.domain).unwrap_or(1),
-            trusting: self.trusting,
+            trust: self.trust,
         }
     }
 

@@ -122,7 +122,7 @@ fn transpose(op: &Op<'_>) -> Option<Answer> {
 fn expand(op: &Op<'_>) -> Option<Answer> {
     let input = op.input(0)?;
     let wanted: Vec<usize> = sizes(&op.integers(1)?)?;
-    let dims = stretched([input.dims.as_slice(), &wanted], op.trusting)?;
+    let dims = stretched([input.dims.as_slice(), &wanted], op.is_trusting())?;
     let values = input
         .values
         .as_ref()

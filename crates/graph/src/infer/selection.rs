@@ -90,7 +90,11 @@ fn slice(op: &Op<'_>) -> Option<Answer> {
     let mut picked: Vec<Picked> =
         input.dims.iter().map(|&size| Picked { start: 0, step: 1, count: size }).collect();
     for (index, &axis) in along.iter().enumerate() {
-        let size = *dims.get(axis)?;
+        let mut size = *dims.get(axis)?;
+        if goes_beyond(op, ends[index], size) {
+            // As large as what it is cut to has to be, or nothing is known.
+            size = op.is_trusting().then(|| usize::try_from(ends[index]).ok())??;
+        }
         picked[axis] = Picked::new(size, starts[index], ends[index], steps[index])?;
         dims[axis] = picked[axis].count;
     }
@@ -103,6 +107,15 @@ fn slice(op: &Op<'_>) -> Option<Answer> {
         pick(values, &axes?)
     });
     Some(Answer::one(input.with_dims(&dims).with_values(values)))
+}
+
+/// Whether a slice ends beyond all elements only because sizes are made up: a table of positions is
+/// cut to the length of a sentence, and the sentence is longer than any that the model takes.
+fn goes_beyond(op: &Op<'_>, end: i64, size: usize) -> bool {
+    const END: i64 = i32::MAX as i64;
+    let is_computed = op.input(2).is_some_and(|ends| !ends.constant);
+    let is_beyond = usize::try_from(end).is_ok_and(|end| end > size);
+    op.trust.is_some() && is_computed && is_beyond && end < END
 }
 
 /// The positions that a slice picks along one axis.

@@ -197,4 +197,24 @@ mod tests {
         let dims = Facts::of(&model).get("y").dims.unwrap();
         assert_eq!(dims[0].fixed(), None);
     }
+
+    /// As single shot detectors cut their anchors: what is too small for the pool says nothing, and any
+    /// size that is not takes all of the table.
+    #[test]
+    fn a_table_that_is_cut_like_an_image_is_not_whole() {
+        let dims = [Dim::Free, Dim::Fixed(1), Dim::Free, Dim::Free];
+        let model = GraphBuilder::new("g")
+            .input("x", DataType::Fp32, &dims)
+            .integers("table", &[4], &[5, 6, 7, 8])
+            .integers("start", &[1], &[0])
+            .integers("one", &[1], &[1])
+            .node(Node::new("MaxPool", &["x"], &["pooled"]).with("kernel_shape", [7, 7]))
+            .node(Node::new("Shape", &["pooled"], &["sizes"]))
+            .node(Node::new("Slice", &["sizes", "start", "one", "start"], &["batch"]))
+            .node(Node::new("Slice", &["table", "start", "batch", "start"], &["y"]))
+            .output("y", DataType::Int64, &[Dim::Free])
+            .model();
+        let dims = Facts::of(&model).get("y").dims;
+        assert!(dims.is_none_or(|dims| dims[0].fixed().is_none()));
+    }
 }

@@ -21,7 +21,7 @@ use crate::observe::progress::Progress;
 const FEW: usize = 64;
 /// Examples that layers are compared on: each has many numbers, and both models give up all that makes
 /// them fast to be looked into.
-const COMPARED: usize = 16;
+const COMPARED: usize = 8;
 /// Bytes that second moments of inputs take at once.
 const MOMENTS_BYTES_MAX: usize = 512 << 20;
 

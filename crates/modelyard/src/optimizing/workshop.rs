@@ -37,8 +37,8 @@ impl Workshop {
     pub(crate) fn load(&self, model: &Model) -> anyhow::Result<Loaded> {
         let path = self.write(model)?;
         let loaded = self.load_with(model, &path, &LoadOptions { lone: true, ..self.options });
-        // There may be hundreds, one after the other. One that stays goes with the folder.
-        let _ = std::fs::remove_file(path);
+        // There may be hundreds, one after the other. What stays goes with the workshop.
+        let _ = path.parent().map(std::fs::remove_dir_all);
         loaded
     }
 
@@ -48,10 +48,13 @@ impl Workshop {
         self.load_with(model, &self.write(model)?, &self.options)
     }
 
+    /// Writes a model into a folder of its own.
     fn write(&self, model: &Model) -> anyhow::Result<PathBuf> {
         let number = self.count.replace(self.count.get() + 1);
-        let path = self.folder.path().join(format!("{number}.onnx"));
-        write(model, &path, &WriteOptions::default())?;
+        let folder = self.folder.path().join(number.to_string());
+        std::fs::create_dir(&folder).context("failed to make a folder for temporary files")?;
+        let path = folder.join("model.onnx");
+        write(model, &path, &WriteOptions { scratch: true, ..WriteOptions::default() })?;
         Ok(path)
     }
 
