@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use modelyard_graph::Model;
+use modelyard_graph::{Model, Node};
 
 use super::edit::Edit;
 use crate::OptimizeError;
@@ -77,13 +77,24 @@ fn site(number: usize, links: &Links<'_>) -> Option<Site> {
     Some(Site { node: number, output: output.to_owned(), along: Along::of(node), bias, channels })
 }
 
-/// What a node of the model of floats gives in the quantized model, as its name there.
+/// What a node of the model of floats gives in the quantized model, as floats: its name there.
 pub fn outputs<'a>(quantized: &'a Model, nodes: &[usize]) -> Vec<Option<&'a str>> {
     // Static quantization keeps all nodes in their order and puts pairs in between.
-    let is_pair = |operator: &str| matches!(operator, "QuantizeLinear" | "DequantizeLinear");
-    let kept: Vec<_> =
-        quantized.graph.nodes.iter().filter(|node| !is_pair(&node.op_type)).collect();
-    nodes.iter().map(|&number| kept.get(number)?.output(0)).collect()
+    let all = &quantized.graph.nodes;
+    let (pairs, kept): (Vec<&Node>, Vec<&Node>) = all
+        .iter()
+        .partition(|node| matches!(&*node.op_type, "QuantizeLinear" | "DequantizeLinear"));
+    // Rows that were picked from a table of integers are integers first.
+    let back: HashMap<&str, &str> = pairs
+        .into_iter()
+        .filter(|node| node.is("DequantizeLinear"))
+        .filter_map(|node| node.input(0).zip(node.output(0)))
+        .collect();
+    let floats = |&number: &usize| {
+        let given = kept.get(number)?.output(0)?;
+        Some(back.get(given).copied().unwrap_or(given))
+    };
+    nodes.iter().map(floats).collect()
 }
 
 /// The model of floats with the biases of some layers corrected by what was seen of their outputs in

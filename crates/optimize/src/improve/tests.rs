@@ -372,3 +372,22 @@ fn what_somebody_else_takes_is_multiplied_apart() {
     let without = smoothed(&model, &inputs, (Alpha::Search, false));
     assert!(without.groups.iter().all(|group| group.tensor != "h"));
 }
+
+#[test]
+fn rows_of_a_quantized_table_are_looked_at_as_floats() {
+    let words = [Dim::Symbol("n".into()), Dim::Fixed(3)];
+    let model = GraphBuilder::new("g")
+        .input("words", DataType::Int64, &words)
+        .initializer(weight("table", &[128, 16], 1))
+        .initializer(weight("w", &[16, 4], 2))
+        .node(Node::new("Gather", &["table", "words"], &["rows"]))
+        .node(Node::new("MatMul", &["rows", "w"], &["y"]))
+        .output("y", DataType::Fp32, &[words[0].clone(), words[1].clone(), Dim::Fixed(4)])
+        .model()
+        .check()
+        .unwrap();
+    let plan = Plan::new(&model, &Options::default()).unwrap();
+    let ranges = BTreeMap::from([("rows".to_owned(), Range { low: -2.0, high: 2.0 })]);
+    let made = insert(&model, &plan, &ranges, &Options::default()).unwrap().model;
+    assert_eq!(bias::outputs(&made, &[0, 1]), [Some("rows"), Some("y")]);
+}
