@@ -85,7 +85,7 @@ fn a_search_without_time_goes_on_when_it_has_some() {
 /// A small network of convolutions that knows some digits.
 fn network() -> Folder {
     let folder = few_digits(Folder::new(), 300, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    let layers = "--layers=conv2d(16, 3, relu, stride=2), conv2d(32, 3, relu, stride=2), flatten, \
+    let layers = "--layers=conv2d(32, 3, relu, stride=2), conv2d(64, 3, relu, stride=2), flatten, \
                   dense(10, softmax)";
     report(&["train", layers, "--data", "digits", "--epochs", "10", "-o", "net.onnx"], &folder);
     folder

@@ -1,12 +1,13 @@
 //! What was won.
 
 use super::{Budget, Figures, Goal, Trial};
+use crate::statistics::Difference;
 
 /// Times that are no further apart count as the same: a model that is measured twice differs as much.
 const ALIKE: f64 = 1.03;
 
 /// The best candidate within the budget that is really better than the original: for times, the whole
-/// interval of the ratio lies below 1. Of those as fast as the fastest, the smallest. `None` where there
+/// interval of the ratio lies below what `original` shows beside itself. Of those as fast as the fastest, the smallest. `None` where there
 /// is none.
 pub fn best(trials: &[Trial], original: &Figures, goal: Goal, budget: Budget) -> Option<usize> {
     let measured = |(number, trial): (usize, &Trial)| Some((number, *trial.outcome.as_ref().ok()?));
@@ -31,11 +32,16 @@ pub fn best(trials: &[Trial], original: &Figures, goal: Goal, budget: Budget) ->
 
 fn is_better(figures: &Figures, original: &Figures, goal: Goal) -> bool {
     match goal {
-        Goal::Latency => figures.latency.high < 1.0,
-        Goal::Throughput => figures.throughput.high < 1.0,
+        Goal::Latency => figures.latency.high < floor(&original.latency),
+        Goal::Throughput => figures.throughput.high < floor(&original.throughput),
         Goal::Size => figures.bytes < original.bytes,
         Goal::Memory => figures.memory_bytes < original.memory_bytes,
     }
+}
+
+/// What a ratio has to be below to be more than noise, by that of a model to itself.
+fn floor(itself: &Difference) -> f64 {
+    itself.low.min(itself.high.recip()).min(1.0)
 }
 
 /// The better candidate that is nearest to a budget that none is within: what to tell who asked.

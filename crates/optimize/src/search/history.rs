@@ -25,6 +25,11 @@ impl History<'_> {
         self.find(recipe)?.outcome.as_ref().ok()
     }
 
+    /// Whether a candidate could not be made or measured.
+    pub(super) fn failed(&self, recipe: &Recipe) -> bool {
+        self.find(recipe).is_some_and(|trial| trial.outcome.is_err())
+    }
+
     /// Whether a candidate was measured and keeps the budget.
     pub(super) fn is_within(&self, recipe: &Recipe) -> bool {
         self.figures(recipe).is_some_and(|figures| figures.is_within(self.budget))

@@ -92,6 +92,9 @@ fn pruned(history: &History<'_>) -> Vec<Recipe> {
     for percent in PRUNED {
         let recipe = Recipe(vec![Step::Prune { percent }, Step::Passes]);
         wanted.push(recipe.clone());
+        if history.failed(&recipe) {
+            continue;
+        }
         if !history.is_within(&recipe) {
             break;
         }

@@ -155,3 +155,13 @@ fn of_those_as_fast_as_the_fastest_the_smallest_wins() {
     let budget = Budget { drop: 0.01 };
     assert_eq!(best(&trials, &original, Goal::Latency, budget), Some(1));
 }
+
+#[test]
+fn what_the_original_shows_beside_itself_is_no_win() {
+    let itself = Difference { estimate: 0.9, low: 0.8, high: 1.1, p_value: None };
+    let original = Figures { latency: itself, ..figures(0.0, 1.0) };
+    let trial = |time: f64| [Trial { recipe: Recipe::default(), outcome: Ok(figures(0.0, time)) }];
+    let budget = Budget { drop: 0.01 };
+    assert_eq!(best(&trial(0.85), &original, Goal::Latency, budget), None);
+    assert_eq!(best(&trial(0.7), &original, Goal::Latency, budget), Some(0));
+}

@@ -69,7 +69,13 @@ impl<'a> School<'a> {
         let plan = Plan { options, taylor: false, rounds: 1 };
         let recipe = self.recipe(PRUNED)?;
         let lessons = self.lessons(&recipe, "prune");
-        let made = prune_and_recover(&prune::ready(original)?, &plan, Some(&lessons))?;
+        let ready = prune::ready(original)?;
+        let report = prune::structured(&ready, &plan.options)?.report;
+        anyhow::ensure!(
+            report.after.parameters < report.before.parameters,
+            "no channels go: their number stays a multiple of what engines compute at once"
+        );
+        let made = prune_and_recover(&ready, &plan, Some(&lessons))?;
         Ok(Made { model: made.model, is_cut: made.outcomes.iter().any(|it| it.is_cut) })
     }
 

@@ -138,13 +138,10 @@ impl Search<'_> {
         })
     }
 
-    /// The original beside itself.
+    /// The original beside itself, loaded twice: how far its times are from one is noise.
     fn original(&self) -> anyhow::Result<Figures> {
-        let (_, bytes) = self.written(self.maker.original)?;
-        let one = Difference { estimate: 1.0, low: 1.0, high: 1.0, p_value: None };
         let none = Difference { estimate: 0.0, low: 0.0, high: 0.0, p_value: None };
-        let again = self.bench.measure(&self.bench.original, bytes)?.figures;
-        Ok(Figures { drop: none, latency: one, throughput: one, ..again })
+        Ok(Figures { drop: none, ..self.measured(self.maker.original)?.figures })
     }
 
     fn tried(&mut self, recipe: &Recipe) -> anyhow::Result<Measured> {
