@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::digits;
 use crate::harness::Folder;
-use crate::training::{few_digits, model, refused, report};
+use crate::training::{few_digits, metadata, model, refused, report};
 
 const ALL: [u8; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
@@ -51,9 +51,9 @@ fn accuracy(path: &str, folder: &Folder) -> f64 {
     told["accuracy"].as_f64().unwrap()
 }
 
-/// Quantizes `net.onnx` with one scale a weight; what is told, what the metadata says, and the accuracy.
+/// Quantizes `net.onnx`: what is told, what the metadata says, and the accuracy.
 fn quantized(more: &[&str], folder: &Folder) -> (Value, String, f64) {
-    let start = ["quantize", "net.onnx", "-o", "out.onnx", "--data", "digits", "--per-tensor"];
+    let start = ["quantize", "net.onnx", "-o", "out.onnx", "--data", "digits"];
     let told = report(&[&start[..], &["--engine", "rten"], more].concat(), folder);
     let said = model("out.onnx", folder).metadata["modelyard.quantized"].clone();
     (told, said, accuracy("out.onnx", folder))
@@ -70,35 +70,35 @@ fn sqnr(told: &Value) -> f64 {
 #[test]
 fn channels_that_lie_apart_lose_little_when_repaired() {
     let folder = spoiled();
+    let quantized = |more: &[&str]| quantized(&[&["--per-tensor"], more].concat(), &folder);
     let floats = accuracy("net.onnx", &folder);
-    let (plain, said, lost) = quantized(&[], &folder);
+    let (plain, said, lost) = quantized(&[]);
     assert!(lost < floats - 0.05, "nothing to repair: {lost} of {floats}");
     assert!(!said.contains("equalized") && plain["notes"].as_array().unwrap().is_empty());
 
-    let (told, said, found) = quantized(&["--equalize"], &folder);
+    let (told, said, found) = quantized(&["--equalize"]);
     assert!(found > floats - 0.03, "{found} of {floats}: {told}");
     assert!(sqnr(&told) > sqnr(&plain) + 10.0, "{told}");
     assert!(said.ends_with(", equalized") && notes(&told).contains("equalized 2 pairs"), "{told}");
 
-    let (told, said, found) =
-        quantized(&["--qat", "--epochs", "4", "--learning-rate", "0.001"], &folder);
+    let (told, said, found) = quantized(&["--qat", "--epochs", "4", "--learning-rate", "0.001"]);
     assert!(found > lost + 0.05, "{found}, {lost} untrained: {told}");
     assert!(said.ends_with(", trained"), "{said}");
-    assert_eq!(model("out.onnx", &folder).metadata["training"].contains("quantize"), true);
+    assert_eq!(metadata(&model("out.onnx", &folder), "training")["command"], "quantize");
 
-    let (told, said, _) = quantized(&["--adaround", "200"], &folder);
+    let (told, said, _) = quantized(&["--adaround", "200"]);
     let rounded = told["rounded"].as_array().unwrap();
     assert_eq!(rounded.len(), 3, "{told}");
     assert!(rounded.iter().all(|layer| layer["error"].as_f64().unwrap() < 1.0), "{told}");
     assert!(sqnr(&told) > sqnr(&plain), "{told} {plain}");
     assert!(said.ends_with(", rounding learned"), "{said}");
 
-    let (told, said, _) = quantized(&["--correct-bias"], &folder);
+    let (told, said, _) = quantized(&["--correct-bias"]);
     assert!(notes(&told).contains("corrected biases of 3 layers"), "{told}");
     assert!(sqnr(&told) > sqnr(&plain), "{told} {plain}");
     assert!(said.ends_with(", biases corrected"), "{said}");
 
-    let (told, _, found) = quantized(&["--keep-sensitive", "1"], &folder);
+    let (told, _, found) = quantized(&["--keep-sensitive", "1"]);
     let ranked = told["sensitivities"].as_array().unwrap();
     assert_eq!((ranked.len(), told["layers"].as_array().unwrap().len()), (3, 2), "{told}");
     let losses: Vec<f64> = ranked.iter().map(|node| node["sqnr_db"].as_f64().unwrap()).collect();
@@ -107,7 +107,7 @@ fn channels_that_lie_apart_lose_little_when_repaired() {
         (&told["kept"][0]["node"], &told["kept"][0]["reason"]),
         (&ranked[0]["node"], &"excluded".into())
     );
-    assert!(sqnr(&told) > sqnr(&plain) && found >= lost, "{told} {plain}");
+    assert!(sqnr(&told) > sqnr(&plain) && found > lost - 0.02, "{told} {plain}");
 }
 
 #[test]
