@@ -92,12 +92,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         None => None,
     };
     let sets = Sets::of(&data, &args.recipe)?;
-    let mut options = match &data.task {
-        // The loss needs no labels: what the task would choose is replaced.
-        Task::Unlabelled => args.recipe.options(&Task::Regression { width: 1 }),
-        task => args.recipe.options(task),
-    }
-    .exit_with(Exit::Usage)?;
+    let mut options = args.recipe.taught(&data.task).exit_with(Exit::Usage)?;
     options.loss = LossKind::Distillation(args.temperature, args.alpha);
 
     let limit = options.memory_limit_bytes;

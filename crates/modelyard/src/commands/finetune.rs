@@ -15,10 +15,11 @@ use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::source::labels::METADATA_KEYS;
 use crate::tensors::image;
-use crate::training::network::{check_outputs, fitting_loss};
+use crate::training::lesson::Lesson;
+use crate::training::network::check_outputs;
 use crate::training::prepare::{self, Bound, Sets, normalization};
 use crate::training::recipe::{Normalize, Recipe};
-use crate::training::session::{Job, OutputArgs};
+use crate::training::session::OutputArgs;
 
 /// Train a model further, or give it a new head for other classes
 ///
@@ -62,34 +63,25 @@ pub(crate) fn run(args: &Args, _globals: &Globals) -> anyhow::Result<()> {
     let data = args.data.options();
     let data = picture_options(data, &base);
     let data = progress.spin("reading the data", || args.data.open(&data))?;
-    let mut options = args.recipe.options(&data.task).exit_with(Exit::Usage)?;
-    let sets = Sets::of(&data, &args.recipe)?;
+    let options = args.recipe.options(&data.task).exit_with(Exit::Usage)?;
     let (mut model, head) = with_head(args, &base, &data.task)?;
     check_outputs(&model, &data.task)
         .context("the model needs a new head (--replace-head)")
         .exit_with(Exit::Usage)?;
-    fitting_loss((&model, &data.task), &args.recipe, &mut options)?;
-    prepare::check_labels(&model, &data.task).exit_with(Exit::Usage)?;
     let trained = chosen(args, &model, &head).exit_with(Exit::Usage)?;
-    let binding = prepare::bind(&data, &model, options.batch).exit_with(Exit::Usage)?;
     if args.recipe.normalize == Some(Normalize::Standard) {
-        model = normalized(model, &sets, (&data, &binding))?;
+        let binding = prepare::bind(&data, &model, options.batch).exit_with(Exit::Usage)?;
+        model = normalized(model, &Sets::of(&data, &args.recipe)?, (&data, &binding))?;
     }
-    let bound = Bound::new(data.train.as_ref(), &binding);
-    let training = sets.training(&bound);
-    let validation = sets.validation(&bound);
-    let test = data.test.as_ref().map(|test| Bound::new(test.as_ref(), &binding));
-    let job = Job {
+    let lesson = Lesson {
         command: "finetune",
         model,
         trained,
         data: (&data, &args.data.data),
-        training: &training,
-        validation: validation.as_ref().map(|part| part as _),
-        test: test.as_ref().map(|test| test as _),
-        options,
+        recipe: &args.recipe,
+        teacher: None,
     };
-    job.run(&args.output, &progress)
+    lesson.give(|job| job.run(&args.output, &progress))
 }
 
 /// The model at a path with all its weights in memory.

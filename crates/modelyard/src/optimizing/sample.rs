@@ -5,10 +5,24 @@ use modelyard_graph::Model;
 use modelyard_tensor::Tensor;
 use modelyard_train::data::{Batch, Batches, Examples, Order, Part, Targets};
 
+use crate::commands::finetune::picture_options;
 use crate::data::DataSet;
+use crate::data::args::DataArgs;
 use crate::data::binding::{Binding, Rows};
 use crate::data::split;
 use crate::exit::{Exit, ExitWith};
+use crate::observe::progress::Progress;
+
+/// The data at a place, if one is given, with pictures as the model takes them.
+pub(crate) fn read(
+    place: Option<&DataArgs>,
+    model: &Model,
+    progress: &Progress,
+) -> anyhow::Result<Option<DataSet>> {
+    let Some(place) = place else { return Ok(None) };
+    let options = picture_options(place.options(), model);
+    Ok(Some(progress.spin("reading the data", || place.open(&options))?))
+}
 
 /// Some examples of a data set, always the same ones for the same seed, in the form that one model
 /// takes.

@@ -9,7 +9,8 @@ use modelyard_train::layers::{self, Input, LayerSpec};
 use modelyard_train::trainer::{LossKind, Options};
 use modelyard_train::{normalize_input, trainer};
 
-use super::prepare::{self, Bound, Sets, normalization};
+use super::lesson::Lesson;
+use super::prepare::{Sets, normalization};
 use super::recipe::{Normalize, Recipe};
 use super::session::Job;
 use crate::data::{DataSet, InputKind, Task};
@@ -32,32 +33,25 @@ impl Network<'_> {
         train: impl FnOnce(Job<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let Network { layers, recipe, data: (data, path) } = *self;
-        let mut options = recipe.options(&data.task).exit_with(Exit::Usage)?;
-        let sets = Sets::of(data, recipe)?;
+        // Mistakes in the recipe show before anything is measured.
+        recipe.options(&data.task).exit_with(Exit::Usage)?;
         let input = input(data, layers).exit_with(Exit::Usage)?;
         let mut model = layers::build(layers, &input, recipe.seed()).exit_with(Exit::Usage)?;
         check_outputs(&model, &data.task).exit_with(Exit::Usage)?;
-        fitting_loss((&model, &data.task), recipe, &mut options)?;
         if normalizes(data, &input, recipe)? {
-            let training = sets.training(data.train.as_ref());
+            let training = Sets::of(data, recipe)?.training(data.train.as_ref());
             let measured = normalization(&training, (&data.inputs[0].name, 0), &input.shape)?;
             model = normalize_input(model, &input.name, &measured)?;
         }
-        let binding = prepare::bind(data, &model, options.batch).exit_with(Exit::Usage)?;
-        let bound = Bound::new(data.train.as_ref(), &binding);
-        let training = sets.training(&bound);
-        let validation = sets.validation(&bound);
-        let test = data.test.as_ref().map(|test| Bound::new(test.as_ref(), &binding));
-        train(Job {
+        Lesson {
             command: "train",
             trained: trainer::trainable(&model),
             model,
             data: (data, path),
-            training: &training,
-            validation: validation.as_ref().map(|part| part as _),
-            test: test.as_ref().map(|test| test as _),
-            options,
-        })
+            recipe,
+            teacher: None,
+        }
+        .give(train)
     }
 }
 

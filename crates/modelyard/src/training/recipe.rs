@@ -189,6 +189,15 @@ impl Recipe {
         })
     }
 
+    /// The same where a teacher's answers are learned, which takes no targets; the loss is still to be
+    /// set.
+    pub(crate) fn taught(&self, task: &Task) -> anyhow::Result<Options> {
+        match task {
+            Task::Unlabelled => self.options(&Task::Regression { width: 1 }),
+            task => self.options(task),
+        }
+    }
+
     fn rate(&self) -> anyhow::Result<f32> {
         let default = if self.optimizer == Some(OptimizerName::Sgd) { 0.01 } else { 0.001 };
         positive("--learning-rate", self.learning_rate.unwrap_or(default))

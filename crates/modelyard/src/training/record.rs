@@ -19,6 +19,9 @@ pub(crate) struct Outcome {
     pub(crate) trained_parameters: usize,
     /// How the run ended.
     pub(crate) ended: &'static str,
+    /// Whether its time was up before it was done.
+    #[serde(skip)]
+    pub(crate) is_cut: bool,
     /// Epochs done.
     pub(crate) epochs: usize,
     /// Of the training itself, the median over the epochs.

@@ -172,6 +172,7 @@ impl Job<'_> {
         let outcome = Outcome {
             trained_parameters: trainer.trained_parameters(),
             ended: record::ending(ended),
+            is_cut: matches!(ended, Ended::Stopped),
             epochs: trainer.progress().epoch,
             examples_per_second,
             seconds: start.elapsed().as_secs_f64(),

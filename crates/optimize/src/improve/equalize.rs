@@ -70,6 +70,11 @@ pub fn equalize(model: &Model, unclip: bool) -> Result<Equalized, OptimizeError>
     })
 }
 
+/// Whether there are layers between which ranges can be moved.
+pub fn can_equalize(model: &Model) -> bool {
+    !pairs(&Links::of(&model.graph), false).0.is_empty()
+}
+
 /// Moves ranges until nothing moves; gives the number of rounds.
 fn settle(pairs: &[Pair], edit: &mut Edit) -> usize {
     for round in 0..MOST_ROUNDS {

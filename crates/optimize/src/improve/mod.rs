@@ -24,5 +24,5 @@ mod smooth;
 mod tests;
 
 pub use absorb::{absorb, absorbable};
-pub use equalize::{Equalized, equalize};
+pub use equalize::{Equalized, can_equalize, equalize};
 pub use smooth::{Alpha, Group, Smoothed, smooth, smoothable};

@@ -15,8 +15,9 @@ pub struct Options {
     pub ranking: Ranking,
     /// What makes a channel important.
     pub importance: Importance,
-    /// Channels that stay are a multiple of this. `None`: 16 where a layer has 64 or more, 8 where it has
-    /// 16 or more, else 1, which is what vector units take at once.
+    /// Channels that stay are a multiple of this. `None`: 16 where a layer has 32 or more, 8 where it has
+    /// 16 or more, else 1. Engines compute 16 channels at once: a layer of 24 takes longer than one of 32
+    /// (docs/optimization.md).
     pub multiple: Option<usize>,
     /// Channels that stay in each layer at least.
     pub minimum: usize,
@@ -103,7 +104,7 @@ impl Options {
     /// What the channels of a layer with so many stay a multiple of.
     pub(super) fn multiple(&self, channels: usize) -> usize {
         self.multiple.unwrap_or(match channels {
-            64.. => 16,
+            32.. => 16,
             16.. => 8,
             _ => 1,
         })

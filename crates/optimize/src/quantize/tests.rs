@@ -9,7 +9,7 @@ use modelyard_train::{Array, Buffers, Mode, Program, Run, Workers};
 
 use super::*;
 use crate::calibrate::{Calibration, Method, Range};
-use crate::floats::sqnr;
+use crate::floats::{floats, sqnr};
 use crate::{Grid, OptimizeError};
 
 /// Numbers from -1 to 1 that are the same in every run.
@@ -212,4 +212,39 @@ fn rows_of_a_table_become_floats_after_they_are_picked() {
     assert_eq!(table.byte_len(), Some(64 * 32));
     let after = evaluate(&quantized, &[("ids", ids)], &["y"]);
     assert!(sqnr(&seen[1], &after[0]) > 25.0);
+}
+
+#[test]
+fn trained_weights_become_the_integers_that_they_were_rounded_to() {
+    let (model, options) = (residual(), Options::default());
+    let plan = Plan::new(&model, &options).unwrap();
+    let ranges = ranges(&model, &plan, &options);
+    let mut given = grids(&model, &plan, &ranges, &options).unwrap();
+    assert_eq!(given.keys().collect::<Vec<_>>(), ["w1", "w2", "w3"]);
+    let rounded = insert_with(&model, &plan, (&ranges, Weights::Trained), &options).unwrap().model;
+    // Training moves weights; their scales stay.
+    let trained = |model: &Model| {
+        let mut model = model.clone();
+        for constant in &mut model.graph.initializers {
+            if given.contains_key(&constant.name) {
+                let values = floats(constant).unwrap();
+                let moved = values.iter().enumerate().map(|(i, x)| 0.8 * x + 0.05 * (i % 3) as f32);
+                *constant =
+                    Constant::floats(&constant.name, &constant.dims, &moved.collect::<Vec<_>>());
+            }
+        }
+        model.check().unwrap()
+    };
+    let (rounded_after, floats_after) = (trained(&rounded), trained(&model));
+    for (name, given) in &mut given {
+        given.numbers = floats(floats_after.graph.initializer(name).unwrap()).unwrap();
+    }
+    let weights = (&ranges, Weights::Given(&given));
+    let folded = insert_with(&floats_after, &plan, weights, &options).unwrap().model;
+    let answers = |model: &Model| evaluate(model, &[("x", image(9))], &["l"]).remove(0);
+    let wanted = answers(&rounded_after);
+    let close = sqnr(&wanted, &answers(&folded));
+    assert!(close > 40.0, "{close} dB");
+    let untrained = sqnr(&wanted, &answers(&rounded));
+    assert!(untrained < 25.0, "training changed nothing: {untrained} dB");
 }

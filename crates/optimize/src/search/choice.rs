@@ -1,30 +1,47 @@
 //! What was won.
 
 use super::{Budget, Figures, Goal, Trial};
+use crate::statistics::Difference;
+
+/// Times that are no further apart count as the same: a model that is measured twice differs as much.
+const ALIKE: f64 = 1.03;
 
 /// The best candidate within the budget that is really better than the original: for times, the whole
-/// interval of the ratio lies below 1. `None` where there is none.
+/// interval of the ratio lies below what `original` shows beside itself. Of those as fast as the fastest, the smallest. `None` where there
+/// is none.
 pub fn best(trials: &[Trial], original: &Figures, goal: Goal, budget: Budget) -> Option<usize> {
     let measured = |(number, trial): (usize, &Trial)| Some((number, *trial.outcome.as_ref().ok()?));
-    trials
+    let is_good =
+        |figures: &Figures| figures.is_within(budget) && is_better(figures, original, goal);
+    let good: Vec<(usize, Figures)> = trials
         .iter()
         .enumerate()
         .filter_map(measured)
-        .filter(|(_, figures)| figures.is_within(budget) && is_better(figures, original, goal))
+        .filter(|(_, figures)| is_good(figures))
+        .collect();
+    let fastest = good.iter().map(|(_, figures)| figures.goal(goal)).fold(f64::INFINITY, f64::min);
+    let is_of_time = matches!(goal, Goal::Latency | Goal::Throughput);
+    let limit = if is_of_time { ALIKE * fastest } else { fastest };
+    good.into_iter()
+        .filter(|(_, figures)| figures.goal(goal) <= limit)
         .min_by(|(_, one), (_, two)| {
-            let by_goal = one.goal(goal).total_cmp(&two.goal(goal));
-            by_goal.then(one.drop.estimate.total_cmp(&two.drop.estimate))
+            one.bytes.cmp(&two.bytes).then(one.drop.estimate.total_cmp(&two.drop.estimate))
         })
         .map(|(number, _)| number)
 }
 
 fn is_better(figures: &Figures, original: &Figures, goal: Goal) -> bool {
     match goal {
-        Goal::Latency => figures.latency.high < 1.0,
-        Goal::Throughput => figures.throughput.high < 1.0,
+        Goal::Latency => figures.latency.high < floor(&original.latency),
+        Goal::Throughput => figures.throughput.high < floor(&original.throughput),
         Goal::Size => figures.bytes < original.bytes,
         Goal::Memory => figures.memory_bytes < original.memory_bytes,
     }
+}
+
+/// What a ratio has to be below to be more than noise, by that of a model to itself.
+fn floor(itself: &Difference) -> f64 {
+    itself.low.min(itself.high.recip()).min(1.0)
 }
 
 /// The better candidate that is nearest to a budget that none is within: what to tell who asked.

@@ -8,17 +8,21 @@
 //! | [`Recipe`], [`Step`] | how a candidate is made |
 //! | [`Trial`], [`Figures`] | what came of it |
 //! | [`Goal`], [`Budget`] | what is wanted |
-//! | `strategy` | [`next`]: what to try next |
+//! | `strategy`, `integers`, `history` | [`next`]: what to try next |
 //! | `choice` | [`best`], [`front`]: what was won |
 
 mod choice;
+mod history;
+mod integers;
 mod recipe;
 mod strategy;
+#[cfg(test)]
+mod tests;
 
 pub use choice::{best, front, nearest};
-pub use recipe::{Calibrator, Recipe, Static, Step};
+pub use recipe::{Calibrator, Recipe, Rounding, Static, Step};
 use serde::{Deserialize, Serialize};
-pub use strategy::{Situation, next};
+pub use strategy::{Move, Situation, next};
 
 use crate::statistics::Difference;
 

@@ -42,6 +42,9 @@ pub struct Static {
     /// Whether biases make up for what rounding of weights does to the mean.
     #[serde(default)]
     pub correct_bias: bool,
+    /// Which integers weights become.
+    #[serde(default)]
+    pub rounding: Rounding,
     /// Names of nodes that stay floats.
     #[serde(default)]
     pub floats: Vec<String>,
@@ -60,6 +63,19 @@ pub enum Calibrator {
     Entropy,
     /// Least squared error.
     Mse,
+}
+
+/// Which integers weights become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// The nearest.
+    #[default]
+    Nearest,
+    /// Those on either side that answers are learned to need (AdaRound).
+    Learned,
+    /// Those that training with rounded weights comes to (quantization-aware training).
+    Trained,
 }
 
 impl Recipe {
@@ -125,6 +141,11 @@ impl fmt::Display for Static {
         }
         if self.correct_bias {
             f.write_str(", biases corrected")?;
+        }
+        match self.rounding {
+            Rounding::Nearest => {}
+            Rounding::Learned => f.write_str(", rounding learned")?,
+            Rounding::Trained => f.write_str(", trained")?,
         }
         match self.floats.len() {
             0 => f.write_str(")"),

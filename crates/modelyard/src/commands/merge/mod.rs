@@ -25,14 +25,14 @@ use modelyard_optimize::merge::{Gives, Member};
 
 use super::convert::aside::Aside;
 use super::evaluate::answers::Head;
-use super::finetune::picture_options;
 use crate::cli::{EngineArgs, Globals};
 use crate::config::Config;
 use crate::data::DataSet;
-use crate::data::args::DataArgs;
+use crate::data::args::DataIfAny;
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;
 use crate::optimizing::prepare;
+use crate::optimizing::sample;
 use crate::optimizing::workshop::Workshop;
 use crate::output;
 use crate::source::labels;
@@ -48,8 +48,6 @@ use trial::{Asked, Parts, Size, Trial};
 /// is for models that were trained further from the same weights. With --data the merged model is
 /// compared with the best of its members.
 #[derive(clap::Args)]
-// All of the options about data may be left out, so the one that they need may be too.
-#[command(mut_arg("data", |data| data.required(false)))]
 #[command(after_help = "Examples:\n  \
     modelyard merge a.onnx b.onnx --weights 0.6,0.4 -o ensemble.onnx\n  \
     modelyard merge a.onnx b.onnx c.onnx --mode soft-vote --fit --data validation -o ensemble.onnx\n  \
@@ -67,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     output_name: Option<String>,
     #[command(flatten)]
-    data: Option<DataArgs>,
+    data: DataIfAny,
     /// Examples that are looked at, to fit and to measure each
     #[arg(long, value_name = "N", default_value = "10000", requires = "data")]
     samples: usize,
@@ -96,18 +94,12 @@ struct Made {
 /// Runs the command.
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let start = Instant::now();
-    args.merge.check(args.models.len(), args.data.is_some())?;
+    args.merge.check(args.models.len(), args.data.0.is_some())?;
     let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
     let progress = Progress::unless(args.json);
     let read = || members(args, &config);
     let mut members = progress.spin("reading the models", read)?;
-    let data = match &args.data {
-        Some(data) => {
-            let options = picture_options(data.options(), &members[0].model);
-            Some(progress.spin("reading the data", || data.open(&options))?)
-        }
-        None => None,
-    };
+    let data = sample::read(args.data.0.as_ref(), &members[0].model, &progress)?;
     let workshop = Workshop::new(&config)?;
     let trial = match &data {
         Some(data) => Some(trial(args, data, &workshop, &progress)?),

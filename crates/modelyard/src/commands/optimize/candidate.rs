@@ -1,6 +1,7 @@
 //! How a recipe becomes a model.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use anyhow::Context;
 use modelyard_graph::rewrite::Target;
@@ -8,9 +9,10 @@ use modelyard_graph::weights::Narrow;
 use modelyard_graph::{Limits, Model};
 use modelyard_optimize::calibrate::{Calibration, Method};
 use modelyard_optimize::improve::Alpha;
-use modelyard_optimize::quantize::{self, Blocks, Options, Plan};
-use modelyard_optimize::search::{Calibrator, Recipe, Static, Step};
+use modelyard_optimize::quantize::{self, Blocks, Options, Plan, Weights};
+use modelyard_optimize::search::{Calibrator, Recipe, Rounding, Static, Step};
 
+use super::kept::{Kept, Made};
 use super::school::School;
 use crate::observe::progress::Progress;
 use crate::optimizing::improve::Improver;
@@ -18,6 +20,9 @@ use crate::optimizing::observe::observe;
 use crate::optimizing::prepare;
 use crate::optimizing::sample::Sample;
 use crate::optimizing::workshop::Workshop;
+
+/// Steps in which the rounding of one layer is learned, as `modelyard quantize --adaround` has it.
+const ROUNDING_STEPS: usize = 500;
 
 /// Makes candidates of one model.
 pub(super) struct Maker<'a> {
@@ -27,8 +32,10 @@ pub(super) struct Maker<'a> {
     /// Examples that ranges are taken from.
     pub(super) calibration: Option<&'a Sample<'a>>,
     pub(super) progress: &'a Progress,
-    /// Where pruned models learn.
+    /// Where candidates learn.
     pub(super) school: &'a School<'a>,
+    /// Candidates that took long to make.
+    pub(super) kept: Kept<'a>,
     /// Whose operators fused ones may be.
     fuse: Target,
     /// What was seen in models before they were quantized, by their recipe.
@@ -38,42 +45,47 @@ pub(super) struct Maker<'a> {
 impl<'a> Maker<'a> {
     pub(super) fn new(
         (original, limits): (&'a Model, &'a Limits),
-        (workshop, calibration): (&'a Workshop, Option<&'a Sample<'a>>),
-        (school, fuse): (&'a School<'a>, Target),
-        progress: &'a Progress,
+        calibration: Option<&'a Sample<'a>>,
+        (school, kept): (&'a School<'a>, Kept<'a>),
+        fuse: Target,
     ) -> Maker<'a> {
-        let seen = BTreeMap::new();
-        Maker { original, limits, workshop, calibration, progress, school, fuse, seen }
+        let (workshop, progress, seen) = (school.workshop, school.progress, BTreeMap::new());
+        Maker { original, limits, workshop, calibration, progress, school, kept, fuse, seen }
     }
 
     /// The model that a recipe gives.
     pub(super) fn make(&mut self, recipe: &Recipe) -> anyhow::Result<Model> {
         let mut model = self.original.clone();
         for (number, step) in recipe.0.iter().enumerate() {
-            let before = Recipe(recipe.0[..number].to_vec());
-            model = self.step(model, step, &before)?;
+            let [before, after] =
+                [number, number + 1].map(|steps| Recipe(recipe.0[..steps].to_vec()));
+            if !is_slow(step) {
+                model = self.step(&model, step, &before)?.model;
+            } else if let Some(found) = self.kept.find(&after)? {
+                model = found;
+            } else {
+                let made = self.step(&model, step, &before)?;
+                model = self.kept.keep(&after, made)?;
+            }
         }
         model.metadata.insert("modelyard.optimized".into(), recipe.to_string());
         Ok(model)
     }
 
-    fn step(&mut self, model: Model, step: &Step, before: &Recipe) -> anyhow::Result<Model> {
+    fn step(&mut self, model: &Model, step: &Step, before: &Recipe) -> anyhow::Result<Made> {
         let options = Options::default();
-        Ok(match step {
-            Step::Passes => prepare::fused(&model, self.limits, self.fuse)?,
-            Step::Half => quantize::narrowed(&model, Narrow::Fp16)?.model,
-            Step::Int4 => quantize::blockwise(&model, Blocks::default(), &options)?.model,
-            Step::Dynamic => quantize::dynamic(&model, &options)?.model,
-            Step::Static(step) => self.integers(&model, step, before)?,
-            Step::Equalize => self.improver()?.equalized(&model, false)?.0.model,
-            Step::Prune { percent } => {
-                let place = (self.workshop, self.progress, self.limits);
-                self.school.graduate(&model, *percent, place)?
-            }
-        })
+        Ok(Made::whole(match step {
+            Step::Passes => prepare::fused(model, self.limits, self.fuse)?,
+            Step::Half => quantize::narrowed(model, Narrow::Fp16)?.model,
+            Step::Int4 => quantize::blockwise(model, Blocks::default(), &options)?.model,
+            Step::Dynamic => quantize::dynamic(model, &options)?.model,
+            Step::Equalize => self.improver()?.equalized(model, false)?.0.model,
+            Step::Static(step) => return self.integers(model, step, before),
+            Step::Prune { percent } => return self.school.pruned(model, *percent),
+        }))
     }
 
-    fn integers(&mut self, model: &Model, step: &Static, before: &Recipe) -> anyhow::Result<Model> {
+    fn integers(&mut self, model: &Model, step: &Static, before: &Recipe) -> anyhow::Result<Made> {
         let options = Options { exclude: step.floats.clone(), ..Options::default() };
         let smoothed;
         let (model, before) = if step.smooth {
@@ -93,11 +105,28 @@ impl<'a> Maker<'a> {
             Calibrator::Mse => Method::Mse,
         };
         let ranges = seen.ranges_by(method, options.activations)?;
-        let insert = |model: &Model| Ok(quantize::insert(model, &plan, &ranges, &options)?);
-        Ok(match step.correct_bias {
+        let mut made = Made::whole(Model::clone(model));
+        let mut grids = BTreeMap::new();
+        match step.rounding {
+            Rounding::Nearest => {}
+            Rounding::Learned => {
+                grids = quantize::grids(model, &plan, &ranges, &options)?;
+                let deadline = self.school.share();
+                let how = (ROUNDING_STEPS, Some(deadline));
+                self.improver()?.rounded((model, &plan), &mut grids, how)?;
+                made.is_cut = Instant::now() >= deadline;
+            }
+            Rounding::Trained => {
+                return self.school.rounded(self.original, (model, &plan), (&ranges, &options));
+            }
+        }
+        let weights = || (&ranges, Weights::Given(&grids));
+        let insert = |model: &Model| Ok(quantize::insert_with(model, &plan, weights(), &options)?);
+        made.model = match step.correct_bias {
             true => self.improver()?.corrected(model, &plan, insert)?.0.model,
             false => insert(model)?.model,
-        })
+        };
+        Ok(made)
     }
 
     fn improver(&self) -> anyhow::Result<Improver<'a>> {
@@ -123,5 +152,14 @@ impl<'a> Maker<'a> {
     /// What was seen in a model so far.
     pub(super) fn known(&self, recipe: &Recipe) -> Option<&Calibration> {
         self.seen.get(&recipe.to_string())
+    }
+}
+
+/// Whether a step takes so long that what it gives is worth keeping.
+fn is_slow(step: &Step) -> bool {
+    match step {
+        Step::Prune { .. } => true,
+        Step::Static(step) => step.rounding != Rounding::Nearest,
+        _ => false,
     }
 }

@@ -2,18 +2,25 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `mod` | what is asked, and the order of things |
+//! | `mod` | the order of things |
+//! | `options` | what is asked |
+//! | `data` | examples to compare by, and to take ranges from |
 //! | `search` | tries one candidate after the other |
 //! | `candidate` | makes a model of a recipe |
 //! | `measure` | runs it beside the original |
 //! | `sensitivity` | which nodes lose most by integers |
-//! | `school` | candidates with fewer channels, taught again |
+//! | `school` | where candidates learn from the original |
+//! | `kept` | candidates that took long to make |
 //! | `record` | what was tried, on disk |
 //! | `passes` | passes alone, without a search |
-//! | `report`, `page`, `plots` | what is told: JSON, HTML, pictures |
+//! | `report`, `histograms`, `text`, `page`, `plots` | what is told: JSON, lines, HTML, pictures |
 
 mod candidate;
+mod data;
+mod histograms;
+mod kept;
 mod measure;
+mod options;
 mod page;
 mod passes;
 mod plots;
@@ -22,23 +29,21 @@ mod report;
 mod school;
 mod search;
 mod sensitivity;
+mod text;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use modelyard_graph::Model;
 use modelyard_graph::file::{WriteOptions, write};
 use modelyard_graph::rewrite::Target;
-use modelyard_optimize::search::{Budget, Goal};
-use modelyard_train::data::Examples;
+use modelyard_optimize::search::Budget;
 
 use super::convert::aside::Aside;
-use super::finetune::picture_options;
-use crate::cli::{EngineArgs, Globals};
+use crate::cli::Globals;
 use crate::config::Config;
-use crate::data::DataSet;
-use crate::data::args::{DataArgs, DataIfAny};
+use crate::data::args::DataArgs;
 use crate::exit::{Exit, ExitWith};
 use crate::files;
 use crate::observe::progress::Progress;
@@ -49,115 +54,13 @@ use crate::optimizing::workshop::Workshop;
 use crate::source::labels;
 use crate::training::interrupt::Interrupt;
 use candidate::Maker;
+use data::Data;
+use kept::Kept;
 use measure::{Batch, Bench};
-use passes::PassArgs;
+pub(crate) use options::Args;
 use report::Report;
 use school::School;
 use search::Search;
-
-/// Find the smallest or fastest model whose answers are good enough
-///
-/// Candidates are made of the model: cleaned, with fewer bits, with fewer channels where it can be
-/// trained; each is run beside the original on the engine and the machine that this command runs on.
-/// The best that keeps the budget is written, with a report of all that was tried. Where the data has
-/// no targets, the budget is for answers that differ from the original's.
-#[derive(clap::Args)]
-#[command(after_help = "Examples:\n  \
-    modelyard optimize digits.onnx -o digits-fast.onnx --data examples/digits\n  \
-    modelyard optimize net.onnx -o net-small.onnx --data photos --for size \
-    --max-accuracy-drop 1% --time 10m")]
-pub(crate) struct Args {
-    /// The model to start from
-    #[arg(value_name = "MODEL", required_unless_present = "list_passes")]
-    model: Option<PathBuf>,
-    /// Where the best model goes; the report goes beside it
-    #[arg(short, long, value_name = "FILE", required_unless_present = "list_passes")]
-    output: Option<PathBuf>,
-    #[command(flatten)]
-    data: DataIfAny,
-    /// Data to take ranges of activations from [default: the part of the data to learn from, or all]
-    #[arg(long, value_name = "PATH")]
-    calibration: Option<PathBuf>,
-    /// How much worse answers may get: the part of the examples, such as 0.5%
-    #[arg(long, value_name = "PART", default_value = "0.5%", value_parser = part)]
-    max_accuracy_drop: f64,
-    /// What is to get better
-    #[arg(long = "for", value_enum, default_value = "latency")]
-    goal: Wanted,
-    /// Time after which no more candidates are tried, such as 90s, 30m or 2h
-    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
-    time: Duration,
-    /// Examples whose answers are compared
-    #[arg(long, value_name = "N", default_value = "10000")]
-    samples: usize,
-    /// Examples that ranges are taken from
-    #[arg(long, value_name = "N", default_value = "256")]
-    calibration_samples: usize,
-    /// Examples of a large batch
-    #[arg(long, value_name = "N", default_value = "32")]
-    batch: usize,
-    /// Decides what is drawn by chance
-    #[arg(long, value_name = "N", default_value = "0")]
-    seed: u64,
-    /// Forget what an earlier run of the same search measured
-    #[arg(long)]
-    fresh: bool,
-    #[command(flatten)]
-    passes: PassArgs,
-    /// Print the report as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    engine: EngineArgs,
-}
-
-/// What is to get better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Wanted {
-    /// Time of a single call
-    Latency,
-    /// Time per example in large batches
-    Throughput,
-    /// Size of the file
-    Size,
-    /// Memory of the loaded model
-    Memory,
-}
-
-impl Wanted {
-    fn goal(self) -> Goal {
-        match self {
-            Wanted::Latency => Goal::Latency,
-            Wanted::Throughput => Goal::Throughput,
-            Wanted::Size => Goal::Size,
-            Wanted::Memory => Goal::Memory,
-        }
-    }
-}
-
-fn part(text: &str) -> Result<f64, String> {
-    let number = match text.strip_suffix('%') {
-        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-        None => text.parse(),
-    };
-    let number = number.ok().filter(|part| (0.0..=1.0).contains(part));
-    number.ok_or_else(|| format!("expected a part such as 0.5% or 0.005, found '{text}'"))
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let seconds = match unit {
-        "s" | "" => Some(1.0),
-        "m" => Some(60.0),
-        "h" => Some(3600.0),
-        _ => None,
-    };
-    let number = number.parse::<f64>().ok().filter(|number| *number >= 0.0);
-    let total = number.zip(seconds).map(|(number, seconds)| number * seconds);
-    let total = total.and_then(|total| Duration::try_from_secs_f64(total).ok());
-    total.ok_or_else(|| format!("expected a time such as 90s, 30m or 2h, found '{text}'"))
-}
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
@@ -196,17 +99,23 @@ fn search_best(
         let _ = std::fs::remove_dir_all(&folder);
     }
     let deadline = start + args.time;
-    let school =
-        School { data: (&data.all, &place.data), interrupt: &interrupt, deadline, folder: &folder };
+    let school = School {
+        data: (&data.all, &place.data),
+        interrupt: &interrupt,
+        deadline,
+        seed: args.seed,
+        workshop: &workshop,
+        progress: &progress,
+    };
     let fuse = match bench.original.engine {
         "onnxruntime" => Target::OnnxRuntime,
         _ => Target::Standard,
     };
     let maker = Maker::new(
         (&original, &config.model_limits),
-        (&workshop, Some(&calibration)),
-        (&school, fuse),
-        &progress,
+        Some(&calibration),
+        (&school, Kept::new(&folder, &config.model_limits)),
+        fuse,
     );
     let mut search = Search {
         goal: args.goal.goal(),
@@ -218,7 +127,7 @@ fn search_best(
         progress: &progress,
         sensitivities: Vec::new(),
     };
-    let key = record::Key::of((model, &original), (&bench, &calibration), args.seed)?;
+    let key = record::Key::of((model, &original), (&bench, &calibration), (args, config))?;
     let found = search.run(&folder, &key)?;
     if interrupt.came() {
         let again = "stopped; the same command goes on where this one was";
@@ -243,48 +152,6 @@ struct Paths<'a> {
     model: &'a Path,
     output: &'a Path,
     data: &'a Path,
-}
-
-/// Examples to compare by, and to take ranges from.
-struct Data {
-    all: DataSet,
-    other: Option<DataSet>,
-}
-
-impl Data {
-    fn open(
-        args: &Args,
-        place: &DataArgs,
-        model: &Model,
-        progress: &Progress,
-    ) -> anyhow::Result<Data> {
-        let options = picture_options(place.options(), model);
-        let all = progress.spin("reading the data", || place.open(&options))?;
-        let other = match &args.calibration {
-            Some(path) => {
-                let other = DataArgs { data: path.clone(), targets: None, ..place.clone() };
-                Some(progress.spin("reading the calibration data", || other.open(&options))?)
-            }
-            None => None,
-        };
-        Ok(Data { all, other })
-    }
-
-    /// Examples whose answers are compared.
-    fn evaluation(&self) -> &dyn Examples {
-        self.all.test.as_deref().unwrap_or(self.all.train.as_ref())
-    }
-
-    /// Whether ranges are taken from the very examples that answers are compared on.
-    fn is_shared(&self) -> bool {
-        self.other.is_none() && self.all.test.is_none()
-    }
-
-    fn calibration<'a>(&'a self, args: &Args, model: &Model) -> anyhow::Result<Sample<'a>> {
-        let data = self.other.as_ref().unwrap_or(&self.all);
-        let size = (args.calibration_samples, args.batch, args.seed);
-        Sample::new(data, data.train.as_ref(), model, size)
-    }
 }
 
 fn bench<'a>(
@@ -326,18 +193,4 @@ fn publish(output: &Path, report: &Report, model: Option<&Model>) -> anyhow::Res
     let aside = Aside::new(output).exit_with(Exit::Usage)?;
     write(&model, &aside.path, &WriteOptions::default())?;
     aside.publish(output)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_and_times_are_read() {
-        assert_eq!((part("0.5%"), part("0.01")), (Ok(0.005), Ok(0.01)));
-        assert!(part("200%").is_err() && part("-1").is_err() && part("x").is_err());
-        assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert!(duration("1d").is_err() && duration("-1s").is_err());
-    }
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use modelyard_optimize::search::Goal;
 
-use super::report::{Bars, Histograms, Line};
+use super::histograms::{Bars, Histograms};
+use super::report::Line;
 use super::sensitivity::Sensitivity;
 use crate::chart;
 

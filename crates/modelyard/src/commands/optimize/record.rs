@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::measure::Bench;
+use super::options::Args;
+use crate::config::Config;
 use crate::optimizing::sample::Sample;
 
 /// The first line of a record: what its figures are of.
@@ -23,6 +25,8 @@ pub(super) struct Key {
     pub(super) data: [String; 2],
     pub(super) engine: String,
     pub(super) threads: usize,
+    /// Examples of a large batch.
+    pub(super) batch: usize,
     pub(super) seed: u64,
 }
 
@@ -31,7 +35,7 @@ impl Key {
     pub(super) fn of(
         (path, original): (&Path, &Model),
         (bench, calibration): (&Bench<'_>, &Sample<'_>),
-        seed: u64,
+        (args, config): (&Args, &Config),
     ) -> anyhow::Result<Key> {
         let bytes =
             std::fs::read(path).with_context(|| format!("failed to read '{}'", path.display()))?;
@@ -45,8 +49,9 @@ impl Key {
             model: digest(pieces),
             data: [of_sample(&bench.sample)?, of_sample(calibration)?],
             engine: bench.original.engine.into(),
-            threads: modelyard_engine::threads::budget(),
-            seed,
+            threads: config.engine.threads,
+            batch: args.batch,
+            seed: args.seed,
         })
     }
 }
@@ -151,6 +156,7 @@ mod tests {
             data: ["a".into(), "b".into()],
             engine: "rten".into(),
             threads: 1,
+            batch: 32,
             seed: 0,
         }
     }

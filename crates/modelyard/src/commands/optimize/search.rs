@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use modelyard_graph::Model;
 use modelyard_graph::file::{WriteOptions, write};
+use modelyard_optimize::improve::can_equalize;
 use modelyard_optimize::search::{
-    Budget, Figures, Goal, Recipe, Situation, Step, Trial, best, front, nearest, next,
+    Budget, Figures, Goal, Move, Recipe, Situation, Step, Trial, best, front, nearest, next,
 };
 use modelyard_optimize::statistics::Difference;
 
@@ -60,30 +61,23 @@ impl Search<'_> {
     pub(super) fn run(&mut self, folder: &Path, key: &Key) -> anyhow::Result<Found> {
         let mut record = Record::open(folder, key)?;
         let original = self.original()?;
-        let mut situation = self.situation();
+        let mut situation = self.situation()?;
         let mut trials: Vec<Trial> = Vec::new();
         let mut is_complete = false;
         while !self.interrupt.came() {
-            let Some(recipe) = next(&trials, &situation, (self.goal, self.budget)) else {
-                if self.learns(&mut situation, &trials)? {
-                    continue;
+            let is_late = Instant::now() >= self.deadline;
+            match next(&trials, &situation, (self.goal, self.budget)) {
+                None => {
+                    is_complete = true;
+                    break;
                 }
-                is_complete = true;
-                break;
-            };
-            if let Some(known) = record.find(&recipe) {
-                trials.push(known.clone());
-                continue;
+                Some(Move::Try(recipe)) if record.find(&recipe).is_some() => {
+                    trials.extend(record.find(&recipe).cloned());
+                }
+                Some(_) if is_late => break,
+                Some(Move::Rank) => situation.sensitive = Some(self.ranked()?),
+                Some(Move::Try(recipe)) => self.tries(recipe, &mut trials, &mut record)?,
             }
-            if Instant::now() >= self.deadline {
-                break;
-            }
-            let outcome = self.tried(&recipe).map(|measured| measured.figures);
-            let outcome = outcome.map_err(|error| format!("{error:#}"));
-            self.tell(&recipe, &outcome);
-            let trial = Trial { recipe, outcome };
-            record.add(&trial)?;
-            trials.push(trial);
         }
         let best = match self.interrupt.came() {
             true => None,
@@ -99,47 +93,55 @@ impl Search<'_> {
         })
     }
 
-    /// Which nodes are sensitive is only measured once integers have cost too much. Says whether that
-    /// brought anything new.
-    fn learns(&mut self, situation: &mut Situation, trials: &[Trial]) -> anyhow::Result<bool> {
-        let integers = |trial: &&Trial| trial.recipe.static_step().is_some();
-        let tried: Vec<&Trial> = trials.iter().filter(integers).collect();
-        let within = |trial: &&Trial| {
-            trial.outcome.as_ref().is_ok_and(|figures| figures.is_within(self.budget))
-        };
-        let is_needed =
-            tried.iter().any(|trial| trial.outcome.is_ok()) && !tried.iter().any(within);
-        if !is_needed || !situation.sensitive.is_empty() || Instant::now() >= self.deadline {
-            return Ok(false);
+    /// Makes and measures a candidate. What ctrl-C or time cut short is not kept for another run.
+    fn tries(
+        &mut self,
+        recipe: Recipe,
+        trials: &mut Vec<Trial>,
+        record: &mut Record,
+    ) -> anyhow::Result<()> {
+        let outcome = self.tried(&recipe).map(|measured| measured.figures);
+        let outcome = outcome.map_err(|error| format!("{error:#}"));
+        if self.interrupt.came() {
+            return Ok(());
         }
+        self.tell(&recipe, &outcome);
+        let trial = Trial { recipe, outcome };
+        if !self.maker.kept.is_cut(&trial.recipe) {
+            record.add(&trial)?;
+        }
+        trials.push(trial);
+        Ok(())
+    }
+
+    /// Names of nodes, those first that lose most by integers.
+    fn ranked(&mut self) -> anyhow::Result<Vec<String>> {
         let few = self.bench.sample.few(FEW);
         let question = &self.bench.question;
         self.sensitivities =
             sensitivity::measure(&mut self.maker, (question, &few), self.deadline)?;
-        situation.sensitive = self.sensitivities.iter().map(|found| found.node.clone()).collect();
-        Ok(!situation.sensitive.is_empty())
+        Ok(self.sensitivities.iter().map(|found| found.node.clone()).collect())
     }
 
-    fn situation(&self) -> Situation {
+    fn situation(&mut self) -> anyhow::Result<Situation> {
+        let has_pairs = can_equalize(&self.maker.make(&Search::passes())?);
         let nodes = &self.maker.original.graph.nodes;
         let has = |names: &[&str]| nodes.iter().any(|node| names.contains(&node.op_type.as_str()));
-        Situation {
+        Ok(Situation {
+            has_pairs,
             has_examples: self.maker.calibration.is_some(),
             has_convolutions: has(&["Conv", "ConvTranspose"]),
             has_products: has(&["MatMul", "Gemm"]),
             has_int4: self.bench.original.engine == "onnxruntime",
             can_train: self.maker.school.is_open(),
-            sensitive: Vec::new(),
-        }
+            sensitive: None,
+        })
     }
 
-    /// The original beside itself.
+    /// The original beside itself, loaded twice: how far its times are from one is noise.
     fn original(&self) -> anyhow::Result<Figures> {
-        let (_, bytes) = self.written(self.maker.original)?;
-        let one = Difference { estimate: 1.0, low: 1.0, high: 1.0, p_value: None };
         let none = Difference { estimate: 0.0, low: 0.0, high: 0.0, p_value: None };
-        let again = self.bench.measure(&self.bench.original, bytes)?.figures;
-        Ok(Figures { drop: none, latency: one, throughput: one, ..again })
+        Ok(Figures { drop: none, ..self.measured(self.maker.original)?.figures })
     }
 
     fn tried(&mut self, recipe: &Recipe) -> anyhow::Result<Measured> {

@@ -16,7 +16,6 @@ use modelyard_train::data::Examples;
 
 use super::convert::aside::Aside;
 use crate::cli::{EngineArgs, Globals};
-use crate::commands::finetune::picture_options;
 use crate::config::Config;
 use crate::data::args::DataIfAny;
 use crate::data::{DataSet, Task};
@@ -25,7 +24,7 @@ use crate::observe::progress::Progress;
 use crate::optimizing::answers::{Agreement, Question};
 use crate::optimizing::prepare;
 use crate::optimizing::recover::{self, Lessons};
-use crate::optimizing::sample::Sample;
+use crate::optimizing::sample::{self, Sample};
 use crate::optimizing::workshop::Workshop;
 use crate::output;
 use crate::source::labels;
@@ -79,11 +78,12 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let original =
         progress.spin("reading the model", || prepare::read(&args.model, &config.model_limits))?;
     let ready = prune::ready(&original).map_err(|error| Exit::Model.coded(error.into()))?;
-    let data = examples(args, &original, &progress)?;
+    let data = sample::read(args.data.0.as_ref(), &original, &progress)?;
     let workshop = Workshop::new(&config)?;
     let interrupt = Interrupt::listen().context("failed to listen for signals")?;
     let lessons = match (&data, &args.data.0) {
         (Some(data), Some(place)) => Some(Lessons {
+            command: "prune",
             data: (data, &place.data),
             recipe: &args.recipe,
             recovery: args.prune.recovery(&data.task).exit_with(Exit::Usage)?,
@@ -121,12 +121,6 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
 fn threads(args: &Args) -> usize {
     let stated = args.engine.threads.as_ref().and_then(|threads| threads.parse().ok());
     stated.unwrap_or_else(modelyard_engine::threads::budget)
-}
-
-fn examples(args: &Args, model: &Model, progress: &Progress) -> anyhow::Result<Option<DataSet>> {
-    let Some(data) = &args.data.0 else { return Ok(None) };
-    let options = picture_options(data.options(), model);
-    Ok(Some(progress.spin("reading the data", || data.open(&options))?))
 }
 
 /// The pruned model, and what there is to say of it so far.

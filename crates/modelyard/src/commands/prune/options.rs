@@ -35,7 +35,7 @@ pub(super) struct PruneArgs {
     /// Whether every layer loses the same share, or the least important channels of all layers go
     #[arg(long, value_enum, default_value = "uniform")]
     ranking: RankingName,
-    /// Channels that stay are a multiple of N [default: 16 in layers of 64 or more, 8 in those of 16 or
+    /// Channels that stay are a multiple of N [default: 16 in layers of 32 or more, 8 in those of 16 or
     /// more, else 1]
     #[arg(long, value_name = "N")]
     multiple: Option<usize>,

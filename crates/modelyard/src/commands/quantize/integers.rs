@@ -1,6 +1,7 @@
 //! Static quantization, with what makes a model bear it better.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -11,13 +12,16 @@ use modelyard_optimize::quantize::{self, Options, Plan, Quantized, Weights};
 
 use super::options::QuantizeArgs;
 use super::report::Improved;
-use super::training::Training;
+use crate::data::DataSet;
 use crate::exit::{Exit, ExitWith};
 use crate::optimizing::answers::Question;
 use crate::optimizing::improve::Improver;
 use crate::optimizing::observe::observe;
+use crate::optimizing::recover::{Lessons, Recovery, train_integers};
 use crate::optimizing::sensitivity;
 use crate::source::labels;
+use crate::training::interrupt::Interrupt;
+use crate::training::recipe::Recipe;
 
 /// By tensor.
 type Ranges = BTreeMap<String, Range>;
@@ -30,7 +34,10 @@ pub(super) struct Static<'a> {
     pub(super) args: &'a QuantizeArgs,
     pub(super) options: Options,
     pub(super) improver: Improver<'a>,
-    pub(super) training: Training<'a>,
+    /// Examples, and where they are.
+    pub(super) data: (&'a DataSet, &'a Path),
+    /// How weights learn to be integers, if they do.
+    pub(super) training: Option<Recipe>,
 }
 
 impl Static<'_> {
@@ -56,9 +63,9 @@ impl Static<'_> {
         (ranges, options): (&Ranges, &Options),
         improved: &mut Improved,
     ) -> anyhow::Result<Quantized> {
-        if self.training.args.qat {
+        if let Some(recipe) = &self.training {
             improved.notes.push("trained with rounded weights".to_owned());
-            return self.training.run((model, plan), ranges, options);
+            return self.trained(recipe, (model, plan), (ranges, options));
         }
         let mut grids = BTreeMap::new();
         if let Some(steps) = self.args.adaround {
@@ -77,6 +84,31 @@ impl Static<'_> {
         let (made, sites) = self.improver.corrected(model, plan, insert)?;
         improved.note_biases(sites);
         Ok(made)
+    }
+
+    /// Weights that learn from the data to be integers.
+    fn trained(
+        &self,
+        recipe: &Recipe,
+        planned: (&Model, &Plan),
+        (ranges, options): (&Ranges, &Options),
+    ) -> anyhow::Result<Quantized> {
+        let interrupt = Interrupt::listen().context("failed to listen for signals")?;
+        let lessons = Lessons {
+            command: "quantize",
+            data: self.data,
+            recipe,
+            recovery: Recovery::Finetune,
+            batches: 0,
+            threads: modelyard_engine::threads::budget(),
+            workshop: self.improver.workshop,
+            progress: self.improver.progress,
+            tells: false,
+            interrupt: &interrupt,
+            deadline: None,
+        };
+        let trained = train_integers(planned.0, planned, (ranges, options), &lessons);
+        trained.map(|(made, _)| made)
     }
 
     /// Ranges of all that the plan, or any plan with fewer nodes, needs.
@@ -103,7 +135,7 @@ impl Static<'_> {
         let Improver { sample, workshop, progress } = self.improver;
         let original = workshop.load(model)?;
         let labels = labels::of_model(original.session.signature(), &model.metadata);
-        let task = &self.training.data.0.task;
+        let task = &self.data.0.task;
         let question = Question::new(original.session.as_ref(), (task, labels), None)?;
         let asked = (&question, &sample.few(FEW));
         let found = sensitivity::measure(

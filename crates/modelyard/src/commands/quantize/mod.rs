@@ -16,7 +16,6 @@ use modelyard_optimize::quantize::{self, Quantized};
 
 use super::convert::aside::Aside;
 use crate::cli::{EngineArgs, Globals};
-use crate::commands::finetune::picture_options;
 use crate::config::Config;
 use crate::data::DataSet;
 use crate::data::args::DataIfAny;
@@ -25,14 +24,14 @@ use crate::observe::progress::Progress;
 use crate::optimizing::answers::{Agreement, Question};
 use crate::optimizing::improve::Improver;
 use crate::optimizing::prepare;
-use crate::optimizing::sample::Sample;
+use crate::optimizing::sample::{self, Sample};
 use crate::optimizing::workshop::Workshop;
 use crate::output;
 use crate::source::labels;
 use integers::{Static, needed, refused};
 use options::{Mode, QuantizeArgs};
 use report::{Improved, Measured, Report};
-use training::{Training, TrainingArgs};
+use training::TrainingArgs;
 
 /// Make a model of small integers: smaller, and faster where the processor multiplies them
 ///
@@ -82,7 +81,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let start = Instant::now();
     let original =
         progress.spin("reading the model", || prepare::read(&args.model, &config.model_limits))?;
-    let data = examples(args, &original, &progress)?;
+    let data = sample::read(args.data.0.as_ref(), &original, &progress)?;
     let workshop = Workshop::new(&config)?;
     let sample = match &data {
         Some(data) => {
@@ -111,12 +110,6 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     }
 }
 
-fn examples(args: &Args, model: &Model, progress: &Progress) -> anyhow::Result<Option<DataSet>> {
-    let Some(data) = &args.data.0 else { return Ok(None) };
-    let options = picture_options(data.options(), model);
-    Ok(Some(progress.spin("reading the data", || data.open(&options))?))
-}
-
 /// The quantized model, and what was done for it.
 fn make(
     args: &Args,
@@ -134,12 +127,12 @@ fn make(
         Mode::Static => {
             let (data, sample) = needed(examples)?;
             let path = args.data.0.as_ref().map_or(Path::new(""), |data| data.data.as_path());
-            let (training, data, seed) = (&args.training, (data, path), args.seed);
             Static {
                 args: &args.quantize,
                 options,
                 improver: Improver { sample, workshop, progress },
-                training: Training { args: training, data, seed, progress },
+                data: (data, path),
+                training: args.training.qat.then(|| args.training.recipe(args.seed)),
             }
             .make(model)
         }
