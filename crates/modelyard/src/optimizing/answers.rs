@@ -15,6 +15,9 @@ use crate::commands::local_model;
 use crate::data::Task;
 use crate::exit::{Exit, ExitWith};
 
+/// Most numbers of all answers of a model: 512 MiB of them.
+const NUMBERS_MOST: usize = 1 << 27;
+
 /// What a model answers to a sample.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Answered {
@@ -22,6 +25,8 @@ pub(crate) struct Answered {
     pub(crate) values: Vec<f32>,
     /// Numbers in a row.
     pub(crate) width: usize,
+    /// Whether a row is a sequence or a picture: it has no highest score.
+    pub(crate) is_flattened: bool,
     /// What should have been answered: the position of a score.
     pub(crate) classes: Vec<usize>,
     /// What should have been answered: numbers, as many as `values`.
@@ -59,7 +64,21 @@ impl<'a> Question<'a> {
         sample.each(|inputs| {
             let outputs = local_model::run(session, &inputs.tensors, &[self.head.output])?;
             let output = outputs.first().context("the engine gave no output")?;
-            let answers = Answers::of(output, inputs.rows, &self.head)?.first(inputs.count);
+            let is_classified = matches!(self.task, Task::Classification { .. });
+            let answers = match is_classified {
+                true => Answers::of(output, inputs.rows, &self.head),
+                false => Answers::whole(output, inputs.rows, &self.head),
+            }?;
+            let answers = answers.first(inputs.count);
+            // The first dimension may be left out where there is one example.
+            answered.is_flattened |=
+                output.shape().iter().skip(1).filter(|dim| **dim > 1).count() > 1;
+            if answered.values.len() + answers.values.len() > NUMBERS_MOST {
+                bail!(
+                    "the answers are more than {NUMBERS_MOST} numbers; compare on fewer examples \
+                     (--samples)"
+                );
+            }
             match (&inputs.targets, self.task) {
                 (Targets::Classes(classes), Task::Classification { labels }) => {
                     if mapping.is_none() {
@@ -98,6 +117,18 @@ impl<'a> Question<'a> {
 }
 
 impl Answered {
+    /// Whether an answer is a row of scores, of which one is the highest.
+    pub(crate) fn has_scores(&self) -> bool {
+        self.width > 1 && !self.is_flattened
+    }
+
+    /// The cosine between each answer and that of another model.
+    pub(crate) fn cosines(&self, other: &Answered) -> impl Iterator<Item = f64> {
+        let width = self.width.max(1);
+        let rows = self.values.chunks_exact(width).zip(other.values.chunks_exact(width));
+        rows.map(|(one, two)| cosine(one, two))
+    }
+
     /// Number of examples.
     pub(crate) fn len(&self) -> usize {
         self.values.len().checked_div(self.width).unwrap_or(0)
@@ -176,15 +207,13 @@ pub(crate) struct Agreement {
 impl Agreement {
     /// Between the answers of the original and those of another model.
     pub(crate) fn between(original: &Answered, other: &Answered) -> Agreement {
-        let width = original.width.max(1);
         let same = original.top().into_iter().zip(other.top()).filter(|(one, two)| one == two);
         let examples = original.len();
-        let rows = original.values.chunks_exact(width).zip(other.values.chunks_exact(width));
         let sqnr = modelyard_optimize::sqnr(&original.values, &other.values);
         Agreement {
             examples,
-            top_1: (width > 1).then(|| same.count() as f64 / examples.max(1) as f64),
-            cosine: rows.map(|(one, two)| cosine(one, two)).sum::<f64>() / examples.max(1) as f64,
+            top_1: original.has_scores().then(|| same.count() as f64 / examples.max(1) as f64),
+            cosine: original.cosines(other).sum::<f64>() / examples.max(1) as f64,
             sqnr_db: sqnr.is_finite().then_some(sqnr),
         }
     }
@@ -203,7 +232,12 @@ mod tests {
     use super::*;
 
     fn answered(values: &[f32], width: usize, classes: &[usize]) -> Answered {
-        Answered { values: values.to_vec(), width, classes: classes.to_vec(), truth: Vec::new() }
+        Answered {
+            values: values.to_vec(),
+            width,
+            classes: classes.to_vec(),
+            ..Answered::default()
+        }
     }
 
     #[test]

@@ -85,6 +85,22 @@ impl Answers {
         Ok(Answers { values: values.into_iter().map(|value| value as f32).collect(), width })
     }
 
+    /// The same where an answer may have any shape, such as a sequence or a picture: its numbers are one
+    /// row.
+    pub(crate) fn whole(output: &Tensor, examples: usize, head: &Head) -> anyhow::Result<Answers> {
+        let wrong = || {
+            let shape = output.shape();
+            format!("output '{}' has shape {shape}, expected {examples} examples", head.name)
+        };
+        let values = output.to_f64s().with_context(wrong)?;
+        let width = values.len() / examples.max(1);
+        let is_divided = examples == 1 || output.shape().first() == Some(&examples);
+        if width == 0 || !is_divided {
+            bail!(wrong());
+        }
+        Ok(Answers { values: values.into_iter().map(|value| value as f32).collect(), width })
+    }
+
     /// The answers to the first examples.
     pub(crate) fn first(mut self, examples: usize) -> Answers {
         self.values.truncate(self.width * examples);
@@ -138,5 +154,18 @@ mod tests {
         assert_eq!(of(&[10], 1).unwrap(), 10);
         assert!(of(&[2, 3, 4], 2).is_err() && of(&[3, 4], 1).is_err() && of(&[3], 2).is_err());
         assert!(of(&[1, 5000], 1).is_err());
+    }
+
+    #[test]
+    fn whole_answers_may_have_any_shape() {
+        let head = Head { output: 0, name: "y".into() };
+        let whole = |dims: &[usize], examples| {
+            let elements = dims.iter().product();
+            let tensor = Tensor::from_vec(Shape::new(dims), vec![0f32; elements]).unwrap();
+            Answers::whole(&tensor, examples, &head).map(|answers| answers.width)
+        };
+        assert_eq!(whole(&[2, 64, 384], 2).unwrap(), 64 * 384);
+        assert_eq!(whole(&[3, 4], 1).unwrap(), 12);
+        assert!(whole(&[4, 3], 2).is_err() && whole(&[2, 0], 2).is_err());
     }
 }

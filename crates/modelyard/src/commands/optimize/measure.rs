@@ -149,9 +149,13 @@ pub(super) fn drop(original: &Answered, other: &Answered, seed: u64) -> anyhow::
     Ok(statistics::mean_difference(&disagreement(original, other), seed))
 }
 
-/// For each example: whether the highest score is another; for single numbers, how far they are apart
-/// relative to how large they usually are.
+/// For each example: whether the highest score is another; for sequences and pictures, how much less than
+/// one the cosine between both is; for single numbers, how far they are apart relative to how large they
+/// usually are.
 fn disagreement(original: &Answered, other: &Answered) -> Vec<f64> {
+    if original.is_flattened {
+        return original.cosines(other).map(|cosine| 1.0 - cosine).collect();
+    }
     if original.width > 1 {
         let differs = |(one, two): (usize, usize)| f64::from(u8::from(one != two));
         return original.top().into_iter().zip(other.top()).map(differs).collect();
@@ -168,7 +172,7 @@ mod tests {
 
     fn answered(values: &[f32], width: usize, classes: &[usize], truth: &[f32]) -> Answered {
         let (values, classes, truth) = (values.to_vec(), classes.to_vec(), truth.to_vec());
-        Answered { values, width, classes, truth }
+        Answered { values, width, classes, truth, ..Answered::default() }
     }
 
     #[test]
