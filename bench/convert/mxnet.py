@@ -268,7 +268,7 @@ def unordered(expected, found):
 def peer(symbol, parameters, x, expected):
     target = symbol.replace("-symbol.json", "-peer.onnx")
     shape = "x".join(map(str, x.shape))
-    command = [sys.executable, "-c", PEER, symbol, parameters, target, shape]
+    command = [sys.executable, "-P", "-c", PEER, symbol, parameters, target, shape]
     seconds, cpu, memory, code, errors = common.measured(command)
     found = errors.splitlines()[-1][:120] if code else tried(target, x, expected)
     pathlib.Path(target).unlink(missing_ok=True)

@@ -229,7 +229,7 @@ def models(arguments):
 
 def peer(path, target, steps):
     """tf2onnx in a process of its own: seconds and the difference, or why not."""
-    command = [sys.executable, "-m", "tf2onnx.convert", "--tflite", path, "--output", target, "--opset", "17"]
+    command = [sys.executable, "-P", "-m", "tf2onnx.convert", "--tflite", path, "--output", target, "--opset", "17"]
     seconds, cpu, memory, code, errors = common.measured(command)
     if code != 0 or not target.exists():
         return f"fails: {errors.splitlines()[-1][:60] if errors else code}"
