@@ -6,7 +6,7 @@ use modelyard_optimize::search::Figures;
 use modelyard_optimize::statistics::Difference;
 
 use super::plots;
-use super::report::{Line, Report};
+use super::report::{Line, Outcome, Report};
 use crate::chart::escape;
 use crate::metrics::confusion;
 use crate::optimizing::answers::Score;
@@ -116,8 +116,8 @@ fn table(html: &mut String, report: &Report) {
 
 fn row(html: &mut String, line: &Line) {
     let name = escape(&line.recipe);
-    match &line.trial.outcome {
-        Ok(figures) => {
+    match &line.outcome {
+        Outcome::Figures(figures) => {
             let class = match (line.is_on_front, line.is_within) {
                 (_, false) => "over",
                 (true, true) => "front",
@@ -134,7 +134,7 @@ fn row(html: &mut String, line: &Line) {
                 figures.bytes as f64 / 1e6
             );
         }
-        Err(error) => {
+        Outcome::Error(error) => {
             let _ = write!(
                 html,
                 "<tr class=\"over\"><td>{name}</td><td colspan=\"5\">{}</td></tr>",

@@ -25,7 +25,7 @@ pub(super) fn front(lines: &[Line], goal: Goal, max_drop: f64) -> String {
     let points: Vec<(f64, f64, &Line)> = lines
         .iter()
         .filter_map(|line| {
-            let figures = line.trial.outcome.as_ref().ok()?;
+            let figures = line.figures()?;
             Some((100.0 * figures.drop.estimate, figures.goal(goal) * scale, line))
         })
         .collect();

@@ -72,15 +72,35 @@ pub(super) struct Chosen {
     pub(super) score: Option<Score>,
 }
 
+/// What became of a candidate.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Figures(Figures),
+    Error(String),
+}
+
 /// One candidate.
 #[derive(Serialize)]
 pub(super) struct Line {
     pub(super) recipe: String,
+    pub(super) steps: Recipe,
+    /// What was measured; or why it could not be.
     #[serde(flatten)]
-    pub(super) trial: Trial,
+    pub(super) outcome: Outcome,
     pub(super) is_within: bool,
     /// Whether no other candidate beats it.
     pub(super) is_on_front: bool,
+}
+
+impl Line {
+    /// What was measured, if anything could be.
+    pub(super) fn figures(&self) -> Option<&Figures> {
+        match &self.outcome {
+            Outcome::Figures(figures) => Some(figures),
+            Outcome::Error(_) => None,
+        }
+    }
 }
 
 impl Report {
@@ -101,7 +121,11 @@ impl Report {
             recipe: trial.recipe.to_string(),
             is_within: trial.outcome.as_ref().is_ok_and(|it| it.is_within(search.budget)),
             is_on_front: found.front.contains(&number),
-            trial: trial.clone(),
+            steps: trial.recipe.clone(),
+            outcome: match trial.outcome.clone() {
+                Ok(figures) => Outcome::Figures(figures),
+                Err(error) => Outcome::Error(error),
+            },
         };
         let calibration = search.maker.calibration.map_or(0, |sample| sample.len());
         Ok(Report {

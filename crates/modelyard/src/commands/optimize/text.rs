@@ -7,7 +7,7 @@ use super::report::{Line, Report};
 impl Report {
     /// Why there is no result.
     pub(super) fn nothing(&self) -> String {
-        let measured = |line: &&Line| line.trial.outcome.is_ok();
+        let measured = |line: &&Line| line.figures().is_some();
         let within = self.trials.iter().filter(measured).any(|line| line.is_within);
         let why = if within {
             "no candidate within the budget is better than the original beyond noise".to_owned()
@@ -15,7 +15,7 @@ impl Report {
             format!("no candidate keeps the budget of {:.2} %", 100.0 * self.max_drop)
         };
         let nearest = self.nearest.map(|number| &self.trials[number]);
-        let nearest = nearest.and_then(|line| Some((line, line.trial.outcome.as_ref().ok()?)));
+        let nearest = nearest.and_then(|line| Some((line, line.figures()?)));
         match nearest {
             Some((line, figures)) if !within => format!(
                 "{why}; the closest, '{}', costs {:.2} %: see the report",
@@ -61,7 +61,7 @@ impl Report {
             if self.is_complete { "all that promised anything" } else { "time was up" }
         ));
         for line in self.trials.iter().filter(|line| line.is_on_front) {
-            if let Ok(figures) = &line.trial.outcome {
+            if let Some(figures) = line.figures() {
                 text.push_str(&format!(
                     "  drop {:6.2} %  latency {:.2}x  throughput {:.2}x  {:9.3} MB  {}\n",
                     100.0 * figures.drop.estimate,
