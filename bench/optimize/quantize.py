@@ -67,6 +67,7 @@ def ways(modelyard, model, examples, is_dynamic, folder):
     found = []
     if is_dynamic:
         found.append(("ours, dynamic", [modelyard, "quantize", model, "--mode", "dynamic"]))
+        found.append(("ours, static, smooth, biases", [*ours, "--smooth", "--correct-bias"]))
         found.append(("onnxruntime, dynamic", [sys.executable, peer, "dynamic", model]))
     found.append(("ours, static", ours))
     found.append(("ours, static, mse", [*ours, "--calibrator", "mse"]))

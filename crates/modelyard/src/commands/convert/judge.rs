@@ -25,9 +25,6 @@ pub(in crate::commands) struct Leg {
     /// Of those, how many were allowed more than the tolerance: rounding errors of the inputs, or
     /// another set of the framework's own kernels, move their answers by more.
     pub(super) sensitive: usize,
-    /// Of those, how many say nothing: rounding errors of the inputs make their answers others, as where
-    /// detections with equal scores are put in order.
-    pub(super) chaotic: usize,
     /// The largest differences: of floats and of integers, as far as there are both.
     pub(super) worst: Vec<Worst>,
     /// Share of elements that may be further apart, in percent.
@@ -109,14 +106,6 @@ const SENSITIVE: f64 = 4.0;
 /// Answers that move by more than this part say nothing.
 const CHAOTIC: f64 = 1e-2;
 
-/// Why a trial may disagree.
-enum Excuse {
-    /// It is within what rounding does, or as near as the framework's kernels are to each other.
-    Within(Vec<Agreement>),
-    /// It says nothing: outputs that disagree are others already when the inputs are rounded.
-    Chaotic,
-}
-
 impl Judge<'_> {
     /// Runs the result on all inputs; an error where it is further off than allowed.
     pub(super) fn leg(
@@ -130,7 +119,6 @@ impl Judge<'_> {
             against: against.to_owned(),
             trials: questions.len(),
             sensitive: 0,
-            chaotic: 0,
             worst: Vec::new(),
             outliers_percent: self.outliers() * 100.0,
         };
@@ -148,54 +136,40 @@ impl Judge<'_> {
             }
             let mut agreements = self.agreements(question, &found, &[]);
             if let Some(mismatch) = self.mismatch(&agreements) {
-                match self.excuse(question, &found)? {
-                    Some(Excuse::Within(allowed)) => {
-                        agreements = allowed;
-                        leg.sensitive += 1;
-                    }
-                    Some(Excuse::Chaotic) => {
-                        agreements.clear();
-                        leg.chaotic += 1;
-                    }
-                    None => bail!("the result disagrees with {expected} on {mismatch}"),
-                }
+                agreements = match self.among_kernels(question, &found)? {
+                    Some(among) => among,
+                    None => self.sensitive(question, &found)?.with_context(|| {
+                        format!("the result disagrees with {expected} on {mismatch}")
+                    })?,
+                };
+                leg.sensitive += 1;
                 excused = Some(mismatch);
             }
             for (index, agreement) in agreements.iter().enumerate() {
                 leg.count(self.is_integer(index), agreement);
             }
         }
-        // What would excuse every trial proves nothing, nor do trials that say nothing for the most part.
-        let proves = leg.sensitive + leg.chaotic < leg.trials && 2 * leg.chaotic <= leg.trials;
+        // What would excuse every trial proves nothing.
         match excused {
-            Some(mismatch) if !proves => {
+            Some(mismatch) if leg.sensitive == leg.trials => {
                 bail!("the result disagrees with {expected} on {mismatch}")
             }
             _ => Ok(leg),
         }
     }
 
-    /// Why a trial that disagrees may do so; `None` where it may not.
-    fn excuse(&self, question: &Question, found: &[Tensor]) -> anyhow::Result<Option<Excuse>> {
-        match self.among_kernels(question, found)? {
-            Some(among) => Ok(Some(Excuse::Within(among))),
-            None => self.sensitive(question, found),
-        }
-    }
-
-    /// Whether rounding errors of the inputs explain each output that disagrees.
-    fn sensitive(&self, question: &Question, found: &[Tensor]) -> anyhow::Result<Option<Excuse>> {
+    /// What the comparison says when rounding errors of the inputs count; `None` where it says no,
+    /// or nothing.
+    fn sensitive(
+        &self,
+        question: &Question,
+        found: &[Tensor],
+    ) -> anyhow::Result<Option<Vec<Agreement>>> {
         let moves = sensitivity(self.source, &question.inputs, &question.answers)?;
         let agreements = self.agreements(question, found, &moves);
-        let is_chaotic = |part: f64| part > CHAOTIC;
-        let mut both = agreements.iter().zip(&moves);
-        Ok(if both.any(|(one, &part)| one.mismatch.is_some() && !is_chaotic(part)) {
-            None
-        } else if moves.iter().any(|&part| is_chaotic(part)) {
-            Some(Excuse::Chaotic)
-        } else {
-            Some(Excuse::Within(agreements))
-        })
+        let is_excused =
+            self.mismatch(&agreements).is_none() && moves.iter().all(|part| *part <= CHAOTIC);
+        Ok(is_excused.then_some(agreements))
     }
 
     /// What the comparison says when it counts how far the framework's own kernels are from each
@@ -287,13 +261,6 @@ impl Leg {
                 self.sensitive
             ));
         }
-        if self.chaotic > 0 {
-            text.push_str(&format!(
-                "; {} of them {} nothing: rounding the inputs makes the answers others",
-                self.chaotic,
-                if self.chaotic == 1 { "says" } else { "say" }
-            ));
-        }
         text
     }
 }
@@ -318,7 +285,6 @@ mod tests {
             against: "x".into(),
             trials: 3,
             sensitive: 0,
-            chaotic: 0,
             worst: Vec::new(),
             outliers_percent: 0.0,
         };
