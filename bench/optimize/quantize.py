@@ -109,7 +109,12 @@ def main():
             if took.code:
                 table.add(name, way, None, None, None, f"fails: {took.errors[-200:]}", *[None] * 6)
                 continue
-            made = session(out)
+            try:
+                made = session(out)
+            except Exception as error:  # whatever it raises is the finding
+                failed = str(error).splitlines()[0][:160]
+                table.add(name, way, None, None, None, f"does not load: {failed}", *[None] * 6)
+                continue
             base, own = times([original, made], inputs)
             top, cosine, noise = alike(truth, run(made, inputs))
             table.add(

@@ -35,6 +35,11 @@ fn a_smaller_model_within_the_budget_is_found_and_explained() {
     let digest: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(written.metadata["modelyard.optimize_report_sha256"], digest);
     assert_eq!(written.metadata["modelyard.optimized"], told["best"]["recipe"].as_str().unwrap());
+    for layer in told["histograms"].as_array().unwrap() {
+        for part in ["weight", "weight_after", "activation", "activation_after"] {
+            assert_eq!(layer[part]["counts"].as_array().unwrap().len(), 64, "{part} of {layer}");
+        }
+    }
     let page = std::fs::read_to_string(folder.path("small.onnx.report.html")).unwrap();
     assert!(
         page.contains("Confusion of the optimized model")

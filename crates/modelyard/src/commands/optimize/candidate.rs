@@ -148,11 +148,6 @@ impl<'a> Maker<'a> {
         }
         self.seen.get(&key).context("what was seen is kept")
     }
-
-    /// What was seen in a model so far.
-    pub(super) fn known(&self, recipe: &Recipe) -> Option<&Calibration> {
-        self.seen.get(&recipe.to_string())
-    }
 }
 
 /// Whether a step takes so long that what it gives is worth keeping.

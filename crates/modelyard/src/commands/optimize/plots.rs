@@ -148,7 +148,7 @@ fn tail(name: &str, most: usize) -> String {
 pub(super) fn histograms(layer: &Histograms) -> String {
     let height = 230.0;
     let mut svg = chart::begin(WIDTH, height);
-    let below = "left: weights (behind: before, in front: after); right: activations";
+    let below = "left: weights, right: activations; behind: before, in front: after";
     chart::heading(&mut svg, &tail(&layer.node, 60), below);
     let half = WIDTH / 2.0;
     if let Some(bars) = &layer.weight {
@@ -159,6 +159,9 @@ pub(super) fn histograms(layer: &Histograms) -> String {
     }
     if let Some(bars) = &layer.activation {
         draw(&mut svg, bars, (half + 24.0, half - 48.0, height), "f1 s1");
+    }
+    if let Some(bars) = &layer.activation_after {
+        draw(&mut svg, bars, (half + 24.0, half - 48.0, height), "f2 s2");
     }
     svg.push_str("</svg>\n");
     svg
