@@ -1,8 +1,9 @@
-//! Who gives a value, and who takes it, in the main graph.
+//! Who gives a value, who takes it, and what it is, in the main graph.
 
 use std::collections::{HashMap, HashSet};
 
-use modelyard_graph::{Constant, Graph, Node};
+use modelyard_graph::{Constant, Graph, Model, Node, ValueType};
+use modelyard_tensor::Dim;
 
 /// An index of the main graph's values by name.
 pub(crate) struct Links<'a> {
@@ -85,4 +86,38 @@ pub(crate) fn uses(node: &Node) -> Vec<&str> {
         }
     }
     names
+}
+
+/// Types of the values of a model: where sizes depend on what is not known, element type and rank.
+pub(crate) fn types(model: &Model) -> HashMap<String, ValueType> {
+    let mut types = model.types();
+    for (name, kind) in model.kinds() {
+        types.entry(name).or_insert_with(|| ValueType::Tensor {
+            element_type: kind.element_type,
+            dims: Some(vec![Dim::Free; kind.rank]),
+        });
+    }
+    types
+}
+
+#[cfg(test)]
+mod tests {
+    use modelyard_graph::{ElementType, GraphBuilder};
+    use modelyard_tensor::DataType;
+
+    use super::*;
+
+    #[test]
+    fn what_is_added_where_sizes_have_to_fit_is_of_a_known_type() {
+        let [one, two] = ["h", "h2"].map(|name| [Dim::Symbol(name.into())]);
+        let model = GraphBuilder::new("g")
+            .input("x", DataType::Fp32, &one)
+            .input("y", DataType::Fp32, &two)
+            .node(Node::new("Add", &["x", "y"], &["sum"]))
+            .output("sum", DataType::Fp32, &[Dim::Free])
+            .model();
+        assert_eq!(model.types().get("sum"), None);
+        let element_type = types(&model)["sum"].as_tensor().map(|(element_type, _)| element_type);
+        assert_eq!(element_type, Some(ElementType::Float32));
+    }
 }

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use modelyard_graph::{Model, Value, ValueType};
 
 use crate::OptimizeError;
-use crate::links::{Links, uses};
+use crate::links::{Links, types, uses};
 use crate::quantize::drop_unused;
 
 /// The same model with these tensors as outputs, after its own; those that are outputs or inputs
 /// already are not added. Second: where each tensor is found then, in the order of `tensors`.
 pub fn watched(model: &Model, tensors: &[&str]) -> Result<(Model, Vec<Place>), OptimizeError> {
-    let types = model.types();
+    let types = types(model);
     let mut model = model.clone();
     let signature = model.signature().map_err(|error| OptimizeError::Invalid(error.to_string()))?;
     let inputs: Vec<String> = signature.inputs.iter().map(|input| input.name.clone()).collect();

@@ -8,7 +8,7 @@ use super::Options;
 use super::options::usual_operators;
 use super::roles::{Role, role};
 use crate::OptimizeError;
-use crate::links::Links;
+use crate::links::{Links, types};
 
 /// A table with fewer numbers is not worth it.
 const SMALLEST_TABLE: usize = 1024;
@@ -50,7 +50,7 @@ impl Plan {
         refuse_quantized(model)?;
         let mut planner = Planner {
             links: Links::of(&model.graph),
-            types: model.types(),
+            types: types(model),
             options,
             operators: options.operators.clone().unwrap_or_else(|| usual_operators(model)),
             integers: HashSet::new(),
@@ -75,7 +75,7 @@ impl Plan {
     /// All tensors whose ranges any plan of this model may need, whatever nodes it leaves out.
     pub fn possible(model: &Model, options: &Options) -> Vec<String> {
         let links = Links::of(&model.graph);
-        let types = model.types();
+        let types = types(model);
         let operators = options.operators.clone().unwrap_or_else(|| usual_operators(model));
         let is_float = |name: &str| {
             let stated = types.get(name).and_then(ValueType::as_tensor);
