@@ -266,6 +266,29 @@ fn weights_beside_the_model_are_found() {
 }
 
 #[test]
+fn a_session_for_lone_calls_needs_its_file_no_longer() {
+    let dims = [Dim::Free, Dim::Fixed(4)];
+    let model = GraphBuilder::new("g")
+        .input("x", DataType::Fp32, &dims)
+        .node(Node::new("Relu", &["x"], &["y"]))
+        .output("y", DataType::Fp32, &dims)
+        .model();
+    for engine in engines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        std::fs::write(&path, model.encode()).unwrap();
+        let file = ModelFile { path, model: model.clone().check().unwrap() };
+        let loaded = engine.load(&file, &LoadOptions { threads: 2, lone: true }).unwrap();
+        folder.close().unwrap();
+        for _ in 0..5 {
+            let input = floats(&[1, 4], vec![-1.0, 2.0, -3.0, 4.0]);
+            let found = try_run(loaded.session.as_ref(), &[input], &[0], Parallelism::All).unwrap();
+            assert_eq!(found[0].values::<f32>().unwrap()[..], [0.0, 2.0, 0.0, 4.0]);
+        }
+    }
+}
+
+#[test]
 fn files_that_are_no_models_are_errors() {
     for engine in engines() {
         let folder = tempfile::tempdir().unwrap();

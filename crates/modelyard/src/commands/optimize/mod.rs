@@ -130,7 +130,10 @@ fn search_best(
     let key = record::Key::of((model, &original), (&bench, &calibration), (args, config))?;
     let found = search.run(&folder, &key)?;
     if interrupt.came() {
-        let again = "stopped; the same command goes on where this one was";
+        let again = match args.fresh {
+            false => "stopped; the same command goes on where this one was",
+            true => "stopped; the same command without --fresh goes on where this one was",
+        };
         return Err(Exit::Interrupted.coded(anyhow!(again)));
     }
     let paths = Paths { model, output, data: &place.data };
