@@ -76,12 +76,47 @@ def minilm(folder):
     return base, make
 
 
-def ocr(name, size):
-    """A network of RapidOCR."""
+def words():
+    """Words of this repository's documentation."""
+    text = " ".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
+    return [word for word in text.split() if word.isalnum()]
+
+
+def written(count, size, seed, lines):
+    """Pictures of printed words on soft colours, in RGB from 0 to 1: so many lines each, of any size."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = size
+    random = numpy.random.default_rng(seed)
+    vocabulary = words()
+    backgrounds = (images(count, size, seed) * 24 + random.uniform(90, 200, (count, 3, 1, 1))).clip(0, 255)
+    pictures = []
+    for background in backgrounds:
+        picture = Image.fromarray(background.transpose(1, 2, 0).astype(numpy.uint8))
+        draw = ImageDraw.Draw(picture)
+        for line in range(lines):
+            tall = height / lines
+            font = ImageFont.load_default(size=float(random.uniform(0.3, 0.8) * tall))
+            text = " ".join(vocabulary[i] for i in random.integers(len(vocabulary), size=random.integers(1, 5)))
+            colour = tuple(int(c) for c in random.choice([random.integers(0, 60, 3), random.integers(200, 256, 3)]))
+            place = (random.uniform(-0.05, 0.4) * width, (line + random.uniform(0, 0.2)) * tall)
+            draw.text(place, text, fill=colour, font=font)
+        pictures.append(numpy.asarray(picture, numpy.float32).transpose(2, 0, 1) / 255)
+    return numpy.stack(pictures)
+
+
+def ocr(name, size, lines, mean, deviation):
+    """A network of RapidOCR, on text; colours in the order and scale that it was trained with."""
 
     def open_(_folder):
         path = next(PACKAGES.rglob(f"*{name}*.onnx"))
-        return path, lambda count, seed: {"x": images(count, size, seed)}
+        of = lambda numbers: numpy.array(numbers, numpy.float32)[:, None, None]
+
+        def make(count, seed):
+            pictures = written(count, size, seed, lines)[:, ::-1]
+            return {"x": numpy.ascontiguousarray((pictures - of(mean)) / of(deviation))}
+
+        return path, make
 
     return open_
 
@@ -107,6 +142,6 @@ MODELS = [
     ("MobileNetV2", lambda folder: torchvision("mobilenet_v2", folder), False),
     ("ResNet-50", lambda folder: torchvision("resnet50", folder), False),
     ("MiniLM-L6", minilm, True),
-    ("PP-OCR classifier", ocr("cls_infer", (48, 192)), False),
-    ("PP-OCR detector", ocr("det_infer", (320, 320)), False),
+    ("PP-OCR classifier", ocr("cls_infer", (48, 192), 1, [0.5] * 3, [0.5] * 3), False),
+    ("PP-OCR detector", ocr("det_infer", (320, 320), 8, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), False),
 ]

@@ -50,6 +50,28 @@ fn half_of_the_operations_go_and_the_rest_learns_from_the_whole() {
 }
 
 #[test]
+fn channels_go_until_a_run_takes_less_time() {
+    let folder = Folder::new();
+    // Wide enough for its products to be what takes time.
+    let layers = "--layers=conv2d(64, 3, relu, padding=same), conv2d(64, 3, relu, padding=same), \
+                  flatten, dense(10, softmax)";
+    let folder = few_digits(folder, 100, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    report(&["train", layers, "--data", "digits", "--epochs", "1", "-o", "net.onnx"], &folder);
+    let command = ["prune", "net.onnx", "-o", "fast.onnx", "--latency", "0.2"];
+    let data = ["--data", "digits", "--recover", "none"];
+    let told = report(&[&command[..], &data].concat(), &folder);
+    assert!(number(&told["after"]["flops"]) < number(&told["before"]["flops"]), "{told}");
+    // That it is faster was the condition for being chosen; how much so now is for the machine to say.
+    let latency = &told["latency"];
+    assert!(number(&latency["low"]) <= number(&latency["estimate"]), "{told}");
+    assert!(number(&latency["estimate"]) <= number(&latency["high"]), "{told}");
+
+    let command = ["prune", "net.onnx", "-o", "out.onnx", "--latency", "0.999"];
+    refused(&[&command[..], &data].concat(), &folder, 3, &["99.9 % of the time", "is the most"]);
+    refused(&command, &folder, 2, &["--data"]);
+}
+
+#[test]
 fn zeros_stay_zero_while_the_rest_is_trained() {
     let folder = trained();
     let data = ["--data", "digits", "--epochs", "3", "--recover", "finetune"];

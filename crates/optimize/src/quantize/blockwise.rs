@@ -47,7 +47,7 @@ pub fn blockwise(
     let mut with_domain = model.clone();
     with_domain.opsets.insert(DOMAIN.into(), 1);
     let mut draft = Draft::new(&with_domain);
-    let (mut kept, mut changed) = (Vec::new(), 0);
+    let (mut kept, mut changed) = (Kept::inside(model, options, &operators), 0);
     for (number, node) in with_domain.graph.nodes.iter().enumerate() {
         let refusal = options.refusal(node, &operators);
         let done = match refusal {

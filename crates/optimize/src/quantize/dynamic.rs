@@ -24,7 +24,7 @@ pub fn dynamic(model: &Model, options: &Options) -> Result<Quantized, OptimizeEr
     let usual = || USUAL.iter().map(|&operator| operator.to_owned()).collect();
     let operators: BTreeSet<String> = options.operators.clone().unwrap_or_else(usual);
     let mut writer = Writer { draft: Draft::new(model), options };
-    let (mut kept, mut changed) = (Vec::new(), 0);
+    let (mut kept, mut changed) = (Kept::inside(model, options, &operators), 0);
     for (number, node) in model.graph.nodes.iter().enumerate() {
         if let Some(reason) = options.refusal(node, &operators) {
             if reason == "excluded" {

@@ -40,6 +40,18 @@ impl Kept {
         let (node, operator) = (node.label().to_owned(), node.operator());
         Kept { node, operator, reason: reason.to_owned() }
     }
+
+    /// Nodes inside of other nodes and of functions: all of them stay as they are.
+    pub(super) fn inside(
+        model: &Model,
+        options: &Options,
+        operators: &BTreeSet<String>,
+    ) -> Vec<Kept> {
+        let own: HashSet<*const Node> = model.graph.nodes.iter().map(std::ptr::from_ref).collect();
+        let inner = model.nodes().filter(|node| !own.contains(&std::ptr::from_ref(*node)));
+        let wanted = inner.filter(|node| options.refusal(node, operators).is_none());
+        wanted.map(|node| Kept::new(node, "it is inside of control flow or a function")).collect()
+    }
 }
 
 impl Plan {
@@ -59,8 +71,8 @@ impl Plan {
         for (number, node) in model.graph.nodes.iter().enumerate() {
             planner.visit(number, node);
         }
-        planner.keep_inner(model);
-        let plan = planner.plan;
+        let Planner { mut plan, operators, .. } = planner;
+        plan.kept.extend(Kept::inside(model, options, &operators));
         if plan.nodes.is_empty() {
             let reasons: BTreeSet<&str> = plan.kept.iter().map(|kept| &*kept.reason).collect();
             let reasons = reasons.into_iter().collect::<Vec<_>>().join("; ");
@@ -283,20 +295,5 @@ impl<'a> Planner<'a> {
 
     fn keep(&mut self, node: &Node, reason: &str) {
         self.plan.kept.push(Kept::new(node, reason));
-    }
-
-    /// Nodes inside of other nodes and functions are left alone.
-    fn keep_inner(&mut self, model: &Model) {
-        let outer = model.graph.nodes.len();
-        let inner: Vec<&Node> = model.nodes().collect();
-        if inner.len() == outer {
-            return;
-        }
-        let own: HashSet<*const Node> = model.graph.nodes.iter().map(std::ptr::from_ref).collect();
-        for node in inner.into_iter().filter(|node| !own.contains(&std::ptr::from_ref(*node))) {
-            if self.options.refusal(node, &self.operators).is_none() {
-                self.keep(node, "it is inside of control flow or a function");
-            }
-        }
     }
 }

@@ -1,26 +1,12 @@
 //! A candidate beside the original: how good its answers are, how long it takes, what it weighs.
 
-use std::time::{Duration, Instant};
-
-use anyhow::Context;
-use modelyard_engine::{Loaded, Parallelism, Session};
+use modelyard_engine::Loaded;
 use modelyard_optimize::search::Figures;
 use modelyard_optimize::statistics::{self, Difference};
-use modelyard_tensor::Tensor;
 
-use crate::commands::local_model;
 use crate::optimizing::answers::{Answered, Question};
+use crate::optimizing::pace::{self, Batch};
 use crate::optimizing::sample::Sample;
-
-/// Pairs of times that are taken at least and at most.
-const PAIRS: (usize, usize) = (15, 60);
-/// Time after which no more pairs are taken than the least.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// One time covers so many calls that it lasts about this long: clocks and interruptions then matter
-/// little.
-const SHORTEST: Duration = Duration::from_millis(3);
-/// Calls that one time covers at most.
-const MOST_CALLS: u32 = 2000;
 
 /// The original, and on what candidates are compared with it.
 pub(super) struct Bench<'a> {
@@ -31,20 +17,6 @@ pub(super) struct Bench<'a> {
     /// The smallest batch, and a large one.
     pub(super) batches: [Batch; 2],
     pub(super) seed: u64,
-}
-
-/// Inputs of one call.
-pub(super) struct Batch {
-    inputs: Vec<Tensor>,
-    examples: usize,
-}
-
-impl Batch {
-    /// The first batch of a sample.
-    pub(super) fn first(sample: &Sample<'_>) -> anyhow::Result<Batch> {
-        let inputs = sample.first()?;
-        Ok(Batch { inputs: inputs.tensors, examples: inputs.rows })
-    }
 }
 
 /// What was measured of a candidate, and what it answers.
@@ -59,61 +31,21 @@ impl Bench<'_> {
         let session = candidate.session.as_ref();
         let answered = self.question.ask(session, &self.sample, || ())?;
         let drop = drop(&self.answered, &answered, self.seed)?;
-        let [(latency, latency_us), (throughput, large_us)] =
-            [self.compare(session, &self.batches[0])?, self.compare(session, &self.batches[1])?];
+        let original = self.original.session.as_ref();
+        let compare = |batch| pace::compare(original, session, batch, self.seed);
+        let [small, large] = &self.batches;
+        let [(latency, latency_us), (throughput, large_us)] = [compare(small)?, compare(large)?];
         let figures = Figures {
             drop,
             latency,
             throughput,
             latency_us,
-            example_us: large_us / self.batches[1].examples.max(1) as f64,
+            example_us: large_us / large.examples.max(1) as f64,
             bytes,
             memory_bytes: candidate.bytes,
         };
         Ok(Measured { figures, answered })
     }
-
-    /// Times of the original and of a candidate, in turn: the ratio, and the candidate's median in
-    /// microseconds.
-    fn compare(&self, candidate: &dyn Session, batch: &Batch) -> anyhow::Result<(Difference, f64)> {
-        let original = self.original.session.as_ref();
-        // The first calls allocate.
-        let mut calls = 1;
-        for session in [original, candidate] {
-            time(session, batch, 2)?;
-            let once = time(session, batch, 1)?.max(1e-9);
-            let wanted = (SHORTEST.as_secs_f64() / once).ceil();
-            calls = calls.max((wanted as u32).clamp(1, MOST_CALLS));
-        }
-        let start = Instant::now();
-        let mut pairs = Vec::with_capacity(PAIRS.1);
-        while pairs.len() < PAIRS.1 && (pairs.len() < PAIRS.0 || start.elapsed() < PATIENCE) {
-            // Each goes first in turn: what the first leaves in caches helps or hurts both alike.
-            let pair = if pairs.len() % 2 == 0 {
-                let first = time(original, batch, calls)?;
-                (first, time(candidate, batch, calls)?)
-            } else {
-                let second = time(candidate, batch, calls)?;
-                (time(original, batch, calls)?, second)
-            };
-            pairs.push(pair);
-        }
-        let mut own: Vec<f64> =
-            pairs.iter().map(|(_, time)| time * 1e6 / f64::from(calls)).collect();
-        Ok((statistics::ratio(&pairs, self.seed), statistics::median(&mut own)))
-    }
-}
-
-/// Seconds of so many calls.
-fn time(session: &dyn Session, batch: &Batch, calls: u32) -> anyhow::Result<f64> {
-    let outputs: Vec<usize> = (0..session.signature().outputs.len()).collect();
-    local_model::with_views(&batch.inputs, |views| {
-        let start = Instant::now();
-        for _ in 0..calls {
-            session.run(views, &outputs, Parallelism::All).context("failed to run the model")?;
-        }
-        Ok(start.elapsed().as_secs_f64())
-    })
 }
 
 /// How much worse the answers of a candidate are: see [`Figures::drop`].

@@ -97,7 +97,8 @@ fn axis(svg: &mut String, (high, bottom, y): (f64, f64, &dyn Fn(f64) -> f64)) {
 }
 
 fn short(number: f64) -> String {
-    let text = format!("{number:.3}");
+    // Rounded first: what is nothing then has no sign.
+    let text = format!("{:.3}", (number * 1e3).round() / 1e3 + 0.0);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 

@@ -1,5 +1,6 @@
 //! `modelyard prune`: a model with fewer channels, or fewer weights that are not zero.
 
+mod latency;
 mod options;
 mod report;
 
@@ -30,6 +31,7 @@ use crate::output;
 use crate::source::labels;
 use crate::training::interrupt::Interrupt;
 use crate::training::recipe::Recipe;
+use latency::Stopwatch;
 use options::{PruneArgs, Work};
 use report::{Measured, Report, gzipped, named, seconds, thinned};
 
@@ -42,6 +44,7 @@ use report::{Measured, Report, gzipped, named, seconds, thinned};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     modelyard prune net.onnx -o small.onnx --flops 0.5 --data photos --epochs 10\n  \
+    modelyard prune net.onnx -o fast.onnx --latency 0.5 --data photos --epochs 10\n  \
     modelyard prune net.onnx -o small.onnx --channels 0.5 --importance taylor --ranking global \
     --data photos --rounds 3\n  \
     modelyard prune net.onnx -o sparse.onnx --sparsity 0.9 --data photos")]
@@ -72,7 +75,7 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let config = Config::load(globals, args.engine.overrides()).exit_with(Exit::Usage)?;
-    let work = args.prune.work(args.data.0.is_some()).exit_with(Exit::Usage)?;
+    let mut work = args.prune.work(args.data.0.is_some()).exit_with(Exit::Usage)?;
     let progress = Progress::unless(args.json);
     let start = Instant::now();
     let original =
@@ -97,11 +100,25 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         }),
         _ => None,
     };
+    let stopwatch = match (&data, &work) {
+        (Some(data), Work::Channels(_) | Work::Time(..)) => {
+            Some(Stopwatch::new(&original, data, &workshop, args.recipe.seed())?)
+        }
+        _ => None,
+    };
+    if let (Work::Time(plan, share), Some(stopwatch)) = (&work, &stopwatch) {
+        let mut plan = plan.clone();
+        plan.options.target = stopwatch.target(&ready, (&plan.options, *share), &progress)?;
+        work = Work::Channels(plan);
+    }
     let aside = Aside::new(&args.output).exit_with(Exit::Usage)?;
     let (mut model, mut report) = make(args, &ready, &work, lessons.as_ref())?;
     model.metadata.insert("modelyard.pruned".into(), summary(&report));
     if let Some(data) = &data {
         report.measured = Some(compare(args, (&original, &model), data, &workshop, &progress)?);
+    }
+    if let Some(stopwatch) = &stopwatch {
+        report.latency = Some(progress.spin("timing", || stopwatch.latency(&model))?);
     }
     write(&model, &aside.path, &WriteOptions::default())?;
     aside.publish(&args.output)?;
@@ -141,13 +158,14 @@ fn make(
         gzip_bytes_after: None,
         seconds: 0.0,
         measured: None,
+        latency: None,
         groups: Vec::new(),
         refused: Vec::new(),
         weights: Vec::new(),
         training: Vec::new(),
     };
     let model = match work {
-        Work::Channels(plan) => {
+        Work::Channels(plan) | Work::Time(plan, _) => {
             let made = recover::prune_and_recover(ready, plan, lessons)?;
             report.after = made.report.after;
             report.groups = made.report.groups;

@@ -20,6 +20,10 @@ pub(super) struct PruneArgs {
     /// Remove channels until this share of the parameters is gone
     #[arg(long, value_name = "SHARE", group = "what")]
     parameters: Option<f64>,
+    /// Remove channels until this share of the time of a run is gone: candidates are timed beside the
+    /// original, in the engine and on the machine that this runs on
+    #[arg(long, value_name = "SHARE", group = "what", requires = "data")]
+    latency: Option<f64>,
     /// Make this share of the weights zero instead. Processors gain no speed by it: only a compressed
     /// file is smaller
     #[arg(long, value_name = "SHARE", group = "what")]
@@ -112,6 +116,8 @@ enum RecoverName {
 pub(super) enum Work {
     /// Channels go.
     Channels(Plan),
+    /// Channels go until this share of the time is gone.
+    Time(Plan, f64),
     /// Weights become zero, but those of these names.
     Weights(Sparsity, Vec<String>),
 }
@@ -130,7 +136,8 @@ impl PruneArgs {
             ScopeName::Global => Scope::Global,
             ScopeName::Layer => Scope::Layer,
         };
-        let target = match (self.channels, self.flops, self.parameters) {
+        let latency = self.latency.map(|share| in_range("--latency", share)).transpose()?;
+        let target = match (self.channels.or(latency), self.flops, self.parameters) {
             (Some(share), ..) => Target::Channels(in_range("--channels", share)?),
             (_, Some(share), _) => Target::Flops(in_range("--flops", share)?),
             (.., Some(share)) => Target::Parameters(in_range("--parameters", share)?),
@@ -139,8 +146,8 @@ impl PruneArgs {
                     (Some(share), _) => Sparsity::Share(in_range("--sparsity", share)?, scope),
                     (None, Some(pattern)) => Sparsity::Pattern(pattern),
                     (None, None) => bail!(
-                        "say what to prune: --channels, --flops, --parameters, --sparsity \
-                                           or --pattern"
+                        "say what to prune: --channels, --flops, --parameters, --latency, \
+                         --sparsity or --pattern"
                     ),
                 };
                 if self.rounds > 1 {
@@ -165,7 +172,11 @@ impl PruneArgs {
             exclude: self.exclude.clone(),
             narrow: self.narrow,
         };
-        Ok(Work::Channels(Plan { options, taylor: is_taylor, rounds: self.rounds.into() }))
+        let plan = Plan { options, taylor: is_taylor, rounds: self.rounds.into() };
+        Ok(match latency {
+            Some(share) => Work::Time(plan, share),
+            None => Work::Channels(plan),
+        })
     }
 
     /// How to make up for what was lost.

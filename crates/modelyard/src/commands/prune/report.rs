@@ -53,6 +53,9 @@ pub(super) struct Report {
     pub(super) seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) measured: Option<Measured>,
+    /// How many times as long as the original a run of one example takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Option<Difference>,
     pub(super) groups: Vec<GroupReport>,
     pub(super) refused: Vec<Refused>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -85,6 +88,13 @@ impl Report {
             let (Some(before), Some(after)) = (before, after) else { continue };
             let share = 100.0 * (after as f64 / before.max(1) as f64 - 1.0);
             let _ = writeln!(text, "  {name:<11}{before:>13} -> {after:>13}  {share:+.1} %");
+        }
+        if let Some(Difference { estimate, low, high, .. }) = &self.latency {
+            let _ = writeln!(
+                text,
+                "  {:<11}{estimate:.2} of the original's ({low:.2} to {high:.2})",
+                "latency"
+            );
         }
         self.layers(&mut text);
         if let Some(measured) = &self.measured {

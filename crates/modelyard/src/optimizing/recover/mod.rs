@@ -138,6 +138,7 @@ impl Lessons<'_> {
     }
 }
 
-fn refused(error: OptimizeError) -> anyhow::Error {
+/// A model or an option that pruning cannot use.
+pub(crate) fn refused(error: OptimizeError) -> anyhow::Error {
     Exit::Model.coded(error.into())
 }
