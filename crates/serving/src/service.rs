@@ -192,7 +192,21 @@ impl Service {
     /// Puts a version into the routing table, or replaces where it stands. Requests that hold the
     /// version replaced still end on it.
     pub fn set_version(&self, model: &str, number: u64, state: VersionState) {
-        self.table.rcu(|table| table.with(model, number, state.clone()));
+        self.set_versions(model, &[(number, state)]);
+    }
+
+    /// The same for several versions of a model, in one step: no request sees some of the changes
+    /// without the others. Answers the versions that were replaced or taken out; each is unloaded
+    /// when the last that holds it lets go.
+    pub fn set_versions(&self, model: &str, changes: &[(u64, VersionState)]) -> Vec<Arc<Version>> {
+        let at_start = self.phase() == Phase::Starting;
+        let before = self.table.rcu(|table| table.with(model, changes, at_start));
+        before.replaced_by(model, changes)
+    }
+
+    /// Where every version of a model stands, by number.
+    pub fn states(&self, model: &str) -> Vec<(u64, VersionState)> {
+        self.table.load().states(model)
     }
 
     /// Where the server stands.
