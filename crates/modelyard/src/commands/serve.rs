@@ -7,12 +7,12 @@ use anyhow::anyhow;
 use crate::app::App;
 use crate::app::parent::Parent;
 use crate::cli::{EngineArgs, Globals, LibraryArgs};
-use crate::config::{Config, Overrides, keys};
+use crate::config::{Config, ControlMode, Overrides, keys};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::logging;
 use crate::observe::otlp::Exporter;
 use crate::observe::progress::Progress;
-use crate::source;
+use crate::source::{self, Catalogue};
 
 /// Serve models over REST and gRPC
 ///
@@ -56,6 +56,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
         require_equals = true)]
     exit_on_error: Option<String>,
+    /// Who decides which models are loaded: the start (none), clients by request (explicit), or the
+    /// repository folders as they change (poll) [default: none]
+    #[arg(long, value_name = "MODE")]
+    model_control_mode: Option<String>,
+    /// A model that is loaded at the start in mode explicit; '*' is all; may be repeated
+    #[arg(long, value_name = "NAME")]
+    load_model: Vec<String>,
+    /// How often repositories are looked at in mode poll; where the system tells of changes, they
+    /// are seen at once [default: 15]
+    #[arg(long, value_name = "SECONDS")]
+    repository_poll_secs: Option<String>,
     /// Log every request [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
         require_equals = true)]
@@ -107,8 +118,17 @@ impl LibraryArgs {
 impl Args {
     fn overrides(&self) -> Overrides {
         let address_file = self.address_file.as_ref().map(|path| path.display().to_string());
+        let load_models = Some(self.load_model.join(",")).filter(|names| !names.is_empty());
+        let poll_secs = self.repository_poll_secs.as_ref();
         self.models
             .overrides()
+            .flag(
+                "model-control-mode",
+                keys::MODEL_CONTROL_MODE.name,
+                self.model_control_mode.as_ref(),
+            )
+            .flag("load-model", keys::LOAD_MODEL.name, load_models.as_ref())
+            .flag("repository-poll-secs", keys::REPOSITORY_POLL_SECS.name, poll_secs)
             .flag("http-address", keys::HTTP_ADDRESS.name, self.http_address.as_ref())
             .flag("grpc-address", keys::GRPC_ADDRESS.name, self.grpc_address.as_ref())
             .flag("metrics-address", keys::METRICS_ADDRESS.name, self.metrics_address.as_ref())
@@ -127,8 +147,11 @@ impl Args {
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let parent = Parent::now();
     let config = Config::load(globals, args.overrides()).exit_with(Exit::Usage)?;
-    let sources = source::find(&args.models.models, &config).exit_with(Exit::Usage)?;
-    if sources.is_empty() && config.repositories.is_empty() {
+    let catalogue = Catalogue::new(&args.models.models, &config);
+    let sources = catalogue.all().exit_with(Exit::Usage)?;
+    source::refuse_unknown(&config.control.load_models, &sources).exit_with(Exit::Usage)?;
+    let explicit = config.control.mode == ControlMode::Explicit;
+    if sources.is_empty() && config.repositories.is_empty() && !explicit {
         let message = "nothing to serve: name a model (modelyard serve model.onnx) or a \
                        repository (modelyard serve --repository DIR)";
         return Err(anyhow!(message)).exit_with(Exit::Usage);
@@ -144,5 +167,5 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     for mistake in source::empty_repositories(&sources, &config) {
         tracing::warn!("{mistake}");
     }
-    App::build(&config, sources, progress)?.run(parent).map(drop)
+    App::build(&config, catalogue, sources, progress)?.run(parent).map(drop)
 }

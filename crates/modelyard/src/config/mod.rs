@@ -22,12 +22,15 @@ use modelyard_server::Limits;
 
 use crate::cli::Globals;
 use key::{AnyKey, Stack, refuse_unknown};
+pub(crate) use keys::ControlMode;
 use layer::Layer;
 use mistake::{Mistake, Mistakes};
 pub(crate) use model::ModelSettings;
 pub(crate) use models::ModelLayers;
 pub(crate) use place::Place;
-pub(crate) use sections::{EngineConfig, LifecycleConfig, ListenConfig, LogConfig, OtlpConfig};
+pub(crate) use sections::{
+    ControlConfig, EngineConfig, LifecycleConfig, ListenConfig, LogConfig, OtlpConfig,
+};
 use value::Value;
 
 /// Everything about one run of the server, checked.
@@ -37,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) repositories: Vec<PathBuf>,
     /// Models listed under `[models.NAME]` with a path, by name.
     pub(crate) listed_models: BTreeMap<String, PathBuf>,
+    /// Which models are loaded, and when.
+    pub(crate) control: ControlConfig,
     /// Which engine, with what.
     pub(crate) engine: EngineConfig,
     /// Where to listen.
@@ -104,6 +109,7 @@ impl Config {
         Config {
             repositories: stack.take(&keys::REPOSITORY, mistakes),
             listed_models,
+            control: sections::control(&stack, mistakes),
             engine: sections::engine(&stack, mistakes),
             listen,
             limits: limits::check(&stack, mistakes),
