@@ -12,7 +12,7 @@ use modelyard_serving::{Service, VersionState};
 use tokio::sync::oneshot;
 
 use super::load::{Failure, Loader};
-use super::retire::Retire;
+use super::retire::retire;
 use super::workers::Workers;
 use crate::config::{EngineConfig, LifecycleConfig};
 use crate::exit::Exit;
@@ -33,7 +33,7 @@ pub(super) struct Controller {
     service: Arc<Service>,
     loader: Loader,
     workers: Workers,
-    retire: Retire,
+    nice: i32,
     models: Mutex<BTreeMap<String, Known>>,
 }
 
@@ -52,11 +52,11 @@ impl Controller {
         service: Arc<Service>,
         engine: &EngineConfig,
         lifecycle: &LifecycleConfig,
-    ) -> std::io::Result<Arc<Controller>> {
-        let LifecycleConfig { load_concurrency, load_nice, .. } = *lifecycle;
-        let workers = Workers::start(load_concurrency, load_nice, &service)?;
-        let (loader, retire) = (Loader::new(engine), Retire::start(load_nice)?);
-        Ok(Arc::new(Controller { service, loader, workers, retire, models: Mutex::default() }))
+    ) -> Arc<Controller> {
+        let nice = lifecycle.load_nice;
+        let workers = Workers::new(lifecycle.load_concurrency, nice, service.clone());
+        let (loader, models) = (Loader::new(engine), Mutex::default());
+        Arc::new(Controller { service, loader, workers, nice, models })
     }
 
     /// Puts a model into the index before it is loaded, so that nobody takes it for an unknown one.
@@ -203,7 +203,7 @@ impl Controller {
     fn switch(&self, model: &str, changes: &[(u64, VersionState)]) {
         let before: BTreeMap<u64, VersionState> = self.service.states(model).into_iter().collect();
         let replaced = self.service.set_versions(model, changes);
-        self.retire.take(replaced);
+        retire(replaced, self.nice);
         for (number, state) in changes {
             log(model, *number, state, before.get(number));
         }

@@ -64,8 +64,7 @@ impl App {
             strict_readiness: config.lifecycle.strict_readiness,
         })
         .context("failed to start the threads that run models")?;
-        let controller = Controller::new(service.clone(), &config.engine, &config.lifecycle)
-            .context("failed to start the threads that load models")?;
+        let controller = Controller::new(service.clone(), &config.engine, &config.lifecycle);
         let control = config.control.clone();
         let (sources, others): (Vec<_>, Vec<_>) =
             sources.into_iter().partition(|source| is_wanted(source, &control));

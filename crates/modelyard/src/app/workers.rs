@@ -1,8 +1,11 @@
 //! The threads that load models: few, and of low priority once requests are served.
+//!
+//! A thread ends when nothing waits. Allocators keep the memory that a thread has allocated for it
+//! as long as it lives, so a model that somebody else unloads would not go back to the system.
 
 use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use modelyard_serving::{Phase, Service};
 
@@ -13,10 +16,12 @@ pub(super) struct Workers {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
+    service: Arc<Service>,
+    /// Most threads.
+    threads: usize,
+    nice: i32,
     line: Mutex<Line>,
-    wake: Condvar,
 }
 
 #[derive(Default)]
@@ -24,32 +29,37 @@ struct Line {
     jobs: VecDeque<(String, Job)>,
     /// Models with a job under way.
     busy: HashSet<String>,
+    threads: usize,
     stopped: bool,
 }
 
 impl Workers {
-    /// Starts so many threads. They end with the process: a load cannot be interrupted.
-    pub(super) fn start(
-        threads: usize,
-        nice: i32,
-        service: &Arc<Service>,
-    ) -> std::io::Result<Workers> {
-        let shared = Arc::new(Shared::default());
-        for index in 0..threads.max(1) {
-            let (shared, service) = (shared.clone(), service.clone());
-            let work = move || shared.work(nice, &service);
-            std::thread::Builder::new().name(format!("load-{index}")).spawn(work)?;
-        }
-        Ok(Workers { shared })
+    /// At most so many threads. What is under way when the process ends is given up: a load cannot
+    /// be interrupted.
+    pub(super) fn new(threads: usize, nice: i32, service: Arc<Service>) -> Workers {
+        let line = Mutex::default();
+        Workers { shared: Arc::new(Shared { service, threads, nice, line }) }
     }
 
     /// Puts a job of a model in line. Jobs of one model run in the order they came. After
-    /// [`Workers::stop`] it is dropped.
+    /// [`Workers::stop`], or where no thread can be started, it is dropped.
     pub(super) fn submit(&self, model: &str, job: impl FnOnce() + Send + 'static) {
         let mut line = self.shared.lock();
-        if !line.stopped {
-            line.jobs.push_back((model.to_owned(), Box::new(job)));
-            self.shared.wake.notify_one();
+        if line.stopped {
+            return;
+        }
+        line.jobs.push_back((model.to_owned(), Box::new(job)));
+        if line.threads == self.shared.threads {
+            return;
+        }
+        let shared = self.shared.clone();
+        match std::thread::Builder::new().name("load".into()).spawn(move || shared.work()) {
+            Ok(_) => line.threads += 1,
+            Err(_) if line.threads > 0 => {}
+            Err(error) => {
+                tracing::error!(model, "cannot start a thread to load: {error}");
+                line.jobs.clear();
+            }
         }
     }
 
@@ -59,43 +69,39 @@ impl Workers {
         line.stopped = true;
         let dropped = std::mem::take(&mut line.jobs);
         drop(line);
-        self.shared.wake.notify_all();
         // Outside of the lock: whoever waits for one of them hears of it here.
         drop(dropped);
     }
 }
 
 impl Shared {
-    fn work(&self, nice: i32, service: &Service) {
-        let mut lowered = false;
+    fn work(&self) {
         while let Some((model, job)) = self.next() {
             // At the start nobody is served yet, so nobody is disturbed.
-            if !lowered && service.phase() != Phase::Starting {
-                lower_priority(nice);
-                lowered = true;
+            if self.service.phase() != Phase::Starting {
+                lower_priority(self.nice);
             }
             if catch_unwind(AssertUnwindSafe(job)).is_err() {
                 tracing::error!(model, "a thread that loads models panicked; it goes on");
             }
             self.lock().busy.remove(&model);
-            // The next job of this model may have waited for just that.
-            self.wake.notify_all();
         }
     }
 
-    /// Waits for the next job; `None` in the end.
+    /// The next job, unless there is none that could run now: whoever is at the model of one that
+    /// waits takes it afterwards.
     fn next(&self) -> Option<(String, Job)> {
         let mut line = self.lock();
-        loop {
-            if line.stopped {
-                return None;
-            }
-            let free = line.jobs.iter().position(|(model, _)| !line.busy.contains(model));
-            if let Some((model, job)) = free.and_then(|index| line.jobs.remove(index)) {
+        let free = line.jobs.iter().position(|(model, _)| !line.busy.contains(model));
+        match free.and_then(|index| line.jobs.remove(index)) {
+            Some((model, job)) => {
                 line.busy.insert(model.clone());
-                return Some((model, job));
+                Some((model, job))
             }
-            line = self.wake.wait(line).unwrap_or_else(PoisonError::into_inner);
+            None => {
+                line.threads -= 1;
+                None
+            }
         }
     }
 
@@ -134,7 +140,7 @@ mod tests {
         let config = ServiceConfig { threads: 1, strict_readiness: true };
         let service = Service::new(config).unwrap();
         service.set_phase(Phase::Ready);
-        Workers::start(threads, 19, &service).unwrap()
+        Workers::new(threads, 19, service)
     }
 
     #[test]
