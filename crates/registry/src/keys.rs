@@ -3,7 +3,7 @@
 //! Keys lie in files as PEM (PKCS#8 and SubjectPublicKeyInfo, RFC 8410), which `openssl pkey` reads too.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey};
@@ -81,6 +81,24 @@ impl Signer {
 }
 
 impl Verifier {
+    /// Reads public keys: files, and all files of folders whose names end in `.pub`.
+    pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Verifier>, RegistryError> {
+        let mut keys = Vec::new();
+        for path in paths {
+            if !path.is_dir() {
+                keys.push(Verifier::read(path)?);
+                continue;
+            }
+            for entry in std::fs::read_dir(path).map_err(io("read folder", path))? {
+                let file = entry.map_err(io("read folder", path))?.path();
+                if file.extension().is_some_and(|extension| extension == "pub") {
+                    keys.push(Verifier::read(&file)?);
+                }
+            }
+        }
+        Ok(keys)
+    }
+
     /// Reads a public key.
     pub fn read(path: &Path) -> Result<Verifier, RegistryError> {
         let text = read_key(path)?;

@@ -40,6 +40,14 @@ impl Registry {
         Ok(Registry { database, folder })
     }
 
+    /// The registry that several machines share: names in a PostgreSQL database, contents in a folder
+    /// that all of them see.
+    pub async fn open_shared(url: &str, contents: &Path) -> Result<Registry, RegistryError> {
+        std::fs::create_dir_all(contents).map_err(io("make folder", contents))?;
+        let folder = Folder::open(contents)?;
+        Ok(Registry { database: Database::postgres(url).await?, folder })
+    }
+
     /// Whether a folder holds a registry.
     pub fn is_at(root: &Path) -> bool {
         root.join("registry.sqlite").is_file()
