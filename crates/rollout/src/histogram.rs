@@ -88,7 +88,7 @@ impl LatencyHistogram {
 
     /// For every bound, how many requests were slower.
     pub(crate) fn slower_than_bounds(&self) -> [u64; BUCKETS] {
-        let mut slower = [0; BUCKETS];
+        let mut slower = [0u64; BUCKETS];
         for bucket in (0..self.counts.len().saturating_sub(1)).rev() {
             slower[bucket] = slower[bucket + 1].saturating_add(self.counts[bucket + 1]);
         }
