@@ -13,7 +13,7 @@ use traffic::{Behaviour, Options, Outcome, play, scenarios};
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default| arguments.next().map_or(default, |n| n.parse().expect("a number"));
-    let (runs, look_every) = (number(10_000), number(10));
+    let (runs, look_every) = (number(10_000), number(20));
     let plan: Plan =
         arguments.next().map_or_else(Plan::default, |text| text.parse().expect("a plan"));
     println!(

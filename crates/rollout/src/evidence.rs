@@ -45,26 +45,78 @@ impl Counts {
 /// bad hours that hit both versions do no harm: no rate need be constant. (Turner, Ly, Grünwald
 /// 2024, "Generic E-variables for exact sequential k-sample tests that allow for optional
 /// stopping", condition on the assignment instead and need blocks of fixed size.)
-///
-/// `share` is the candidate's planned share of the requests, above 0 and below 1. It only centres
-/// the priors: `q_good` near it with three strengths, in case keys are uneven, and `q_bad` spread
-/// over everything with that mean.
-pub(crate) fn two_sample(stable: Counts, candidate: Counts, share: f64) -> f64 {
-    let ((stable_bad, stable_good), (bad, good)) = (stable.parts(), candidate.parts());
-    let goods = GOOD_STRENGTHS
-        .map(|strength| marginal(good, stable_good, strength * share, strength * (1.0 - share)));
-    let numerator = marginal(bad, stable_bad, 1.0, (1.0 - share) / share) + ln_mean_exp(&goods);
-    let worse = bad * stable_good > good * stable_bad;
-    let denominator = if worse {
-        ln_likelihood(bad + good, stable_bad + stable_good)
-    } else {
-        ln_likelihood(bad, stable_bad) + ln_likelihood(good, stable_good)
-    };
-    numerator - denominator
+pub(crate) struct TwoSample {
+    good: [Prior; 3],
+    bad: Prior,
 }
 
 /// How strongly good requests are believed to keep to the planned share: by as many requests.
 const GOOD_STRENGTHS: [f64; 3] = [1e2, 1e4, 1e6];
+
+impl TwoSample {
+    /// A test where the candidate's planned share of requests is `share`, above 0 and below 1.
+    ///
+    /// The share only centres the priors: `q_good` near it with three strengths, in case keys are
+    /// uneven, and `q_bad` spread over everything with that mean.
+    pub(crate) fn new(share: f64) -> Self {
+        let good = |strength| Prior::new(strength * share, strength * (1.0 - share));
+        TwoSample { good: GOOD_STRENGTHS.map(good), bad: Prior::new(1.0, (1.0 - share) / share) }
+    }
+
+    /// The evidence; at most 0 while the candidate's rate is not the higher one.
+    pub(crate) fn evidence(&self, stable: Counts, candidate: Counts) -> f64 {
+        let ((stable_bad, stable_good), (bad, good)) = (stable.parts(), candidate.parts());
+        let goods = self.good.each_ref().map(|prior| prior.marginal(good, stable_good));
+        let numerator = self.bad.marginal(bad, stable_bad) + ln_mean_exp(&goods);
+        let denominator = if is_worse(stable, candidate) {
+            ln_likelihood(bad + good, stable_bad + stable_good)
+        } else {
+            ln_likelihood(bad, stable_bad) + ln_likelihood(good, stable_good)
+        };
+        numerator - denominator
+    }
+
+    /// The evidence of several tables averaged, which is evidence again: against a candidate that
+    /// is no worse in any of them. A table in which it does not look worse, and whose e-value so
+    /// is at most 1, is counted as 0: that only lowers the mean and saves most of the work.
+    pub(crate) fn average(&self, tables: impl Iterator<Item = (Counts, Counts)>) -> Average {
+        let (mut count, mut last, mut found) = (0, None, Vec::new());
+        let mut clearest = (f64::NEG_INFINITY, 0);
+        for (index, table) in tables.enumerate() {
+            count += 1;
+            if !is_worse(table.0, table.1) {
+                continue;
+            }
+            // Neighbours often have the same counts.
+            let known = last.filter(|(same, _)| *same == table).map(|(_, evidence)| evidence);
+            let evidence = known.unwrap_or_else(|| self.evidence(table.0, table.1));
+            last = Some((table, evidence));
+            found.push(evidence);
+            if evidence > clearest.0 {
+                clearest = (evidence, index);
+            }
+        }
+        let spread = (count as f64).ln() - (found.len() as f64).ln();
+        let evidence = if found.is_empty() { LOWEST } else { ln_mean_exp(&found) - spread };
+        Average { evidence: evidence.max(LOWEST), clearest: clearest.1 }
+    }
+}
+
+/// Instead of minus infinity, which JSON has not.
+const LOWEST: f64 = -30.0;
+
+/// The evidence of several tables together.
+pub(crate) struct Average {
+    /// The logarithm of the mean of e-values.
+    pub(crate) evidence: f64,
+    /// The index of the table with most evidence.
+    pub(crate) clearest: usize,
+}
+
+fn is_worse(stable: Counts, candidate: Counts) -> bool {
+    let ((stable_bad, stable_good), (bad, good)) = (stable.parts(), candidate.parts());
+    bad * stable_good > good * stable_bad
+}
 
 /// Evidence that the mean of values in `[0, 1]` is above `limit`, from their count and sum.
 ///
@@ -79,19 +131,32 @@ pub(crate) fn mean_above(count: u64, sum: f64, limit: f64) -> f64 {
     }
     let worst = (sum / count).min(limit.clamp(1e-12, 1.0 - 1e-12));
     let null = times_ln(sum, worst) + times_ln(count - sum, 1.0 - worst);
-    marginal(sum, count - sum, 0.5, 0.5) - null
+    Prior::new(0.5, 0.5).marginal(sum, count - sum) - null
 }
 
 /// The logarithm of the mean of exponentials: a mixture of e-processes is one.
-pub(crate) fn ln_mean_exp(values: &[f64]) -> f64 {
+fn ln_mean_exp(values: &[f64]) -> f64 {
     let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = values.iter().map(|value| (value - highest).exp()).sum();
     highest + (sum / values.len() as f64).ln()
 }
 
-/// The marginal likelihood of a sequence with `yes` and `no` under a Beta(a, b) prior.
-fn marginal(yes: f64, no: f64, a: f64, b: f64) -> f64 {
-    ln_beta(a + yes, b + no) - ln_beta(a, b)
+/// A Beta(a, b) distribution.
+struct Prior {
+    a: f64,
+    b: f64,
+    ln_beta: f64,
+}
+
+impl Prior {
+    fn new(a: f64, b: f64) -> Self {
+        Prior { a, b, ln_beta: ln_beta(a, b) }
+    }
+
+    /// The logarithm of the marginal likelihood of a sequence with `yes` and `no`.
+    fn marginal(&self, yes: f64, no: f64) -> f64 {
+        ln_beta(self.a + yes, self.b + no) - self.ln_beta
+    }
 }
 
 /// The highest likelihood of a sequence with `yes` and `no`.
@@ -162,12 +227,12 @@ mod tests {
 
     fn path(bad: &[bool], assignment: u32, share: f64) -> Vec<f64> {
         let mut counts = [Counts { requests: 0, bad: 0 }; 2];
-        let mut path = Vec::new();
+        let (test, mut path) = (TwoSample::new(share), Vec::new());
         for (index, &bad) in bad.iter().enumerate() {
             let version = &mut counts[(assignment >> index & 1) as usize];
             version.requests += 1;
             version.bad += u64::from(bad);
-            path.push(two_sample(counts[0], counts[1], share).exp());
+            path.push(test.evidence(counts[0], counts[1]).exp());
         }
         path
     }
@@ -176,7 +241,7 @@ mod tests {
     fn a_better_candidate_is_no_evidence() {
         let stable = Counts { requests: 99_000, bad: 3_000 };
         let candidate = Counts { requests: 1_000, bad: 0 };
-        assert!(two_sample(stable, candidate, 0.01) <= 0.0);
+        assert!(TwoSample::new(0.01).evidence(stable, candidate) <= 0.0);
     }
 
     #[test]
@@ -184,7 +249,7 @@ mod tests {
         let stable = Counts { requests: 18_000, bad: 180 };
         for requests in [1_500, 2_000, 2_500] {
             let candidate = Counts { requests, bad: requests * 3 / 100 };
-            assert!(two_sample(stable, candidate, 0.1) > 8.0, "{requests}");
+            assert!(TwoSample::new(0.1).evidence(stable, candidate) > 8.0, "{requests}");
         }
     }
 
@@ -196,7 +261,7 @@ mod tests {
                 let (one, two) =
                     (Counts { requests, bad }, Counts { requests: other, bad: bad_other });
                 for share in [0.0001, 0.5, 0.9999] {
-                    assert!(!two_sample(one, two, share).is_nan(), "{one:?} {two:?}");
+                    assert!(!TwoSample::new(share).evidence(one, two).is_nan(), "{one:?} {two:?}");
                 }
             }
         }

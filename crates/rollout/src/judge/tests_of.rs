@@ -1,7 +1,7 @@
 //! The tests of a stage.
 
 use super::{Finding, Subject};
-use crate::evidence::{Counts, ln_mean_exp, mean_above, two_sample};
+use crate::evidence::{Average, Counts, TwoSample, mean_above};
 use crate::histogram::{BUCKETS, BUCKETS_PER_OCTAVE, bound};
 use crate::plan::{MetricLimit, Step, Thresholds};
 use crate::{Active, Drift, LatencyHistogram, Observations, Plan};
@@ -23,23 +23,27 @@ pub(super) fn all(
     };
     let alpha = thresholds.false_rollback / (plan.judged_stages() * tests) as f64;
     let needed = -alpha.ln();
-    let share = step.share.fraction().min(0.9999);
-    let mut findings = vec![errors(thresholds, share, needed, observed)];
+    let test = TwoSample::new(step.share.fraction().min(0.9999));
+    let mut findings = vec![errors(thresholds, &test, needed, observed)];
     match active {
-        Active::Step(_) => findings.push(latency(thresholds, share, needed, observed)),
+        Active::Step(_) => findings.push(latency(thresholds, &test, needed, observed)),
         Active::Shadow => findings.extend(drift(thresholds, needed, &observed.drift)),
     }
     findings.extend(thresholds.metrics.iter().map(|limit| metric(limit, observed)));
     findings
 }
 
-fn errors(thresholds: &Thresholds, share: f64, needed: f64, observed: &Observations) -> Finding {
+fn errors(
+    thresholds: &Thresholds,
+    test: &TwoSample,
+    needed: f64,
+    observed: &Observations,
+) -> Finding {
     let (stable, candidate) = (&observed.stable, &observed.candidate);
     let counts = |requests, bad| Counts { requests, bad };
-    let evidence = two_sample(
+    let evidence = test.evidence(
         counts(stable.requests, stable.errors),
         counts(candidate.requests, candidate.errors),
-        share,
     );
     let rise = candidate.error_rate() - stable.error_rate();
     Finding {
@@ -56,38 +60,30 @@ fn errors(thresholds: &Thresholds, share: f64, needed: f64, observed: &Observati
 /// Every how many bounds of the histogram one is tested: the others would add little but noise.
 const STRIDE: usize = 2;
 
-fn latency(thresholds: &Thresholds, share: f64, needed: f64, observed: &Observations) -> Finding {
+fn latency(
+    thresholds: &Thresholds,
+    test: &TwoSample,
+    needed: f64,
+    observed: &Observations,
+) -> Finding {
     let (stable, candidate) = (&observed.stable.latency, &observed.candidate.latency);
     let shift = (thresholds.latency_ratio.log2() * BUCKETS_PER_OCTAVE as f64).round() as usize;
     let (all, candidate_all) = (stable.total(), candidate.total());
     let (slower, candidate_slower) = (stable.slower_than_bounds(), candidate.slower_than_bounds());
-    let bounds: Vec<usize> = (0..BUCKETS - 1 - shift).step_by(STRIDE).collect();
-    let mut before = None;
-    let evidence: Vec<f64> = bounds
-        .iter()
-        .map(|&bound| {
-            let counts = (slower[bound], candidate_slower[bound + shift]);
-            // Bounds below or above all latencies have the same counts, and so the same evidence.
-            let known = before.filter(|(same, _)| *same == counts).map(|(_, evidence)| evidence);
-            let evidence = known.unwrap_or_else(|| {
-                let stable = Counts { requests: all, bad: counts.0 };
-                two_sample(stable, Counts { requests: candidate_all, bad: counts.1 }, share)
-            });
-            before = Some((counts, evidence));
-            evidence
-        })
-        .collect();
-    let highest = (0..bounds.len()).max_by(|&a, &b| evidence[a].total_cmp(&evidence[b]));
-    let at = highest.map_or(0, |index| bounds[index]);
-    let total = ln_mean_exp(&evidence);
+    let bounds = (0..BUCKETS - 1 - shift).step_by(STRIDE);
+    let Average { evidence, clearest } = test.average(bounds.map(|bound| {
+        let counts = |requests, bad| Counts { requests, bad };
+        (counts(all, slower[bound]), counts(candidate_all, candidate_slower[bound + shift]))
+    }));
+    let at = clearest * STRIDE;
     Finding {
         subject: Subject::SlowerThanMs(bound(at).as_millis() as u64),
         stable: Some(slower[at] as f64 / all.max(1) as f64),
         candidate: Some(candidate_slower[at + shift] as f64 / candidate_all.max(1) as f64),
         quantiles_ms: quantiles(stable).zip(quantiles(candidate)).map(|(one, two)| [one, two]),
-        evidence: Some(total),
+        evidence: Some(evidence),
         limit: Some(needed),
-        failed: total >= needed,
+        failed: evidence >= needed,
     }
 }
 

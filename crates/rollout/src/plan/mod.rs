@@ -18,13 +18,13 @@ pub const MAX_STEPS: usize = 16;
 
 /// A checked canary plan: perhaps a shadow stage, then steps of rising weight, then all traffic.
 ///
-/// In text: `shadow=20%:1000:10m,1%:1000:10m,10%:5000:30m,50%:5000:1h,100%`. Each stage is
+/// In text: `shadow=20%:1000:10m,1%:1000:10m,10%:6000:30m,50%:5000:1h,100%`. Each stage is
 /// `percent:minimum requests:minimum time`; the minimums may be left out. The last step is
 /// `100%`, which is the promotion and so has no minimums. Thresholds are given apart
 /// ([`Plan::with_thresholds`]).
 ///
-/// [`Plan::default`] is `1%:1000:10m,10%:5000:30m,50%:5000:1h,100%`: 111,000 requests of the
-/// model for 1,000 answers by the candidate at 1 %, 50,000 at 10 %, 10,000 at 50 %. With so many
+/// [`Plan::default`] is `1%:1000:10m,10%:6000:30m,50%:5000:1h,100%`: the model needs
+/// 100,000 requests for 1,000 of the candidate at 1 %, 60,000 at 10 %, 10,000 at 50 %. With so many
 /// `examples/simulate.rs` finds twice the default margin and more in time; less traffic needs a
 /// plan of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ impl Default for Plan {
             shadow: None,
             steps: vec![
                 step(percent(1), 1_000, 10),
-                step(percent(10), 5_000, 30),
+                step(percent(10), 6_000, 30),
                 step(percent(50), 5_000, 60),
             ],
             thresholds: Thresholds::default(),
