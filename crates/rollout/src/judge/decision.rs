@@ -49,9 +49,14 @@ pub struct Decision {
 pub enum Subject {
     /// Shares of failed requests.
     ErrorRate,
-    /// Shares of requests slower than the bound, in milliseconds, where the evidence is greatest.
-    /// For the candidate the bound is `latency_ratio` times as high.
-    SlowerThanMs(u64),
+    /// Shares of requests above a latency, where the evidence is greatest. The candidate's latency
+    /// is `latency_ratio` times the stable version's, in steps of the histogram.
+    SlowerThan {
+        /// In microseconds, of the stable version's requests.
+        stable_us: u64,
+        /// In microseconds, of the candidate's requests.
+        candidate_us: u64,
+    },
     /// The mean relative error of shadowed answers.
     MeanRelativeError,
     /// The share of shadowed answers with another top class.

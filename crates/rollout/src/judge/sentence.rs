@@ -38,21 +38,14 @@ fn finding_text(finding: &Finding) -> String {
         Subject::ErrorRate => {
             format!("error rate {} against {}", percent(candidate), percent(stable))
         }
-        Subject::SlowerThanMs(ms) => {
-            let quantiles = finding.quantiles_ms.map_or_else(String::new, |[stable, candidate]| {
-                format!(
-                    "p50 {} against {}, p99 {} against {}, ",
-                    time(candidate[0]),
-                    time(stable[0]),
-                    time(candidate[1]),
-                    time(stable[1]),
-                )
-            });
+        Subject::SlowerThan { stable_us, candidate_us } => {
+            let quantiles = finding.quantiles_ms.map_or_else(String::new, quantile_text);
             format!(
-                "{quantiles}clearest at {ms} ms that {} of its requests exceed by more than the \
-                 tolerated ratio, against {}",
+                "{quantiles}{} of its requests take over {} against {} over {}",
                 percent(candidate),
-                percent(stable)
+                time(*candidate_us as f64 / 1_000.0),
+                percent(stable),
+                time(*stable_us as f64 / 1_000.0),
             )
         }
         Subject::MeanRelativeError => format!("mean relative error of answers {candidate:.3e}"),
@@ -67,6 +60,16 @@ fn finding_text(finding: &Finding) -> String {
         (None, Some(limit)) => format!("{text}, limit {limit}"),
         _ => format!("{text}, beyond its limits"),
     }
+}
+
+fn quantile_text([[p50, p99], [candidate_p50, candidate_p99]]: [[f64; 2]; 2]) -> String {
+    format!(
+        "p50 {} against {}, p99 {} against {}, ",
+        time(candidate_p50),
+        time(p50),
+        time(candidate_p99),
+        time(p99)
+    )
 }
 
 fn summary(context: &Context<'_>) -> String {

@@ -76,8 +76,9 @@ fn latency(
         (counts(all, slower[bound]), counts(candidate_all, candidate_slower[bound + shift]))
     }));
     let at = clearest * STRIDE;
+    let us = |at| bound(at).as_micros() as u64;
     Finding {
-        subject: Subject::SlowerThanMs(bound(at).as_millis() as u64),
+        subject: Subject::SlowerThan { stable_us: us(at), candidate_us: us(at + shift) },
         stable: Some(slower[at] as f64 / all.max(1) as f64),
         candidate: Some(candidate_slower[at + shift] as f64 / candidate_all.max(1) as f64),
         quantiles_ms: quantiles(stable).zip(quantiles(candidate)).map(|(one, two)| [one, two]),
