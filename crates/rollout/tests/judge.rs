@@ -24,10 +24,10 @@ fn observed(stable: VersionFigures, candidate: VersionFigures) -> Observations {
 }
 
 fn plan(text: &str, change: impl FnOnce(&mut Thresholds)) -> Plan {
-    let plan: Plan = text.parse().unwrap();
+    let plan: Plan = text.parse().expect("a plan");
     let mut thresholds = plan.thresholds().clone();
     change(&mut thresholds);
-    plan.with_thresholds(thresholds).unwrap()
+    plan.with_thresholds(thresholds).expect("thresholds in their ranges")
 }
 
 fn decide(plan: &Plan, observed: &Observations) -> Decision {

@@ -19,7 +19,7 @@ fn plans() -> impl Strategy<Value = Plan> {
         "shadow=100%,100%",
         "50%,100%",
     ])
-    .prop_map(|text| text.parse().unwrap())
+    .prop_map(|text| text.parse().expect("a plan"))
 }
 
 /// What happens: the kind, how old the epoch is that was decided in, and the clock then.
