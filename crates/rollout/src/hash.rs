@@ -12,7 +12,7 @@ const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The hash of a key under a salt. Never zero-cost: one multiplication a byte.
+/// The hash of a key under a salt: one multiplication a byte, so keys should be short.
 pub(crate) fn key(key: &[u8], salt: u64) -> u64 {
     let start = FNV_OFFSET ^ mix(salt);
     mix(key.iter().fold(start, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)))

@@ -17,6 +17,11 @@
 //! The chance α of a false rollback is divided by the number of stages and a stage's by its
 //! tests; a test finds the candidate worse when its e-value reaches 1 over its part (Ville's
 //! inequality and a union bound, so the whole plan keeps α).
+//!
+//! What the tests take for granted: which version a request went to was drawn for itself, with
+//! the same weight throughout the stage. With sticky keys it is keys that are drawn. Where one
+//! key sends a large part of all requests, and fails more than others, the two versions differ by
+//! who was drawn, and the judge will say so; split such traffic by draw.
 
 mod decision;
 mod sentence;
