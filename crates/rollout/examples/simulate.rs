@@ -1,6 +1,8 @@
 //! How often the judge is wrong, over 10,000 rollouts a scenario.
 //!
-//! `cargo run --release -p modelyard-rollout --example simulate [RUNS] [LOOK_EVERY] [PLAN]`
+//! `cargo run --release -p modelyard-rollout --example simulate [RUNS] [LOOK_EVERY] [PLAN] [CANDIDATE]`
+//!
+//! `CANDIDATE` is a part of the name of the only scenarios to play.
 
 #[path = "../tests/traffic/mod.rs"]
 mod traffic;
@@ -16,14 +18,15 @@ fn main() {
     let (runs, look_every) = (number(10_000), number(20));
     let plan: Plan =
         arguments.next().map_or_else(Plan::default, |text| text.parse().expect("a plan"));
+    let only = arguments.next().unwrap_or_default();
     println!(
         "plan {plan}, {runs} rollouts each, a look every {look_every} requests of the candidate\n"
     );
     println!(
         "| candidate | minimums | promoted | rolled back | by 10 % | from each step | requests of the candidate until rolled back, median / p95 |\n|---|---|---|---|---|---|---|"
     );
-    for (index, (name, candidate)) in scenarios().iter().enumerate() {
-        let identical = index == 0;
+    for (name, candidate) in scenarios().iter().filter(|(name, _)| name.contains(&only)) {
+        let identical = *name == "identical";
         for patience in if identical { vec![1, 4] } else { vec![1] } {
             let options = |seed| Options { seed, look_every, patience };
             let outcomes = play_all(&plan, candidate, runs, &options);
