@@ -77,15 +77,16 @@ fn tell(args: &FileArgs, verifier: &Verifier, public: Option<&Path>) -> anyhow::
         let pem = verifier.to_pem().map_err(coded)?;
         return output::json(&json!({"key": id, "file": args.file, "public": public, "pem": pem}));
     }
-    Ok(match public {
-        Some(public) => output::line(format!(
+    let text = match public {
+        Some(public) => format!(
             "made key {id}: sign with '{}', which nobody else may have; give '{}' to those who are to \
              trust it",
             args.file.display(),
             public.display()
-        ))?,
-        None => output::line(format!("key {id}"))?,
-    })
+        ),
+        None => format!("key {id}"),
+    };
+    Ok(output::line(text)?)
 }
 
 /// Writes a file that is not there yet; a private one for its owner alone.
