@@ -4,6 +4,8 @@
 //! The test starts itself as another process, which publishes, moves an alias, removes and collects, and
 //! says before and after each step what it does. `MODELYARD_CRASHES` sets how often it is killed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

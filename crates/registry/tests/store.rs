@@ -1,6 +1,8 @@
 //! What every registry must do, whatever its database: SQLite, or the PostgreSQL server that
 //! `MODELYARD_TEST_POSTGRES` names (`postgres://user@host:port/database`), in a schema of its own a test.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
