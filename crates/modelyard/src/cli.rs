@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -58,6 +59,10 @@ pub(crate) enum Command {
     Validate(commands::validate::Args),
     /// Measure throughput and latency of a server or of a model in process
     Bench(Box<bench::Args>),
+    /// Keep models as numbered versions, and the names that point to them
+    Registry(Box<commands::registry::Args>),
+    /// Make and show the keys that versions of models are signed with
+    Keys(commands::registry::keys::Args),
     /// List or install engines
     Engine(commands::engine::Args),
     /// Serve a digit classifier and try it on real handwritten digits
@@ -115,6 +120,23 @@ pub(crate) struct LibraryArgs {
     pub(crate) onnxruntime_lib: Option<String>,
 }
 
+/// A time such as `90s`, `30m`, `2h` or `7d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "s" | "" => Some(1.0),
+        "m" => Some(60.0),
+        "h" => Some(3600.0),
+        "d" => Some(86_400.0),
+        _ => None,
+    };
+    let number = number.parse::<f64>().ok().filter(|number| *number >= 0.0);
+    let total = number.zip(seconds).map(|(number, seconds)| number * seconds);
+    let total = total.and_then(|total| Duration::try_from_secs_f64(total).ok());
+    total.ok_or_else(|| format!("expected a time such as 90s, 30m, 2h or 7d, found '{text}'"))
+}
+
 fn after_help() -> String {
     let mut text = String::from(
         "Examples:\n  \
@@ -159,6 +181,16 @@ fn join_switches(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Ite
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn times_are_read() {
+        let seconds = |text: &str| duration(text).map(|time| time.as_secs());
+        assert_eq!(seconds("1.5h"), Ok(5400));
+        assert_eq!([seconds("90s"), seconds("5m"), seconds("7d")], [Ok(90), Ok(300), Ok(604_800)]);
+        for bad in ["1y", "-1s", "s", "", "99999999999999999999d", "1e400s"] {
+            assert!(duration(bad).unwrap_err().contains("expected a time such as"), "{bad}");
+        }
+    }
 
     #[test]
     fn a_switch_takes_true_and_false_from_the_word_after_it() {

@@ -15,6 +15,7 @@ pub(crate) mod predict;
 pub(crate) mod prune;
 pub(crate) mod quantize;
 pub(crate) mod quickstart;
+pub(crate) mod registry;
 pub(crate) mod serve;
 pub(crate) mod train;
 pub(crate) mod validate;
@@ -40,6 +41,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Inspect(args) => inspect::run(&args, globals),
         Command::Validate(args) => validate::run(&args, globals),
         Command::Bench(args) => crate::bench::run(&args, globals),
+        Command::Registry(args) => registry::run(&args, globals),
+        Command::Keys(args) => registry::keys::run(&args),
         Command::Engine(args) => engine::run(&args, globals),
         Command::Quickstart(args) => quickstart::run(&args, globals),
         Command::Completions(args) => completions::run(&args),

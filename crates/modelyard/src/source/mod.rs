@@ -202,7 +202,7 @@ fn no_models(repository: &Path) -> String {
 }
 
 /// `NAME=PATH`, unless there is a file of that very name.
-fn split_argument(argument: &str) -> (Option<&str>, &Path) {
+pub(crate) fn split_argument(argument: &str) -> (Option<&str>, &Path) {
     match argument.split_once('=') {
         Some((name, path)) if !Path::new(argument).exists() => (Some(name), Path::new(path)),
         _ => (None, Path::new(argument)),

@@ -1,7 +1,5 @@
 //! How to train, from flags and TOML.
 
-use std::time::Duration;
-
 use anyhow::{anyhow, bail};
 use modelyard_train::optimizer::{Clip, Curve, Penalties, Rule, Schedule};
 use modelyard_train::trainer::{EarlyStop, LossKind, Options};
@@ -317,17 +315,6 @@ fn count(flag: &str, value: usize) -> anyhow::Result<usize> {
     }
 }
 
-/// A time such as `30s` or `5m`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let refuse = || format!("expected a time such as 30s, 5m or 0s, found '{text}'");
-    let (number, unit) = match text.strip_suffix('m') {
-        Some(minutes) => (minutes, 60),
-        None => (text.strip_suffix('s').ok_or_else(refuse)?, 1),
-    };
-    let number: u64 = number.parse().map_err(|_| refuse())?;
-    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(refuse)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,13 +356,11 @@ mod tests {
     }
 
     #[test]
-    fn schedules_sizes_and_times() {
+    fn schedules_and_sizes() {
         assert_eq!(curve("step:3:0.5").unwrap(), Curve::Step { every: 3, factor: 0.5 });
         assert_eq!(curve("cosine").unwrap(), Curve::Cosine);
         let recipe = Recipe { memory_limit: Some("2 MiB".into()), ..Recipe::default() };
         assert_eq!(recipe.memory_limit().unwrap(), 2 << 20);
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        assert!(duration("5").is_err() && duration("99999999999999999999s").is_err());
     }
 
     #[test]

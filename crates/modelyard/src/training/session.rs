@@ -14,9 +14,9 @@ use modelyard_train::trainer::{
 use sha2::{Digest, Sha256};
 
 use super::interrupt::Interrupt;
-use super::recipe::duration;
 use super::record::{self, Origin, Outcome, Report};
 use super::watch::{Checkpoints, Watch};
+use crate::cli::duration;
 use crate::data::DataSet;
 use crate::exit::{Exit, ExitWith};
 use crate::observe::progress::Progress;

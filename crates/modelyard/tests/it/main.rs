@@ -28,6 +28,7 @@ mod prune;
 mod quantize;
 mod quickstart;
 mod readme;
+mod registry;
 mod reload;
 mod resume;
 mod train;

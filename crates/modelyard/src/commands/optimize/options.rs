@@ -6,7 +6,7 @@ use std::time::Duration;
 use modelyard_optimize::search::Goal;
 
 use super::passes::PassArgs;
-use crate::cli::EngineArgs;
+use crate::cli::{EngineArgs, duration};
 use crate::data::args::DataIfAny;
 
 /// Find the smallest or fastest model whose answers are good enough
@@ -98,31 +98,13 @@ fn part(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| format!("expected a part such as 0.5% or 0.005, found '{text}'"))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let seconds = match unit {
-        "s" | "" => Some(1.0),
-        "m" => Some(60.0),
-        "h" => Some(3600.0),
-        _ => None,
-    };
-    let number = number.parse::<f64>().ok().filter(|number| *number >= 0.0);
-    let total = number.zip(seconds).map(|(number, seconds)| number * seconds);
-    let total = total.and_then(|total| Duration::try_from_secs_f64(total).ok());
-    total.ok_or_else(|| format!("expected a time such as 90s, 30m or 2h, found '{text}'"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn parts_and_times_are_read() {
+    fn parts_are_read() {
         assert_eq!((part("0.5%"), part("0.01")), (Ok(0.005), Ok(0.01)));
         assert!(part("200%").is_err() && part("-1").is_err() && part("x").is_err());
-        assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert!(duration("1d").is_err() && duration("-1s").is_err());
     }
 }

@@ -9,7 +9,7 @@ use modelyard_optimize::calibrate::Method;
 use modelyard_optimize::improve::Alpha;
 use modelyard_optimize::quantize::{Blocks, Options, SEVEN_BITS};
 
-use crate::training::recipe::duration;
+use crate::cli::duration;
 
 /// How to quantize.
 #[derive(clap::Args, Clone, Debug)]

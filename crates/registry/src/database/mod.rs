@@ -1,0 +1,156 @@
+//! The registry's database: who is called what, what points where, who did what.
+//!
+//! The same statements run on SQLite (the embedded default) and on PostgreSQL (shared by replicas): both
+//! take `$1`, `ON CONFLICT` and `RETURNING`. What differs stands in `schema` and here.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `schema` | tables, and how they come to be |
+//! | `versions` | models and their versions |
+//! | `aliases` | names that move |
+//! | `blobs` | where contents lie |
+//! | `events` | who did what |
+
+pub(crate) mod aliases;
+pub(crate) mod blobs;
+pub(crate) mod events;
+mod schema;
+pub(crate) mod versions;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::{Any, AnyPool, Connection as _, Row as _, Transaction};
+
+use crate::RegistryError;
+use crate::error::database;
+
+/// How long a caller waits for a connection, and SQLite for another process that writes.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Connections at once.
+const CONNECTIONS: u32 = 4;
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// A connected database with the tables of this schema.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    pool: AnyPool,
+    kind: Kind,
+}
+
+/// A transaction that may write.
+pub(crate) type Writing = Transaction<'static, Any>;
+
+/// A row of an answer.
+pub(crate) type Row = sqlx::any::AnyRow;
+
+impl Database {
+    /// The SQLite database in a file, which is made if it is not there.
+    pub(crate) async fn sqlite(path: &Path) -> Result<Database, RegistryError> {
+        let url = format!("sqlite://{}?mode=rwc", percent_encoded(path)?);
+        Database::open(&url, Kind::Sqlite).await
+    }
+
+    /// The PostgreSQL database at a URL.
+    pub(crate) async fn postgres(url: &str) -> Result<Database, RegistryError> {
+        Database::open(url, Kind::Postgres).await
+    }
+
+    async fn open(url: &str, kind: Kind) -> Result<Database, RegistryError> {
+        install_default_drivers();
+        let options = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+        let options = options.after_connect(move |connection, _| {
+            Box::pin(async move {
+                if kind == Kind::Sqlite {
+                    // FULL: what was committed is on disk, whatever happens to the machine.
+                    sqlx::raw_sql(
+                        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                         PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON",
+                    )
+                    .execute(connection)
+                    .await?;
+                }
+                Ok(())
+            })
+        });
+        let pool = options.connect(url).await.map_err(database("open"))?;
+        let opened = Database { pool, kind };
+        schema::prepare(&opened).await?;
+        Ok(opened)
+    }
+
+    /// Begins a transaction that may write. On SQLite it is the only one: others wait.
+    pub(crate) async fn write(&self) -> Result<Writing, RegistryError> {
+        let begin = match self.kind {
+            Kind::Sqlite => "BEGIN IMMEDIATE",
+            Kind::Postgres => "BEGIN",
+        };
+        self.pool.begin_with(begin).await.map_err(database("write to"))
+    }
+
+    /// Where reading statements run.
+    pub(crate) fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Closes all connections.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Whether it answers.
+    pub(crate) async fn ping(&self) -> Result<(), RegistryError> {
+        let mut connection = self.pool.acquire().await.map_err(database("reach"))?;
+        connection.ping().await.map_err(database("reach"))
+    }
+}
+
+/// Ends a transaction, for good.
+pub(crate) async fn commit(transaction: Writing) -> Result<(), RegistryError> {
+    transaction.commit().await.map_err(database("write to"))
+}
+
+/// A whole number of a row.
+pub(crate) fn number(row: &Row, column: usize) -> Result<i64, RegistryError> {
+    row.try_get(column).map_err(database("understand"))
+}
+
+/// A whole number of a row that is not negative.
+pub(crate) fn count(row: &Row, column: usize) -> Result<u64, RegistryError> {
+    let found = number(row, column)?;
+    u64::try_from(found).map_err(|_| {
+        RegistryError::Untrusted(format!(
+            "the registry's database is damaged: expected a number from 0, found {found}"
+        ))
+    })
+}
+
+/// A text of a row.
+pub(crate) fn text(row: &Row, column: usize) -> Result<String, RegistryError> {
+    row.try_get(column).map_err(database("understand"))
+}
+
+/// A path as part of a URL.
+fn percent_encoded(path: &Path) -> Result<String, RegistryError> {
+    let text = path.to_str().ok_or_else(|| {
+        let path = path.display();
+        RegistryError::Invalid(format!("the registry's folder '{path}' is not UTF-8"))
+    })?;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
+                encoded.push(char::from(byte));
+            }
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    Ok(encoded)
+}

@@ -1,0 +1,130 @@
+//! Tables, and how they come to be.
+
+use sqlx::Row as _;
+
+use super::{Database, Kind, commit};
+use crate::RegistryError;
+use crate::error::database;
+
+/// The schema that is written and the newest that is read.
+const SCHEMA: i64 = 1;
+
+/// Number of the lock under which PostgreSQL's tables are made: replicas may start at the same time.
+const LOCK: i64 = 0x6d6f_6465_6c79;
+
+/// Tables of schema 1. `BYTES` and `SERIAL` stand for types that differ.
+const TABLES: &str = "
+CREATE TABLE models (
+    name TEXT PRIMARY KEY,
+    next_version BIGINT NOT NULL
+);
+CREATE TABLE versions (
+    model TEXT NOT NULL REFERENCES models (name),
+    number BIGINT NOT NULL,
+    manifest BYTES NOT NULL,
+    digest TEXT NOT NULL,
+    content TEXT NOT NULL,
+    signatures TEXT NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (model, number)
+);
+CREATE INDEX versions_by_content ON versions (model, content);
+CREATE TABLE blobs (
+    sha256 TEXT PRIMARY KEY,
+    bytes BIGINT NOT NULL,
+    place TEXT NOT NULL UNIQUE,
+    seal TEXT NOT NULL,
+    touched_us BIGINT NOT NULL
+);
+CREATE TABLE version_blobs (
+    model TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    sha256 TEXT NOT NULL REFERENCES blobs (sha256),
+    PRIMARY KEY (model, number, sha256),
+    FOREIGN KEY (model, number) REFERENCES versions (model, number)
+);
+CREATE INDEX version_blobs_by_sha256 ON version_blobs (sha256);
+CREATE TABLE aliases (
+    model TEXT NOT NULL,
+    name TEXT NOT NULL,
+    number BIGINT,
+    epoch BIGINT NOT NULL,
+    PRIMARY KEY (model, name),
+    FOREIGN KEY (model, number) REFERENCES versions (model, number)
+);
+CREATE TABLE replicas (
+    id TEXT NOT NULL,
+    model TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    seen_us BIGINT NOT NULL,
+    PRIMARY KEY (id, model, number)
+);
+CREATE TABLE events (
+    id SERIAL,
+    at_us BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    model TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    was TEXT NOT NULL,
+    now TEXT NOT NULL,
+    why TEXT NOT NULL
+);
+CREATE INDEX events_by_model ON events (model, id);
+";
+
+/// The log is only added to, whoever asks.
+const APPEND_ONLY_SQLITE: &str = "
+CREATE TRIGGER events_stay BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+CREATE TRIGGER events_remain BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+";
+
+const APPEND_ONLY_POSTGRES: &str = "
+CREATE FUNCTION events_stay() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'the audit log is only added to'; END $$;
+CREATE TRIGGER events_stay BEFORE UPDATE OR DELETE ON events
+    FOR EACH ROW EXECUTE FUNCTION events_stay();
+";
+
+/// Makes the tables where there are none; refuses those of a newer modelyard.
+pub(super) async fn prepare(opened: &Database) -> Result<(), RegistryError> {
+    let mut transaction = opened.write().await?;
+    if opened.kind == Kind::Postgres {
+        let locked = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK);
+        locked.execute(&mut *transaction).await.map_err(database("lock"))?;
+    }
+    let make = "CREATE TABLE IF NOT EXISTS registry (schema_version BIGINT NOT NULL)";
+    sqlx::raw_sql(make).execute(&mut *transaction).await.map_err(database("prepare"))?;
+    let found = sqlx::query("SELECT schema_version FROM registry");
+    let found = found.fetch_optional(&mut *transaction).await.map_err(database("read"))?;
+    match found.map(|row| row.try_get::<i64, _>(0)).transpose().map_err(database("understand"))? {
+        None => {
+            let (bytes, serial, append_only) = match opened.kind {
+                Kind::Sqlite => ("BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT", APPEND_ONLY_SQLITE),
+                Kind::Postgres => (
+                    "BYTEA",
+                    "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+                    APPEND_ONLY_POSTGRES,
+                ),
+            };
+            let tables = TABLES.replace("BYTES", bytes).replace("SERIAL", serial);
+            // Made of constants only.
+            let statements = sqlx::AssertSqlSafe(tables + append_only);
+            sqlx::raw_sql(statements)
+                .execute(&mut *transaction)
+                .await
+                .map_err(database("prepare"))?;
+            let noted =
+                sqlx::query("INSERT INTO registry (schema_version) VALUES ($1)").bind(SCHEMA);
+            noted.execute(&mut *transaction).await.map_err(database("prepare"))?;
+            commit(transaction).await
+        }
+        Some(found) if found <= SCHEMA => Ok(()),
+        Some(found) => {
+            let what = "the registry's database".into();
+            Err(RegistryError::Newer { what, found, known: SCHEMA })
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A registry of models: names, immutable numbered versions, aliases that move, and a log of all that.
+//!
+//! A version is its files, each known by its SHA-256 digest, and a manifest that says what it takes and
+//! gives and where it comes from. Publishing is atomic: whoever looks sees the version whole or not at all,
+//! whatever happens to the process that publishes.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`Registry`] | everything together: publish, find, fetch, alias, remove |
+//! | `name` | names of models and aliases; `model:version` |
+//! | `manifest` | what is known of a version, and the schema that it is written in |
+//! | `digest` | SHA-256 |
+//! | `keys` | Ed25519 keys and signatures |
+//! | `database` | the tables: SQLite or PostgreSQL |
+//! | `folder` | contents as files |
+//! | `fsck` | finds and mends leftovers and damage |
+
+mod database;
+mod digest;
+mod error;
+mod folder;
+mod fsck;
+pub mod keys;
+mod manifest;
+mod name;
+mod publish;
+mod registry;
+
+pub use database::aliases::{Alias, Expected};
+pub use database::events::{Action, Actor, Event};
+pub use database::versions::{ModelEntry, State, Version};
+pub use digest::Digest;
+pub use error::RegistryError;
+pub use fsck::{Fault, FaultKind, Fsck};
+pub use manifest::{About, File, Lineage, Manifest, Parent, SCHEMA, Signature, Tensor};
+pub use name::{AliasName, LATEST, ModelName, Reference, Selector, check_model_name};
+pub use publish::{Publication, Published};
+pub use registry::{Collected, Registry};

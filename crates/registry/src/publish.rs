@@ -1,0 +1,176 @@
+//! New versions.
+//!
+//! Contents are stored first, each in a place of its own; then one transaction makes version, references
+//! and log visible together. What a process leaves behind that dies in between is no part of any version,
+//! and [`Registry::collect`] or [`Registry::fsck`] removes it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::database::blobs::Blob;
+use crate::database::events::Actor;
+use crate::database::versions::Entry;
+use crate::error::io;
+use crate::keys::Signer;
+use crate::manifest::{self, About, File, SCHEMA};
+use crate::{AliasName, Digest, Manifest, ModelName, Registry, RegistryError};
+
+/// Tries to publish when contents are removed at the same moment.
+const TRIES: usize = 3;
+
+/// What is to be published.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// The model.
+    pub model: ModelName,
+    /// Files, and the names that they get in the version's folder; the first is the model.
+    pub files: Vec<(String, PathBuf)>,
+    /// What the version takes and gives, how, and where it comes from.
+    pub about: About,
+    /// What its author says of it.
+    pub notes: String,
+    /// Names that it is found by.
+    pub tags: BTreeSet<String>,
+    /// Aliases that point to it from the same moment on.
+    pub aliases: Vec<AliasName>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Published {
+    /// The model.
+    pub model: ModelName,
+    /// The version that has the files.
+    pub version: u64,
+    /// The digest of its manifest.
+    pub manifest: Digest,
+    /// Whether it is new: the same files of the same model are the same version.
+    pub is_new: bool,
+}
+
+impl Registry {
+    /// Publishes a version, signed where there is a key. Files that the model has in a version already
+    /// are that version: nothing but aliases changes then.
+    pub async fn publish(
+        &self,
+        publication: &Publication,
+        signer: Option<&Signer>,
+        actor: &Actor,
+    ) -> Result<Published, RegistryError> {
+        let mut tries = 1;
+        loop {
+            match self.try_to_publish(publication, signer, actor).await {
+                Err(RegistryError::Conflict(_)) if tries < TRIES => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_to_publish(
+        &self,
+        publication: &Publication,
+        signer: Option<&Signer>,
+        actor: &Actor,
+    ) -> Result<Published, RegistryError> {
+        let model = &publication.model;
+        let files = described(&publication.files)?;
+        let content = manifest::content(&files);
+        if let Some(version) = self.database.with_content(model, &content).await? {
+            return self.known(publication, version, actor).await;
+        }
+        let stored = self.stored(publication, &files, actor).await;
+        let (blobs, fresh) = stored?;
+        let make = |version: u64| {
+            let manifest = Manifest {
+                schema: SCHEMA,
+                model: model.clone(),
+                version,
+                created_us: actor.now_us,
+                author: actor.name.clone(),
+                notes: publication.notes.clone(),
+                tags: publication.tags.clone(),
+                files: files.clone(),
+                about: publication.about.clone(),
+            };
+            let bytes = manifest.encode()?;
+            let signatures = signer.map(|signer| signer.sign(&bytes)).into_iter().collect();
+            Ok(Entry { manifest, bytes, signatures })
+        };
+        let published =
+            self.database.publish((model, &blobs), make, &publication.aliases, actor).await;
+        let (version, spare) = match published {
+            Ok(published) => published,
+            Err(error) => {
+                // What was stored is nobody's. An error here matters less than the first one.
+                fresh.iter().for_each(|place| drop(self.folder.remove(place)));
+                return Err(error);
+            }
+        };
+        // Somebody else stored the same at the same moment, and was first.
+        for blob in spare.iter().filter(|blob| fresh.contains(&blob.place)) {
+            self.folder.remove(&blob.place)?;
+        }
+        let manifest = self.require(model, version).await?.digest;
+        Ok(Published { model: model.clone(), version, manifest, is_new: true })
+    }
+
+    /// The version that has these files already; aliases point to it now.
+    async fn known(
+        &self,
+        publication: &Publication,
+        version: u64,
+        actor: &Actor,
+    ) -> Result<Published, RegistryError> {
+        let model = &publication.model;
+        for alias in &publication.aliases {
+            self.set_alias(model, alias, version, actor).await?;
+        }
+        let manifest = self.require(model, version).await?.digest;
+        Ok(Published { model: model.clone(), version, manifest, is_new: false })
+    }
+
+    /// Stores what is not there yet. Second: places that are new.
+    async fn stored(
+        &self,
+        publication: &Publication,
+        files: &[File],
+        actor: &Actor,
+    ) -> Result<(Vec<Blob>, Vec<String>), RegistryError> {
+        let (mut blobs, mut fresh): (Vec<Blob>, Vec<String>) = (Vec::new(), Vec::new());
+        for (file, (_, path)) in files.iter().zip(&publication.files) {
+            if blobs.iter().any(|blob| blob.sha256 == file.sha256) {
+                continue;
+            }
+            if let Some(known) = self.database.touch(&file.sha256, actor.now_us).await? {
+                blobs.push(known);
+                continue;
+            }
+            let named = (&file.sha256, fastrand::u64(..));
+            let (place, bytes) = match self.folder.store(path, named) {
+                Ok(stored) => stored,
+                Err(error) => {
+                    fresh.iter().for_each(|place| drop(self.folder.remove(place)));
+                    return Err(error);
+                }
+            };
+            fresh.push(place.clone());
+            blobs.push(Blob { sha256: file.sha256, bytes, place, seal: String::new() });
+        }
+        Ok((blobs, fresh))
+    }
+}
+
+/// Sizes and digests of files.
+fn described(files: &[(String, PathBuf)]) -> Result<Vec<File>, RegistryError> {
+    let described = |(name, path): &(String, PathBuf)| {
+        manifest::check_file_name(name).map_err(RegistryError::Invalid)?;
+        let (sha256, bytes) = digest_of(path)?;
+        Ok(File { name: name.clone(), bytes, sha256 })
+    };
+    files.iter().map(described).collect()
+}
+
+fn digest_of(path: &Path) -> Result<(Digest, u64), RegistryError> {
+    let file = std::fs::File::open(path).map_err(io("read", path))?;
+    Digest::copy(file, |_| Ok(())).map_err(io("read", path))
+}

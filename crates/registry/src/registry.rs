@@ -1,0 +1,332 @@
+//! The registry as a whole.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::database::Database;
+use crate::database::aliases::{Alias, Expected};
+use crate::database::events::{Action, Actor, Event};
+use crate::database::versions::{ModelEntry, State, Version};
+use crate::error::io;
+use crate::folder::{Folder, sync_folder};
+use crate::keys::Signer;
+use crate::{AliasName, ModelName, Reference, RegistryError, Selector};
+
+/// Lines of the log that a rollback looks through.
+const HISTORY_MOST: u32 = 10_000;
+
+/// A registry.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    pub(crate) database: Database,
+    pub(crate) folder: Folder,
+}
+
+/// What a collection of unused contents freed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Collected {
+    /// Contents.
+    pub contents: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Registry {
+    /// The registry in a folder, which is made if it is not there.
+    pub async fn open(root: &Path) -> Result<Registry, RegistryError> {
+        std::fs::create_dir_all(root).map_err(io("make folder", root))?;
+        let folder = Folder::open(root)?;
+        let database = Database::sqlite(&root.join("registry.sqlite")).await?;
+        Ok(Registry { database, folder })
+    }
+
+    /// The registry that several machines share: names in a PostgreSQL database, contents in a folder
+    /// that all of them see.
+    pub async fn open_shared(url: &str, contents: &Path) -> Result<Registry, RegistryError> {
+        std::fs::create_dir_all(contents).map_err(io("make folder", contents))?;
+        let folder = Folder::open(contents)?;
+        Ok(Registry { database: Database::postgres(url).await?, folder })
+    }
+
+    /// Whether a folder holds a registry.
+    pub fn is_at(root: &Path) -> bool {
+        root.join("registry.sqlite").is_file()
+    }
+
+    /// Closes it. Dropping it does so, too, but later.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+
+    /// All models, by name.
+    pub async fn models(&self) -> Result<Vec<ModelEntry>, RegistryError> {
+        self.database.models().await
+    }
+
+    /// All versions of a model, ascending. An error where there is no such model.
+    pub async fn versions(&self, model: &ModelName) -> Result<Vec<Version>, RegistryError> {
+        let versions = self.database.versions(model).await?;
+        match versions.is_empty() {
+            true => Err(self.no_such(model).await),
+            false => Ok(versions),
+        }
+    }
+
+    /// The aliases of a model, by name.
+    pub async fn aliases(&self, model: &ModelName) -> Result<Vec<Alias>, RegistryError> {
+        self.database.aliases(model).await
+    }
+
+    /// The version that is meant.
+    pub async fn find(&self, reference: &Reference) -> Result<Version, RegistryError> {
+        let model = &reference.model;
+        match &reference.selector {
+            Selector::Number(number) => self.require(model, *number).await,
+            Selector::Alias(name) => match self.database.alias(model, name).await? {
+                Some(alias) => self.require(model, alias.version).await,
+                None => Err(self.no_alias(model, name).await?),
+            },
+            Selector::Latest => {
+                let versions = self.versions(model).await?;
+                let latest = versions.into_iter().rev().find(|one| one.state == State::Active);
+                latest.ok_or_else(|| {
+                    RegistryError::NotFound(format!(
+                        "model '{model}' has no version that is active"
+                    ))
+                })
+            }
+        }
+    }
+
+    /// A version by its number.
+    pub(crate) async fn require(
+        &self,
+        model: &ModelName,
+        number: u64,
+    ) -> Result<Version, RegistryError> {
+        match self.database.version(model, number).await? {
+            Some(version) => Ok(version),
+            None => {
+                let versions = self.versions(model).await?;
+                let numbers: Vec<String> =
+                    versions.iter().map(|one| one.manifest.version.to_string()).collect();
+                Err(RegistryError::NotFound(format!(
+                    "model '{model}' has no version {number}, there are {}",
+                    numbers.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// Puts the files of a version into a folder that is not there yet. All of them are checked; the
+    /// folder appears whole or not at all.
+    pub async fn fetch(&self, version: &Version, to: &Path) -> Result<(), RegistryError> {
+        let manifest = &version.manifest;
+        if version.state == State::Removed {
+            let (number, model) = (manifest.version, &manifest.model);
+            let text = format!("version {number} of model '{model}' was removed");
+            return Err(RegistryError::NotFound(text));
+        }
+        if to.exists() {
+            let text = format!("'{}' is there already", to.display());
+            return Err(RegistryError::Conflict(text));
+        }
+        let parent = match to.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let aside = tempfile::Builder::new().prefix(".fetch-").tempdir_in(parent);
+        let aside = aside.map_err(io("make a folder in", parent))?;
+        for file in &manifest.files {
+            let path = aside.path().join(&file.name);
+            let folder = path.parent().unwrap_or(aside.path());
+            std::fs::create_dir_all(folder).map_err(io("make folder", folder))?;
+            let blob = self.database.blob(&file.sha256).await?;
+            self.folder.copy_out(&blob.place, (&file.sha256, file.bytes), &path)?;
+        }
+        let aside = aside.keep();
+        open_to_all(&aside)?;
+        let moved = std::fs::rename(&aside, to).map_err(io("rename a folder to", to));
+        if moved.is_err() {
+            // Best effort: the error that matters is the first one.
+            let _ = std::fs::remove_dir_all(&aside);
+        }
+        moved.and_then(|()| sync_folder(parent))
+    }
+
+    /// The file in which a content lies, for those who only read it.
+    pub async fn path_of(&self, file: &crate::File) -> Result<PathBuf, RegistryError> {
+        let blob = self.database.blob(&file.sha256).await?;
+        self.folder.path(&blob.place)
+    }
+
+    /// Points an alias to a version, whatever it pointed to.
+    pub async fn set_alias(
+        &self,
+        model: &ModelName,
+        name: &AliasName,
+        version: u64,
+        actor: &Actor,
+    ) -> Result<Alias, RegistryError> {
+        self.swap_alias((model, name), (Expected::Anything, version), actor).await
+    }
+
+    /// Points an alias to a version if it is as expected: of two who expect the same, one succeeds.
+    pub async fn swap_alias(
+        &self,
+        alias: (&ModelName, &AliasName),
+        change: (Expected, u64),
+        actor: &Actor,
+    ) -> Result<Alias, RegistryError> {
+        self.database.set_alias(alias, change, (actor, Action::Alias)).await
+    }
+
+    /// Takes an alias away if it is as expected.
+    pub async fn drop_alias(
+        &self,
+        alias: (&ModelName, &AliasName),
+        expected: Expected,
+        actor: &Actor,
+    ) -> Result<(), RegistryError> {
+        self.database.drop_alias(alias, expected, actor).await
+    }
+
+    /// Points an alias to what it pointed to before its last move; a second time, to what was before
+    /// that. Moves that were rolled back do not count.
+    pub async fn roll_back(
+        &self,
+        model: &ModelName,
+        name: &AliasName,
+        actor: &Actor,
+    ) -> Result<Alias, RegistryError> {
+        let Some(now) = self.database.alias(model, name).await? else {
+            return Err(self.no_alias(model, name).await?);
+        };
+        let events = self.database.events(Some(model), HISTORY_MOST).await?;
+        let before =
+            before_last(events.iter().rev().filter(|event| event.subject == name.as_str()));
+        let before = before.ok_or_else(|| {
+            let version = now.version;
+            RegistryError::NotFound(format!(
+                "alias '{name}' of model '{model}' never pointed to anything but version {version}"
+            ))
+        })?;
+        let change = (Expected::Epoch(now.epoch), before);
+        self.database.set_alias((model, name), change, (actor, Action::Rollback)).await
+    }
+
+    /// Says whether a version is to be used. One that an alias points to cannot be removed.
+    pub async fn set_state(
+        &self,
+        model: &ModelName,
+        number: u64,
+        state: State,
+        actor: &Actor,
+    ) -> Result<(), RegistryError> {
+        self.require(model, number).await?;
+        self.database.set_state((model, number), state, actor).await
+    }
+
+    /// Adds a signature to a version.
+    pub async fn sign(
+        &self,
+        version: &Version,
+        signer: &Signer,
+        actor: &Actor,
+    ) -> Result<(), RegistryError> {
+        let own = signer.sign(&version.bytes);
+        let mut signatures = version.signatures.clone();
+        signatures.retain(|other| other.key != own.key);
+        signatures.push(own);
+        self.database.set_signatures(version, &signatures, actor).await
+    }
+
+    /// The newest lines of the log, of one model or of all, newest first.
+    pub async fn events(
+        &self,
+        model: Option<&ModelName>,
+        most: u32,
+    ) -> Result<Vec<Event>, RegistryError> {
+        self.database.events(model, most).await
+    }
+
+    /// Removes contents that no version refers to, and that nobody stored again for so long.
+    pub async fn collect(
+        &self,
+        grace: Duration,
+        actor: &Actor,
+    ) -> Result<Collected, RegistryError> {
+        let grace_us = i64::try_from(grace.as_micros()).unwrap_or(i64::MAX);
+        let since_us = actor.now_us.saturating_sub(grace_us);
+        let forgotten = self.database.forget_unused(since_us, actor).await?;
+        let mut collected = Collected::default();
+        for blob in forgotten {
+            self.folder.remove(&blob.place)?;
+            collected.contents += 1;
+            collected.bytes += blob.bytes;
+        }
+        Ok(collected)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), RegistryError> {
+        self.database.ping().await
+    }
+
+    async fn no_such(&self, model: &ModelName) -> RegistryError {
+        let names = match self.models().await {
+            Ok(models) => models.into_iter().map(|entry| entry.name.to_string()).collect(),
+            Err(_) => Vec::new(),
+        };
+        let known = match names.as_slice() {
+            [] => "the registry is empty".to_owned(),
+            names if names.len() <= 10 => format!("there are '{}'", names.join("', '")),
+            names => format!("there are {} others", names.len()),
+        };
+        RegistryError::NotFound(format!("the registry has no model '{model}'; {known}"))
+    }
+
+    async fn no_alias(
+        &self,
+        model: &ModelName,
+        name: &AliasName,
+    ) -> Result<RegistryError, RegistryError> {
+        // Says so where there is no such model.
+        self.versions(model).await?;
+        let known: Vec<String> =
+            self.aliases(model).await?.iter().map(|alias| alias.name.to_string()).collect();
+        let known = match known.as_slice() {
+            [] => "it has none".to_owned(),
+            known => format!("it has '{}'", known.join("', '")),
+        };
+        Ok(RegistryError::NotFound(format!("model '{model}' has no alias '{name}'; {known}")))
+    }
+}
+
+/// Where an alias was before its last move that was not rolled back, from its history.
+fn before_last<'a>(history: impl Iterator<Item = &'a Event>) -> Option<u64> {
+    let mut places: Vec<&str> = Vec::new();
+    for event in history {
+        match event.action.as_str() {
+            "alias" => places.push(&event.now),
+            "rollback" => drop(places.pop()),
+            "unalias" => places.clear(),
+            _ => {}
+        }
+    }
+    places.pop()?;
+    places.pop()?.parse().ok()
+}
+
+/// Temporary folders are their owner's alone; a fetched one is like any other.
+#[cfg(unix)]
+fn open_to_all(path: &Path) -> Result<(), RegistryError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(path, mode).map_err(io("open folder", path))
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &Path) -> Result<(), RegistryError> {
+    Ok(())
+}

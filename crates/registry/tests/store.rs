@@ -1,0 +1,357 @@
+//! What every registry must do, whatever its database: SQLite, or the PostgreSQL server that
+//! `MODELYARD_TEST_POSTGRES` names (`postgres://user@host:port/database`), in a schema of its own a test.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use modelyard_registry::keys::{Signer, verify};
+use modelyard_registry::{
+    About, Actor, AliasName, Expected, FaultKind, ModelName, Publication, Published, Registry,
+    RegistryError, State,
+};
+
+/// A registry in a folder of its own, and files to publish.
+struct Bed {
+    folder: tempfile::TempDir,
+    place: Place,
+    registry: Registry,
+}
+
+/// Where a registry is.
+#[derive(Clone)]
+struct Place {
+    root: PathBuf,
+    /// The URL of a PostgreSQL database, if names are there.
+    url: Option<String>,
+}
+
+impl Place {
+    async fn open(&self) -> Registry {
+        match &self.url {
+            Some(url) => Registry::open_shared(url, &self.root).await.unwrap(),
+            None => Registry::open(&self.root).await.unwrap(),
+        }
+    }
+}
+
+/// A schema of PostgreSQL for one test.
+async fn schema() -> Option<String> {
+    use sqlx::Connection as _;
+    let server = std::env::var("MODELYARD_TEST_POSTGRES").ok()?;
+    let name = format!("test_{:016x}", fastrand::u64(..));
+    sqlx::any::install_default_drivers();
+    let mut connection = sqlx::AnyConnection::connect(&server).await.unwrap();
+    let statement = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"));
+    sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    Some(format!("{server}?options=-c%20search_path%3D{name}"))
+}
+
+impl Bed {
+    async fn new() -> Bed {
+        let folder = tempfile::TempDir::new().unwrap();
+        let place = Place { root: folder.path().join("registry"), url: schema().await };
+        let registry = place.open().await;
+        Bed { folder, place, registry }
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Publishes a model of one file with this content.
+    async fn publish(&self, content: &[u8], aliases: &[&str]) -> Published {
+        let path = self.file("model.onnx", content);
+        let publication = publication(&path, aliases);
+        self.registry.publish(&publication, None, &actor(1)).await.unwrap()
+    }
+
+    /// All files below a folder of the registry.
+    fn files(&self, below: &str) -> Vec<PathBuf> {
+        fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { walk(&path, found) } else { found.push(path) }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.place.root.join(below), &mut found);
+        found
+    }
+}
+
+fn publication(path: &Path, aliases: &[&str]) -> Publication {
+    Publication {
+        model: digits(),
+        files: vec![("model.onnx".into(), path.to_owned())],
+        about: About::default(),
+        notes: "for tests".into(),
+        tags: BTreeSet::new(),
+        aliases: aliases.iter().map(|name| name.parse().unwrap()).collect(),
+    }
+}
+
+fn digits() -> ModelName {
+    "digits".parse().unwrap()
+}
+
+fn alias(name: &str) -> AliasName {
+    name.parse().unwrap()
+}
+
+fn actor(now_us: i64) -> Actor {
+    Actor { name: "tester@here".into(), now_us, why: "to see".into() }
+}
+
+async fn points_to(registry: &Registry, name: &str) -> Option<u64> {
+    let aliases = registry.aliases(&digits()).await.unwrap();
+    aliases.into_iter().find(|found| found.name.as_str() == name).map(|found| found.version)
+}
+
+#[tokio::test]
+async fn what_is_published_is_found_whole_and_as_it_was() {
+    let bed = Bed::new().await;
+    let (model, weights) = (bed.file("a", b"graph"), bed.file("b", b"weights"));
+    let mut wanted = publication(&model, &["stable"]);
+    wanted.files.push(("data/weights.bin".into(), weights));
+    let published = bed.registry.publish(&wanted, None, &actor(5)).await.unwrap();
+    assert!((published.version, published.is_new) == (1, true));
+    for reference in ["digits", "digits:1", "digits:latest", "digits:stable"] {
+        let found = bed.registry.find(&reference.parse().unwrap()).await.unwrap();
+        assert_eq!(found.digest, published.manifest, "{reference}");
+        assert_eq!((found.manifest.created_us, found.state), (5, State::Active));
+    }
+    let version = bed.registry.find(&"digits".parse().unwrap()).await.unwrap();
+    let out = bed.folder.path().join("out");
+    bed.registry.fetch(&version, &out).await.unwrap();
+    assert_eq!(std::fs::read(out.join("model.onnx")).unwrap(), b"graph");
+    assert_eq!(std::fs::read(out.join("data/weights.bin")).unwrap(), b"weights");
+    let again = bed.registry.fetch(&version, &out).await.unwrap_err().to_string();
+    assert!(again.contains("is there already"), "{again}");
+    // It is there for another process, too.
+    bed.registry.close().await;
+    let reopened = bed.place.open().await;
+    assert_eq!(reopened.find(&"digits:1".parse().unwrap()).await.unwrap(), version);
+}
+
+#[tokio::test]
+async fn the_same_files_are_the_same_version_and_numbers_are_never_used_again() {
+    let bed = Bed::new().await;
+    assert_eq!(bed.publish(b"one", &[]).await.version, 1);
+    let again = bed.publish(b"one", &["canary"]).await;
+    assert!((again.version, again.is_new) == (1, false));
+    assert_eq!(points_to(&bed.registry, "canary").await, Some(1));
+    assert_eq!(bed.files("blobs").len(), 1);
+    assert_eq!(bed.publish(b"two", &[]).await.version, 2);
+    bed.registry.set_state(&digits(), 2, State::Removed, &actor(9)).await.unwrap();
+    let third = bed.publish(b"two", &[]).await;
+    assert!((third.version, third.is_new) == (3, true));
+}
+
+#[tokio::test]
+async fn latest_passes_over_what_is_deprecated() {
+    let bed = Bed::new().await;
+    bed.publish(b"one", &[]).await;
+    bed.publish(b"two", &[]).await;
+    let latest = async || {
+        let found = bed.registry.find(&"digits".parse().unwrap()).await;
+        found.map(|version| version.manifest.version).map_err(|error| error.to_string())
+    };
+    bed.registry.set_state(&digits(), 2, State::Deprecated, &actor(2)).await.unwrap();
+    assert_eq!(latest().await, Ok(1));
+    bed.registry.set_state(&digits(), 1, State::Deprecated, &actor(2)).await.unwrap();
+    assert_eq!(latest().await, Err("model 'digits' has no version that is active".into()));
+    bed.registry.set_state(&digits(), 2, State::Active, &actor(2)).await.unwrap();
+    assert_eq!(latest().await, Ok(2));
+}
+
+#[tokio::test]
+async fn an_alias_moves_only_from_where_it_is_expected_to_be() {
+    let bed = Bed::new().await;
+    for content in [b"1", b"2", b"3"] {
+        bed.publish(content, &[]).await;
+    }
+    let (model, stable) = (digits(), alias("stable"));
+    let swap = async |expected, to| {
+        bed.registry.swap_alias((&model, &stable), (expected, to), &actor(1)).await
+    };
+    let made = swap(Expected::Nothing, 1).await.unwrap();
+    assert_eq!((made.version, made.epoch), (1, 1));
+    assert!(matches!(swap(Expected::Nothing, 2).await, Err(RegistryError::Conflict(_))));
+    let error = swap(Expected::Version(2), 3).await.unwrap_err().to_string();
+    assert!(error.contains("points to version 1 (epoch 1), expected it to point to version 2"));
+    assert_eq!(swap(Expected::Version(1), 2).await.unwrap().epoch, 2);
+    // Back to what it was: not the same state, though it points to the same version.
+    swap(Expected::Epoch(2), 1).await.unwrap();
+    assert!(swap(Expected::Epoch(1), 3).await.is_err());
+    bed.registry.drop_alias((&model, &stable), Expected::Anything, &actor(1)).await.unwrap();
+    assert!(swap(Expected::Epoch(3), 3).await.is_err());
+    assert_eq!(swap(Expected::Nothing, 3).await.unwrap().epoch, 5);
+    let error = swap(Expected::Anything, 7).await.unwrap_err().to_string();
+    assert_eq!(error, "model 'digits' has no version 7");
+}
+
+#[tokio::test]
+async fn of_many_who_move_an_alias_at_once_one_succeeds() {
+    let bed = Bed::new().await;
+    for content in 0..8 {
+        bed.publish(&[content], &[]).await;
+    }
+    let (model, stable) = (digits(), alias("stable"));
+    for round in 0..5 {
+        let epoch = bed.registry.aliases(&model).await.unwrap().first().map(|found| found.epoch);
+        let expected = epoch.map_or(Expected::Nothing, Expected::Epoch);
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let (place, model, stable) = (bed.place.clone(), model.clone(), stable.clone());
+                // Each has connections of its own, as processes do.
+                tokio::spawn(async move {
+                    let registry = place.open().await;
+                    let to = (task + round) % 8 + 1;
+                    let swapped =
+                        registry.swap_alias((&model, &stable), (expected, to), &actor(1)).await;
+                    // Who wants it where it is moves nothing, and is right.
+                    swapped.is_ok_and(|alias| Some(alias.epoch) != epoch)
+                })
+            })
+            .collect();
+        let mut won = 0;
+        for task in tasks {
+            won += u32::from(task.await.unwrap());
+        }
+        assert_eq!(won, 1, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn writers_at_once_get_numbers_of_their_own() {
+    let bed = Bed::new().await;
+    let tasks: Vec<_> = (0..6_u8)
+        .map(|task| {
+            let place = bed.place.clone();
+            let path = bed.file(&format!("model{task}"), &[task / 2]);
+            tokio::spawn(async move {
+                let registry = place.open().await;
+                registry.publish(&publication(&path, &[]), None, &actor(1)).await.unwrap()
+            })
+        })
+        .collect();
+    let mut numbers = BTreeSet::new();
+    for task in tasks {
+        let published = task.await.unwrap();
+        if published.is_new {
+            assert!(numbers.insert(published.version), "{published:?}");
+        }
+    }
+    let checked = bed.registry.fsck((false, Duration::ZERO), &actor(1)).await.unwrap();
+    assert_eq!(checked.faults, []);
+    assert_eq!(checked.contents, 3);
+}
+
+#[tokio::test]
+async fn a_rollback_goes_back_through_history() {
+    let bed = Bed::new().await;
+    for content in [b"1", b"2", b"3"] {
+        bed.publish(content, &["stable"]).await;
+    }
+    let (model, stable) = (digits(), alias("stable"));
+    let back = async || bed.registry.roll_back(&model, &stable, &actor(1)).await;
+    assert_eq!(back().await.unwrap().version, 2);
+    assert_eq!(back().await.unwrap().version, 1);
+    let error = back().await.unwrap_err().to_string();
+    assert!(error.contains("never pointed to anything but version 1"), "{error}");
+    bed.registry.set_alias(&model, &stable, 3, &actor(1)).await.unwrap();
+    assert_eq!(back().await.unwrap().version, 1);
+    let events = bed.registry.events(Some(&model), 3).await.unwrap();
+    let last = &events[0];
+    assert_eq!((last.action.as_str(), last.subject.as_str()), ("rollback", "stable"));
+    assert_eq!((last.was.as_str(), last.now.as_str(), last.why.as_str()), ("3", "1", "to see"));
+}
+
+#[tokio::test]
+async fn what_is_used_is_not_removed() {
+    let bed = Bed::new().await;
+    bed.publish(b"one", &["stable"]).await;
+    let remove = async || bed.registry.set_state(&digits(), 1, State::Removed, &actor(1)).await;
+    let error = remove().await.unwrap_err().to_string();
+    assert!(error.contains("alias 'stable' points to it"), "{error}");
+    let (model, stable) = (digits(), alias("stable"));
+    bed.registry.drop_alias((&model, &stable), Expected::Anything, &actor(1)).await.unwrap();
+    remove().await.unwrap();
+    let version = bed.registry.find(&"digits:1".parse().unwrap()).await.unwrap();
+    let error = bed.registry.fetch(&version, Path::new("/nowhere")).await.unwrap_err();
+    assert!(error.to_string().contains("was removed"), "{error}");
+}
+
+#[tokio::test]
+async fn contents_are_collected_when_nothing_has_them_and_some_time_has_passed() {
+    let bed = Bed::new().await;
+    bed.publish(b"one", &[]).await;
+    bed.publish(b"two", &[]).await;
+    bed.registry.set_state(&digits(), 1, State::Removed, &actor(1)).await.unwrap();
+    let hour = Duration::from_secs(3600);
+    let collect = async |now_us| bed.registry.collect(hour, &actor(now_us)).await.unwrap();
+    assert_eq!(collect(3_599_000_000).await.contents, 0);
+    // A clock that jumped back removes nothing.
+    assert_eq!(collect(-5).await.contents, 0);
+    let collected = collect(3_601_000_000).await;
+    assert_eq!((collected.contents, collected.bytes), (1, 3));
+    assert_eq!(bed.files("blobs").len(), 1);
+    assert_eq!(bed.registry.events(None, 1).await.unwrap()[0].now, "1 contents, 3 bytes");
+    let checked = bed.registry.fsck((false, Duration::ZERO), &actor(1)).await.unwrap();
+    assert_eq!(checked.faults, []);
+}
+
+#[tokio::test]
+async fn leftovers_are_found_and_removed_and_damage_is_said() {
+    let bed = Bed::new().await;
+    bed.publish(b"one", &[]).await;
+    let own = bed.files("blobs").remove(0);
+    let orphan = own.with_file_name(format!("{}.0000000000000001", "ab".repeat(32)));
+    std::fs::write(&orphan, "x").unwrap();
+    let unfinished = bed.place.root.join("tmp/.tmpXYZ");
+    std::fs::write(&unfinished, "half").unwrap();
+    let check = async |repair, grace| bed.registry.fsck((repair, grace), &actor(1)).await.unwrap();
+    // Somebody may be about to publish them.
+    assert_eq!(check(true, Duration::from_secs(60)).await.faults, []);
+    let found = check(false, Duration::ZERO).await;
+    assert!(found.is_sound() && found.faults.len() == 2, "{found:?}");
+    assert!(found.faults.iter().all(|fault| fault.kind == FaultKind::Leftover && !fault.mended));
+    assert!(check(true, Duration::ZERO).await.faults.iter().all(|fault| fault.mended));
+    assert!(!orphan.exists() && !unfinished.exists());
+    assert_eq!(check(false, Duration::ZERO).await.faults, []);
+
+    std::fs::write(&own, "two").unwrap();
+    let found = check(true, Duration::ZERO).await;
+    assert!(!found.is_sound(), "{found:?}");
+    assert_eq!(found.faults[0].subject, "digits:1");
+    let version = bed.registry.find(&"digits".parse().unwrap()).await.unwrap();
+    let out = bed.folder.path().join("out");
+    let error = bed.registry.fetch(&version, &out).await.unwrap_err().to_string();
+    assert!(error.contains("was tampered with or damaged"), "{error}");
+    assert!(!out.exists());
+    std::fs::remove_file(&own).unwrap();
+    let found = check(true, Duration::ZERO).await;
+    assert!(found.faults[0].text.contains("failed to read content"), "{found:?}");
+}
+
+#[tokio::test]
+async fn signatures_are_of_the_very_bytes() {
+    let bed = Bed::new().await;
+    let (signer, other) = (Signer::new(&[1; 32]), Signer::new(&[2; 32]));
+    let path = bed.file("model.onnx", b"one");
+    bed.registry.publish(&publication(&path, &[]), Some(&signer), &actor(1)).await.unwrap();
+    let find = async || bed.registry.find(&"digits".parse().unwrap()).await.unwrap();
+    let version = find().await;
+    let keys = [signer.verifier()];
+    assert!(verify(&keys, &version.bytes, &version.signatures).is_ok());
+    assert!(verify(&[other.verifier()], &version.bytes, &version.signatures).is_err());
+    bed.registry.sign(&version, &other, &actor(2)).await.unwrap();
+    let version = find().await;
+    assert_eq!(version.signatures.len(), 2);
+    assert!(verify(&[other.verifier()], &version.bytes, &version.signatures).is_ok());
+}
