@@ -19,7 +19,7 @@ use modelyard_graph::Limits;
 
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::{Config, ModelSettings, Place};
-pub(crate) use name::validate as validate_name;
+pub(crate) use modelyard_registry::check_model_name as validate_name;
 use triton::TritonConfig;
 
 /// Most models in one repository.
