@@ -19,7 +19,7 @@ pub(super) struct PlaceArgs {
     /// The registry's folder [default: registry in the data folder]
     #[arg(long, global = true, value_name = "DIR", env = "MODELYARD_REGISTRY")]
     registry: Option<PathBuf>,
-    /// Who does it, for the log [default: user@host]
+    /// Who does it, for the log [default: user and host]
     #[arg(long, global = true, value_name = "NAME", env = "MODELYARD_ACTOR")]
     actor: Option<String>,
     /// Why, for the log
