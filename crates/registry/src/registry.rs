@@ -1,6 +1,6 @@
 //! The registry as a whole.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::database::Database;
@@ -154,12 +154,6 @@ impl Registry {
         moved.and_then(|()| sync_folder(parent))
     }
 
-    /// The file in which a content lies, for those who only read it.
-    pub async fn path_of(&self, file: &crate::File) -> Result<PathBuf, RegistryError> {
-        let blob = self.database.blob(&file.sha256).await?;
-        self.folder.path(&blob.place)
-    }
-
     /// Points an alias to a version, whatever it pointed to.
     pub async fn set_alias(
         &self,
@@ -266,11 +260,6 @@ impl Registry {
             collected.bytes += blob.bytes;
         }
         Ok(collected)
-    }
-
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), RegistryError> {
-        self.database.ping().await
     }
 
     async fn no_such(&self, model: &ModelName) -> RegistryError {
