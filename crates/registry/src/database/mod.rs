@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `schema` | tables, and how they come to be |
 //! | `versions` | models and their versions |
+//! | `publish` | new versions |
 //! | `aliases` | names that move |
 //! | `blobs` | where contents lie |
 //! | `events` | who did what |
@@ -14,6 +15,7 @@
 pub(crate) mod aliases;
 pub(crate) mod blobs;
 pub(crate) mod events;
+pub(crate) mod publish;
 mod schema;
 pub(crate) mod versions;
 
