@@ -50,6 +50,11 @@ impl Signer {
         Signer(SigningKey::from_bytes(seed))
     }
 
+    /// Whether a file is a private key, whoever can read it.
+    pub fn is_at(path: &Path) -> bool {
+        read_key(path).is_ok_and(|text| SigningKey::from_pkcs8_pem(&text).is_ok())
+    }
+
     /// Reads a private key. A file that others can read is refused.
     pub fn read(path: &Path) -> Result<Signer, RegistryError> {
         refuse_open_file(path)?;

@@ -6,7 +6,9 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`Registry`] | everything together: publish, find, fetch, alias, remove |
+//! | [`Registry`] | everything together: find, fetch, remove, collect |
+//! | `publish` | new versions |
+//! | `aliases` | moving aliases, and moving them back |
 //! | `name` | names of models and aliases; `model:version` |
 //! | `manifest` | what is known of a version, and the schema that it is written in |
 //! | `digest` | SHA-256 |
@@ -15,6 +17,7 @@
 //! | `folder` | contents as files |
 //! | `fsck` | finds and mends leftovers and damage |
 
+mod aliases;
 mod database;
 mod digest;
 mod error;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::database::blobs::Blob;
 use crate::database::events::Actor;
-use crate::database::versions::Entry;
+use crate::database::publish::Entry;
 use crate::error::io;
 use crate::keys::Signer;
 use crate::manifest::{self, About, File, SCHEMA};

@@ -1,19 +1,16 @@
 //! The registry as a whole.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::database::Database;
-use crate::database::aliases::{Alias, Expected};
-use crate::database::events::{Action, Actor, Event};
+use crate::database::aliases::Alias;
+use crate::database::events::{Actor, Event};
 use crate::database::versions::{ModelEntry, State, Version};
 use crate::error::io;
 use crate::folder::{Folder, sync_folder};
 use crate::keys::Signer;
 use crate::{AliasName, ModelName, Reference, RegistryError, Selector};
-
-/// Lines of the log that a rollback looks through.
-const HISTORY_MOST: u32 = 10_000;
 
 /// A registry.
 #[derive(Clone, Debug)]
@@ -154,67 +151,6 @@ impl Registry {
         moved.and_then(|()| sync_folder(parent))
     }
 
-    /// The file in which a content lies, for those who only read it.
-    pub async fn path_of(&self, file: &crate::File) -> Result<PathBuf, RegistryError> {
-        let blob = self.database.blob(&file.sha256).await?;
-        self.folder.path(&blob.place)
-    }
-
-    /// Points an alias to a version, whatever it pointed to.
-    pub async fn set_alias(
-        &self,
-        model: &ModelName,
-        name: &AliasName,
-        version: u64,
-        actor: &Actor,
-    ) -> Result<Alias, RegistryError> {
-        self.swap_alias((model, name), (Expected::Anything, version), actor).await
-    }
-
-    /// Points an alias to a version if it is as expected: of two who expect the same, one succeeds.
-    pub async fn swap_alias(
-        &self,
-        alias: (&ModelName, &AliasName),
-        change: (Expected, u64),
-        actor: &Actor,
-    ) -> Result<Alias, RegistryError> {
-        self.database.set_alias(alias, change, (actor, Action::Alias)).await
-    }
-
-    /// Takes an alias away if it is as expected.
-    pub async fn drop_alias(
-        &self,
-        alias: (&ModelName, &AliasName),
-        expected: Expected,
-        actor: &Actor,
-    ) -> Result<(), RegistryError> {
-        self.database.drop_alias(alias, expected, actor).await
-    }
-
-    /// Points an alias to what it pointed to before its last move; a second time, to what was before
-    /// that. Moves that were rolled back do not count.
-    pub async fn roll_back(
-        &self,
-        model: &ModelName,
-        name: &AliasName,
-        actor: &Actor,
-    ) -> Result<Alias, RegistryError> {
-        let Some(now) = self.database.alias(model, name).await? else {
-            return Err(self.no_alias(model, name).await?);
-        };
-        let events = self.database.events(Some(model), HISTORY_MOST).await?;
-        let before =
-            before_last(events.iter().rev().filter(|event| event.subject == name.as_str()));
-        let before = before.ok_or_else(|| {
-            let version = now.version;
-            RegistryError::NotFound(format!(
-                "alias '{name}' of model '{model}' never pointed to anything but version {version}"
-            ))
-        })?;
-        let change = (Expected::Epoch(now.epoch), before);
-        self.database.set_alias((model, name), change, (actor, Action::Rollback)).await
-    }
-
     /// Says whether a version is to be used. One that an alias points to cannot be removed.
     pub async fn set_state(
         &self,
@@ -268,11 +204,6 @@ impl Registry {
         Ok(collected)
     }
 
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), RegistryError> {
-        self.database.ping().await
-    }
-
     async fn no_such(&self, model: &ModelName) -> RegistryError {
         let names = match self.models().await {
             Ok(models) => models.into_iter().map(|entry| entry.name.to_string()).collect(),
@@ -286,7 +217,7 @@ impl Registry {
         RegistryError::NotFound(format!("the registry has no model '{model}'; {known}"))
     }
 
-    async fn no_alias(
+    pub(crate) async fn no_alias(
         &self,
         model: &ModelName,
         name: &AliasName,
@@ -301,21 +232,6 @@ impl Registry {
         };
         Ok(RegistryError::NotFound(format!("model '{model}' has no alias '{name}'; {known}")))
     }
-}
-
-/// Where an alias was before its last move that was not rolled back, from its history.
-fn before_last<'a>(history: impl Iterator<Item = &'a Event>) -> Option<u64> {
-    let mut places: Vec<&str> = Vec::new();
-    for event in history {
-        match event.action.as_str() {
-            "alias" => places.push(&event.now),
-            "rollback" => drop(places.pop()),
-            "unalias" => places.clear(),
-            _ => {}
-        }
-    }
-    places.pop()?;
-    places.pop()?.parse().ok()
 }
 
 /// Temporary folders are their owner's alone; a fetched one is like any other.

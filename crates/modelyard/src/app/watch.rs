@@ -22,6 +22,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// What a model's files look like; `None` when it is gone.
 type Look = Option<BTreeMap<u64, Identity>>;
 
+/// The models that are there, by name, and what their files look like.
+type Found = BTreeMap<String, (ModelSource, BTreeMap<u64, Identity>)>;
+
 /// A repository that is watched.
 pub(super) struct Watch {
     controller: Arc<Controller>,
@@ -67,7 +70,7 @@ impl Watch {
     }
 
     /// Brings what differs from what was tried, once it has settled.
-    fn compare(&mut self, models: BTreeMap<String, (ModelSource, BTreeMap<u64, Identity>)>) {
+    fn compare(&mut self, models: Found) {
         let gone = self.controller.models().into_iter().filter(|name| !models.contains_key(name));
         let mut different: BTreeMap<String, (Look, Option<ModelSource>)> =
             gone.map(|name| (name, (None, None))).collect();
@@ -97,7 +100,7 @@ impl Watch {
 }
 
 /// What is there now, by name; `None` when a repository cannot be read.
-fn look(catalogue: &Catalogue) -> Option<BTreeMap<String, (ModelSource, BTreeMap<u64, Identity>)>> {
+fn look(catalogue: &Catalogue) -> Option<Found> {
     let sources = match catalogue.all() {
         Ok(sources) => sources,
         Err(mistakes) => {

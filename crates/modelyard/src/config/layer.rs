@@ -86,7 +86,7 @@ impl Layer {
             keys.iter().map(|key| (environment_name(key), *key)).collect();
         let mut layer = Layer::default();
         for (name, value) in variables {
-            if !name.starts_with("MODELYARD_") || name == "MODELYARD_CONFIG" {
+            if !name.starts_with("MODELYARD_") || OF_FLAGS.contains(&name.as_str()) {
                 continue;
             }
             let place = Place::Environment(name.clone());
@@ -103,6 +103,10 @@ impl Layer {
         layer
     }
 }
+
+/// Variables that stand for flags of commands and are no keys of the configuration.
+const OF_FLAGS: [&str; 4] =
+    ["MODELYARD_ACTOR", "MODELYARD_CONFIG", "MODELYARD_REGISTRY", "MODELYARD_SIGNING_KEY"];
 
 /// Reads a small text file, or says what stands against it.
 pub(crate) fn read_text(path: &Path) -> Result<String, String> {

@@ -26,7 +26,7 @@ use crate::config::mistake::{Mistake, Mistakes, nearest};
 use crate::config::{Config, ModelSettings, Place};
 pub(crate) use catalogue::Catalogue;
 pub(crate) use given::Given;
-pub(crate) use name::validate as validate_name;
+pub(crate) use modelyard_registry::check_model_name as validate_name;
 use triton::TritonConfig;
 
 /// Stands for all models.

@@ -5,7 +5,7 @@ use modelyard_graph::file::{External, WriteOptions, write};
 use serde_json::Value;
 
 use crate::digits;
-use crate::harness::{Folder, run};
+use crate::harness::{Folder, modelyard, run};
 use crate::training::{refused, report};
 
 /// Runs a command on the registry `r` of the folder, and gives what it prints.
@@ -157,6 +157,35 @@ fn removal_waits_for_aliases_and_its_contents_for_nobody() {
     refuse(&["show", "digits"], &folder, 1, &["has no version that is active"]);
     registry(&["deprecate", "digits:1", "--undo"], &folder);
     registry(&["show", "digits"], &folder);
+}
+
+#[test]
+fn the_environment_names_the_registry_and_who_does_it() {
+    let folder = Folder::new();
+    let with = |arguments: &[&str]| {
+        let variables = [("MODELYARD_REGISTRY", "e"), ("MODELYARD_ACTOR", "ci")];
+        let output = modelyard(arguments, &folder).envs(variables).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {text}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    with(&["registry", "push", &digits::model()]);
+    assert!(with(&["registry", "log"]).contains("  ci  publish  digits:1"));
+    // Commands that have nothing to do with it don't mind.
+    with(&["inspect", &digits::model()]);
+}
+
+#[test]
+fn what_is_no_registry_is_said_at_once_and_only_push_makes_one() {
+    let folder = Folder::new().file("broken/registry.sqlite", "x".repeat(5000));
+    for action in [&["models"][..], &["fsck"], &["rollback", "digits"]] {
+        refuse(action, &folder, 1, &["there is no registry in 'r'", "`modelyard registry push`"]);
+    }
+    assert!(!folder.path("r").exists());
+    let broken = ["registry", "--registry", "broken", "models"];
+    refused(&broken, &folder, 1, &["failed to open the registry 'broken'", "not a database"]);
+    std::fs::write(folder.path("text"), "hello").unwrap();
+    refused(&["keys", "show", "text"], &folder, 2, &["is no public Ed25519 key"]);
 }
 
 #[test]

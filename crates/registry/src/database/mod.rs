@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `schema` | tables, and how they come to be |
 //! | `versions` | models and their versions |
+//! | `publish` | new versions |
 //! | `aliases` | names that move |
 //! | `blobs` | where contents lie |
 //! | `events` | who did what |
@@ -14,6 +15,7 @@
 pub(crate) mod aliases;
 pub(crate) mod blobs;
 pub(crate) mod events;
+pub(crate) mod publish;
 mod schema;
 pub(crate) mod versions;
 
@@ -21,7 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{Any, AnyPool, Connection as _, Row as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Row as _, Transaction};
 
 use crate::RegistryError;
 use crate::error::database;
@@ -67,19 +69,12 @@ impl Database {
         install_default_drivers();
         let options = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
         let options = options.after_connect(move |connection, _| {
-            Box::pin(async move {
-                if kind == Kind::Sqlite {
-                    // FULL: what was committed is on disk, whatever happens to the machine.
-                    sqlx::raw_sql(
-                        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                         PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON",
-                    )
-                    .execute(connection)
-                    .await?;
-                }
-                Ok(())
-            })
+            Box::pin(async move { set_up(connection, kind).await })
         });
+        // A pool tries again until its patience ends, and then no longer knows why.
+        let mut first = AnyConnection::connect(url).await.map_err(database("open"))?;
+        set_up(&mut first, kind).await.map_err(database("open"))?;
+        first.close().await.map_err(database("open"))?;
         let pool = options.connect(url).await.map_err(database("open"))?;
         let opened = Database { pool, kind };
         schema::prepare(&opened).await?;
@@ -104,12 +99,19 @@ impl Database {
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
+}
 
-    /// Whether it answers.
-    pub(crate) async fn ping(&self) -> Result<(), RegistryError> {
-        let mut connection = self.pool.acquire().await.map_err(database("reach"))?;
-        connection.ping().await.map_err(database("reach"))
+async fn set_up(connection: &mut AnyConnection, kind: Kind) -> Result<(), sqlx::Error> {
+    if kind == Kind::Sqlite {
+        // FULL: what was committed is on disk, whatever happens to the machine.
+        sqlx::raw_sql(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+             PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON",
+        )
+        .execute(connection)
+        .await?;
     }
+    Ok(())
 }
 
 /// Ends a transaction, for good.

@@ -221,7 +221,7 @@ fn parameter(value: ModelRepositoryParameter) -> Parameter {
     match value.parameter_choice {
         Some(ParameterChoice::BoolParam(_)) => Parameter::Bool,
         Some(ParameterChoice::StringParam(text)) => Parameter::Text(text),
-        Some(ParameterChoice::BytesParam(bytes)) => Parameter::Bytes(bytes.into()),
+        Some(ParameterChoice::BytesParam(bytes)) => Parameter::Bytes(bytes),
         Some(ParameterChoice::Int64Param(_)) | None => Parameter::Other,
     }
 }

@@ -52,12 +52,14 @@ pub(super) fn front(lines: &[Line], goal: Goal, max_drop: f64) -> String {
         );
         at += step;
     }
-    let (middle, below, above) = ((LEFT + WIDTH) / 2.0, bottom + 40.0, TOP - 10.0);
+    let (middle, below) = ((LEFT + WIDTH) / 2.0, bottom + 40.0);
+    // Inside of the axis: above it stands the subtitle.
+    let (beside, above) = (LEFT + 8.0, TOP + 4.0);
     let budget = x(100.0 * max_drop);
     let _ = write!(
         svg,
         "<text x=\"{middle:.1}\" y=\"{below:.1}\" text-anchor=\"middle\">drop, %</text>\
-         <text x=\"{LEFT}\" y=\"{above:.1}\">{name}</text>\
+         <text x=\"{beside:.1}\" y=\"{above:.1}\">{name}</text>\
          <line class=\"s3\" stroke-dasharray=\"4\" x1=\"{budget:.1}\" x2=\"{budget:.1}\" y1=\"{TOP}\" \
          y2=\"{bottom}\"/>"
     );

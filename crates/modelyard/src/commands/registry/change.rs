@@ -69,7 +69,7 @@ pub(super) struct DeprecateArgs {
     undo: bool,
 }
 
-/// Remove a version that nothing points to and nobody serves
+/// Remove a version that no alias points to
 ///
 /// Its number is never used again, and its manifest stays for the record. Its contents go with the next
 /// `modelyard registry gc`, where no other version has them.

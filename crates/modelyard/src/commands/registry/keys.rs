@@ -66,7 +66,11 @@ fn new(args: &FileArgs) -> anyhow::Result<()> {
 fn show(args: &FileArgs) -> anyhow::Result<()> {
     let verifier = match Verifier::read(&args.file) {
         Ok(verifier) => verifier,
-        Err(_) => Signer::read(&args.file).map_err(coded)?.verifier(),
+        // What is no key at all is told as such, not by who can read it.
+        Err(error) => match Signer::is_at(&args.file) {
+            true => Signer::read(&args.file).map_err(coded)?.verifier(),
+            false => return Err(coded(error)),
+        },
     };
     tell(args, &verifier, None)
 }

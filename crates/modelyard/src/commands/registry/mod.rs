@@ -38,7 +38,6 @@ use place::{Desk, PlaceArgs};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     modelyard registry push digits.onnx --alias stable --metric accuracy=0.965\n  \
-    modelyard serve --registry digits:stable\n  \
     modelyard registry push digits=better.onnx --alias canary --notes 'twice the data'\n  \
     modelyard registry diff digits:stable digits:canary\n  \
     modelyard registry promote digits:canary\n  \
@@ -72,7 +71,7 @@ enum Action {
     Rollback(change::RollbackArgs),
     /// Say that a version should not be used any more
     Deprecate(change::DeprecateArgs),
-    /// Remove a version that nothing points to and nobody serves
+    /// Remove a version that no alias points to
     Rm(change::RmArgs),
     /// Add a signature to a version
     Sign(trust::SignArgs),
@@ -90,7 +89,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         Action::Diff(args) => args.overrides(),
         _ => Overrides::default(),
     };
-    let desk = Desk::new(&args.place, globals, overrides)?;
+    let makes = matches!(args.action, Action::Push(_));
+    let desk = Desk::new((&args.place, makes), globals, overrides)?;
     desk.run(async |desk| match &args.action {
         Action::Push(args) => push::run(args, desk).await,
         Action::Pull(args) => pull::run(args, desk).await,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use modelyard_registry::{Actor, Reference, Registry, RegistryError, Version};
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ pub(super) struct PlaceArgs {
     /// The registry's folder [default: registry in the data folder]
     #[arg(long, global = true, value_name = "DIR", env = "MODELYARD_REGISTRY")]
     registry: Option<PathBuf>,
-    /// Who does it, for the log [default: user@host]
+    /// Who does it, for the log [default: user and host]
     #[arg(long, global = true, value_name = "NAME", env = "MODELYARD_ACTOR")]
     actor: Option<String>,
     /// Why, for the log
@@ -30,11 +30,13 @@ pub(super) struct PlaceArgs {
     json: bool,
 }
 
-/// An open registry, and in whose name things are done.
+/// A registry, and in whose name things are done.
 pub(super) struct Desk {
-    pub(super) root: PathBuf,
-    pub(super) config: Config,
-    pub(super) json: bool,
+    root: PathBuf,
+    /// Whether it is made where it is not there.
+    makes: bool,
+    config: Config,
+    json: bool,
     actor: Actor,
 }
 
@@ -48,7 +50,7 @@ pub(super) struct OpenDesk {
 
 impl Desk {
     pub(super) fn new(
-        args: &PlaceArgs,
+        (args, makes): (&PlaceArgs, bool),
         globals: &Globals,
         overrides: Overrides,
     ) -> anyhow::Result<Desk> {
@@ -59,7 +61,7 @@ impl Desk {
             now_us: now_us(),
             why: args.why.clone().unwrap_or_default(),
         };
-        Ok(Desk { root, config, json: args.json, actor })
+        Ok(Desk { root, makes, config, json: args.json, actor })
     }
 
     /// Opens the registry, works, closes it.
@@ -70,8 +72,8 @@ impl Desk {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("failed to start a runtime")?;
         runtime.block_on(async {
-            let Desk { root, config, json, actor } = self;
-            let registry = open(&root).await?;
+            let Desk { root, makes, config, json, actor } = self;
+            let registry = open(&root, makes).await?;
             let desk = OpenDesk { registry, actor, config, json };
             let worked = work(&desk).await;
             desk.registry.close().await;
@@ -105,7 +107,14 @@ pub(super) fn folder(config: &Config) -> PathBuf {
     config.engine.data_dir.join("registry")
 }
 
-async fn open(root: &Path) -> anyhow::Result<Registry> {
+async fn open(root: &Path, makes: bool) -> anyhow::Result<Registry> {
+    // Whoever only looks may have mistyped the folder.
+    if !makes && !Registry::is_at(root) {
+        return Err(Exit::Failure.coded(anyhow!(
+            "there is no registry in '{}'; `modelyard registry push` makes one, --registry names another",
+            root.display()
+        )));
+    }
     let opened = Registry::open(root).await.map_err(coded);
     opened.with_context(|| format!("failed to open the registry '{}'", root.display()))
 }
@@ -130,5 +139,6 @@ pub(super) fn now_us() -> i64 {
 fn user_at_host() -> String {
     let user = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{}@{host}", user.unwrap_or_else(|| "unknown".into()))
+    let number = || format!("uid-{}", rustix::process::getuid().as_raw());
+    format!("{}@{host}", user.unwrap_or_else(number))
 }

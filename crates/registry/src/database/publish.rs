@@ -1,0 +1,111 @@
+//! New versions: all of one becomes visible at once, or nothing.
+
+use std::collections::BTreeSet;
+
+use super::aliases::{self, Expected};
+use super::blobs::{self, Blob};
+use super::events::{Action, Actor, Change, add};
+use super::versions::as_json;
+use super::{Database, Writing, commit, count};
+use crate::error::database;
+use crate::keys::Signature;
+use crate::{AliasName, Digest, Manifest, ModelName, RegistryError};
+
+/// A manifest with what goes with it.
+pub(crate) struct Entry {
+    pub(crate) manifest: Manifest,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) signatures: Vec<Signature>,
+}
+
+impl Database {
+    /// Publishes: all of it becomes visible at once, or nothing. `make` is given the number and writes
+    /// the manifest. Answers the blobs that lay somewhere already, too.
+    pub(crate) async fn publish(
+        &self,
+        (model, blobs): (&ModelName, &[Blob]),
+        make: impl FnOnce(u64) -> Result<Entry, RegistryError>,
+        aliases: &[AliasName],
+        actor: &Actor,
+    ) -> Result<(u64, Vec<Blob>), RegistryError> {
+        let mut transaction = self.write().await?;
+        let number = next_number(&mut transaction, model).await?;
+        let entry = make(number)?;
+        let mut spare = Vec::new();
+        for blob in blobs {
+            if !blobs::add(&mut transaction, blob, actor.now_us).await? {
+                spare.push(blob.clone());
+            }
+        }
+        insert(&mut transaction, &entry).await?;
+        let digest = Digest::of(&entry.bytes).to_string();
+        let subject = number.to_string();
+        let change = Change { model: model.as_str(), subject: &subject, was: "", now: &digest };
+        add(&mut transaction, actor, (Action::Publish, change)).await?;
+        for name in aliases {
+            let how = (Expected::Anything, number);
+            aliases::set(&mut transaction, (model, name), how, (actor, Action::Alias)).await?;
+        }
+        commit(transaction).await?;
+        Ok((number, spare))
+    }
+}
+
+/// Takes the next number. From now on nobody else publishes versions of this model until the transaction
+/// ends.
+async fn next_number(transaction: &mut Writing, model: &ModelName) -> Result<u64, RegistryError> {
+    sqlx::query(
+        "INSERT INTO models (name, next_version) VALUES ($1, 1) ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(model.as_str())
+    .execute(&mut **transaction)
+    .await
+    .map_err(database("write to"))?;
+    let row = sqlx::query(
+        "UPDATE models SET next_version = next_version + 1 WHERE name = $1 \
+         RETURNING next_version - 1",
+    )
+    .bind(model.as_str())
+    .fetch_one(&mut **transaction)
+    .await
+    .map_err(database("write to"))?;
+    count(&row, 0)
+}
+
+async fn insert(transaction: &mut Writing, entry: &Entry) -> Result<(), RegistryError> {
+    let Entry { manifest, bytes, signatures } = entry;
+    sqlx::query(
+        "INSERT INTO versions (model, number, manifest, digest, content, signatures, state) \
+         VALUES ($1, $2, $3, $4, $5, $6, 'active')",
+    )
+    .bind(manifest.model.as_str())
+    .bind(manifest.version.cast_signed())
+    .bind(bytes.as_slice())
+    .bind(Digest::of(bytes).to_string())
+    .bind(manifest.content().to_string())
+    .bind(as_json(signatures)?)
+    .execute(&mut **transaction)
+    .await
+    .map_err(database("write to"))?;
+    let contents: BTreeSet<Digest> = manifest.files.iter().map(|file| file.sha256).collect();
+    for sha256 in contents {
+        // Takes nothing where the content was forgotten meanwhile.
+        let referred = sqlx::query(
+            "INSERT INTO version_blobs (model, number, sha256) \
+             SELECT $1, CAST($2 AS BIGINT), sha256 FROM blobs WHERE sha256 = $3",
+        )
+        .bind(manifest.model.as_str())
+        .bind(manifest.version.cast_signed())
+        .bind(sha256.to_string())
+        .execute(&mut **transaction)
+        .await
+        .map_err(database("write to"))?;
+        if referred.rows_affected() != 1 {
+            return Err(RegistryError::Conflict(format!(
+                "content {} was removed while it was published; publish again",
+                sha256.short()
+            )));
+        }
+    }
+    Ok(())
+}
