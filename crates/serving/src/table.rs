@@ -50,7 +50,9 @@ pub(crate) struct RoutingTable {
 #[derive(Clone, Default)]
 struct Model {
     versions: BTreeMap<u64, Entry>,
-    /// The highest version that is ready: answers requests that name none.
+    /// The version that is to answer requests that name none; the highest, unless somebody said.
+    preferred: Option<u64>,
+    /// The version that answers them: the preferred one, or else the highest that is loaded.
     default: Option<Arc<Version>>,
 }
 
@@ -104,9 +106,17 @@ impl RoutingTable {
             entry.versions.insert(*number, Entry { state: state.clone(), at_start });
         }
         entry.forget_unloaded();
-        entry.default =
-            entry.versions.values().rev().find_map(|entry| entry.state.version()).cloned();
+        entry.choose_default();
         table
+    }
+
+    /// The same table with another version to answer requests for a model that name none.
+    pub(crate) fn preferring(mut self, model: &str, preferred: Option<u64>) -> Self {
+        if let Some(entry) = self.models.get_mut(model) {
+            entry.preferred = preferred;
+            entry.choose_default();
+        }
+        self
     }
 
     /// The versions that these changes replace or take out.
@@ -175,6 +185,12 @@ impl Model {
         for number in unloaded.iter().rev().skip(UNLOADED_LINES) {
             self.versions.remove(number);
         }
+    }
+
+    fn choose_default(&mut self) {
+        let loaded = |number: &u64| self.versions.get(number)?.state.version();
+        let highest = || self.versions.values().rev().find_map(|entry| entry.state.version());
+        self.default = self.preferred.as_ref().and_then(loaded).or_else(highest).cloned();
     }
 
     fn nothing_ready(&self, model: &str) -> InferError {

@@ -588,6 +588,27 @@ async fn versions_are_switched_in_one_step_and_go_with_their_last_request() {
 }
 
 #[tokio::test]
+async fn requests_that_name_no_version_go_to_the_preferred_one() {
+    let bench = Bench::new(Behaviour::MixesRows, ModelConfig::default());
+    let service = &bench.service;
+    let second = bench.load(2, Behaviour::MixesRows, ModelConfig::default()).unwrap();
+    let second = VersionState::Ready(second);
+    let answering = || service.resolve("double", None).unwrap().number();
+    service.switch("double", &[(2, second.clone())], Some(1));
+    assert_eq!(answering(), 1);
+    // It holds until somebody says otherwise.
+    service.set_version("double", 3, VersionState::Loading);
+    assert_eq!(answering(), 1);
+    service.switch("double", &[], Some(2));
+    assert_eq!(answering(), 2);
+    service.switch("double", &[(2, VersionState::Unloaded)], Some(2));
+    assert_eq!(answering(), 1, "the preferred one is not loaded");
+    service.switch("double", &[(2, second)], Some(1));
+    service.switch("double", &[], None);
+    assert_eq!(answering(), 2, "the highest");
+}
+
+#[tokio::test]
 async fn what_fails_to_load_later_takes_no_readiness_away() {
     let bench = Bench::strict(Behaviour::MixesRows);
     let service = &bench.service;

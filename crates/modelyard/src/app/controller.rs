@@ -60,10 +60,15 @@ impl Controller {
     }
 
     /// Puts a model into the index before it is loaded, so that nobody takes it for an unknown one.
-    pub(super) fn announce(&self, source: &ModelSource, state: &VersionState) {
-        let versions = source.versions.iter();
-        let changes: Vec<_> = versions.map(|version| (version.number, state.clone())).collect();
-        self.service.set_versions(&source.name, &changes);
+    pub(super) fn announce(&self, model: &str, versions: &[u64], state: &VersionState) {
+        let changes: Vec<_> = versions.iter().map(|number| (*number, state.clone())).collect();
+        self.service.set_versions(model, &changes);
+    }
+
+    /// The versions of a model that answer.
+    pub(super) fn answering(&self, model: &str) -> Vec<u64> {
+        let states = self.service.states(model).into_iter();
+        states.filter(|(_, state)| state.version().is_some()).map(|(number, _)| number).collect()
     }
 
     /// Brings one model to what its source says. Loads what is not there, has changed or failed
@@ -164,7 +169,7 @@ impl Controller {
                 serving.remove(number);
             }
         }
-        self.switch(model, &changes);
+        self.switch(model, &changes, self.preferred(source, &changes));
         self.remember(model, Known { tried, serving });
         Outcome { ready: source.versions.len().saturating_sub(failures.len()), failures }
     }
@@ -194,15 +199,26 @@ impl Controller {
     fn remove_now(&self, model: &str) -> Outcome {
         let states = self.service.states(model).into_iter();
         let changes: Vec<_> = states.map(|(number, _)| (number, VersionState::Unloaded)).collect();
-        self.switch(model, &changes);
+        self.switch(model, &changes, None);
         self.models.lock().unwrap_or_else(PoisonError::into_inner).remove(model);
         Outcome::default()
     }
 
+    /// The version that answers requests that name none. One that does not load leaves them where
+    /// they are.
+    fn preferred(&self, source: &ModelSource, changes: &[(u64, VersionState)]) -> Option<u64> {
+        let wanted = source.default?;
+        let is_there = changes.iter().any(|(number, state)| {
+            *number == wanted && matches!(state, VersionState::Ready(_) | VersionState::Kept(..))
+        });
+        let now = || self.service.resolve(&source.name, None).ok().map(|version| version.number());
+        if is_there { Some(wanted) } else { now().or(Some(wanted)) }
+    }
+
     /// The moment of change.
-    fn switch(&self, model: &str, changes: &[(u64, VersionState)]) {
+    fn switch(&self, model: &str, changes: &[(u64, VersionState)], preferred: Option<u64>) {
         let before: BTreeMap<u64, VersionState> = self.service.states(model).into_iter().collect();
-        let replaced = self.service.set_versions(model, changes);
+        let replaced = self.service.switch(model, changes, preferred);
         retire(replaced, self.nice);
         for (number, state) in changes {
             log(model, *number, state, before.get(number));

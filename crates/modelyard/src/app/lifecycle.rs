@@ -9,6 +9,7 @@ use modelyard_serving::{IndexEntry, Phase};
 use tokio::task::JoinHandle;
 
 use super::App;
+use super::follower::{FirstLoads, Follower};
 use super::orders::Clerk;
 use super::parent::Parent;
 use super::stop::{Reason, Stop};
@@ -42,8 +43,9 @@ impl App {
             Stop::new(parent, self.asked.take()).context("failed to listen for signals")?;
         self.tell_addresses()?;
         let clerk = self.take_orders();
+        let (follower, followed) = self.follower.take().map(Follower::start).transpose()?.unzip();
         let reason = tokio::select! {
-            loaded = self.load() => {
+            loaded = self.load(followed) => {
                 loaded?;
                 self.service.set_phase(Phase::Ready);
                 self.tell_readiness();
@@ -55,6 +57,9 @@ impl App {
         self.controller.stop();
         clerk.abort();
         self.drain(reason, &mut stop).await;
+        if let Some(follower) = follower {
+            follower.end().await;
+        }
         Ok(reason)
     }
 
@@ -66,6 +71,7 @@ impl App {
             controller: self.controller.clone(),
             catalogue: self.catalogue.clone(),
             mode: self.control.mode,
+            followed: self.followed.clone(),
         };
         tokio::spawn(Arc::new(clerk).work(orders))
     }
@@ -76,7 +82,8 @@ impl App {
             return stop.wait().await;
         }
         let (controller, catalogue) = (self.controller.clone(), self.catalogue.clone());
-        let watch = Watch::new(controller, catalogue, self.control.poll_every);
+        let watch =
+            Watch::new(controller, catalogue, self.control.poll_every, self.followed.clone());
         tokio::select! {
             reason = stop.wait() => reason,
             () = watch.work() => Reason::Outside("end of the watch"),
@@ -99,7 +106,7 @@ impl App {
     }
 
     /// Loads everything. An error when nothing could be loaded and that is to end the server.
-    async fn load(&mut self) -> anyhow::Result<()> {
+    async fn load(&mut self, followed: Option<FirstLoads>) -> anyhow::Result<()> {
         let sources = std::mem::take(&mut self.sources);
         let mut bar = self.progress.bar("loading models", sources.len() as u64);
         let loads: Vec<_> =
@@ -115,6 +122,9 @@ impl App {
             // One that panicked counts as failed; that was logged.
             outcomes.push(outcome.unwrap_or_default());
             bar.step();
+        }
+        if let Some(followed) = followed {
+            outcomes.extend(followed.await.unwrap_or_default());
         }
         let failed = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.ready == 0);
         if failed && self.lifecycle.exit_on_error {

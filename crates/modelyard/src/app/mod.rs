@@ -3,6 +3,7 @@
 
 mod address_file;
 mod controller;
+mod follower;
 mod lifecycle;
 mod load;
 mod orders;
@@ -12,6 +13,7 @@ pub(crate) mod stop;
 mod watch;
 mod workers;
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
@@ -24,8 +26,10 @@ use tokio::sync::oneshot;
 
 use address_file::AddressFile;
 use controller::Controller;
+use follower::Follower;
 
 use crate::config::{Config, ControlConfig, ControlMode, LifecycleConfig};
+use crate::follow::Following;
 use crate::observe::progress::Progress;
 use crate::source::{Catalogue, EVERY, ModelSource};
 
@@ -39,6 +43,10 @@ pub(crate) struct App {
     /// Loaded at the start.
     sources: Vec<ModelSource>,
     orders: Orders,
+    /// Follows the registry, where models come from there.
+    follower: Option<Follower>,
+    /// The models that it follows.
+    followed: Arc<BTreeSet<String>>,
     lifecycle: LifecycleConfig,
     progress: Progress,
     /// Fires when this process itself wants the server to end.
@@ -69,10 +77,10 @@ impl App {
         let (sources, others): (Vec<_>, Vec<_>) =
             sources.into_iter().partition(|source| is_wanted(source, &control));
         for source in &sources {
-            controller.announce(source, &VersionState::Loading);
+            controller.announce(&source.name, &source.numbers(), &VersionState::Loading);
         }
         for source in &others {
-            controller.announce(source, &VersionState::Unloaded);
+            controller.announce(&source.name, &source.numbers(), &VersionState::Unloaded);
         }
         let (repository, orders) = Repository::new();
         let server = Server::start(server_config(config, repository)?, service.clone())?;
@@ -84,6 +92,8 @@ impl App {
             control,
             sources,
             orders,
+            follower: None,
+            followed: Arc::default(),
             lifecycle: config.lifecycle,
             progress,
             asked: None,
@@ -95,6 +105,14 @@ impl App {
     /// Where the server listens.
     pub(crate) fn addresses(&self) -> Addresses {
         self.server.addresses()
+    }
+
+    /// Serves these models of the registry, too.
+    pub(crate) fn follow(&mut self, following: Following, config: &Config) -> anyhow::Result<()> {
+        self.followed = Arc::new(following.names().map(str::to_owned).collect());
+        let follower = Follower::new(self.controller.clone(), config, following)?;
+        self.follower = Some(follower);
+        Ok(())
     }
 
     /// Removes a folder when the server ends.

@@ -1,5 +1,6 @@
 //! What clients order: loading and unloading models, in `--model-control-mode explicit`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use modelyard_server::repository::{Action, Order, Orders, Overrides};
@@ -15,6 +16,8 @@ pub(super) struct Clerk {
     pub(super) controller: Arc<Controller>,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) mode: ControlMode,
+    /// The models that follow the registry.
+    pub(super) followed: Arc<BTreeSet<String>>,
 }
 
 impl Clerk {
@@ -33,6 +36,9 @@ impl Clerk {
         let Order { model, action, reply } = order;
         let done = match action {
             _ if self.mode != ControlMode::Explicit => Err(self.refusal()),
+            _ if self.followed.contains(&model) => Err(InferError::invalid(format!(
+                "model '{model}' follows the registry: move its alias there to change what is served"
+            ))),
             Action::Load(overrides) => self.load(model, overrides).await,
             Action::Unload => self.unload(&model).await,
         };

@@ -4,7 +4,7 @@
 //! tells of changes, a look follows at once. What has changed must then stay as it is for a moment
 //! before anything is loaded: whoever copies a model is not done with the first file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ pub(super) struct Watch {
     controller: Arc<Controller>,
     catalogue: Arc<Catalogue>,
     every: Duration,
+    /// The models that follow the registry: no folder says anything about them.
+    followed: Arc<BTreeSet<String>>,
     /// Changes that have not lain still for long enough.
     unsettled: BTreeMap<String, (Look, Instant)>,
     /// What the controller was last asked to bring: it may be at it still.
@@ -41,8 +43,10 @@ impl Watch {
         controller: Arc<Controller>,
         catalogue: Arc<Catalogue>,
         every: Duration,
+        followed: Arc<BTreeSet<String>>,
     ) -> Watch {
-        Watch { controller, catalogue, every, unsettled: BTreeMap::new(), asked: BTreeMap::new() }
+        let (unsettled, asked) = (BTreeMap::new(), BTreeMap::new());
+        Watch { controller, catalogue, every, followed, unsettled, asked }
     }
 
     /// Watches for as long as this runs.
@@ -71,7 +75,8 @@ impl Watch {
 
     /// Brings what differs from what was tried, once it has settled.
     fn compare(&mut self, models: Found) {
-        let gone = self.controller.models().into_iter().filter(|name| !models.contains_key(name));
+        let is_gone = |name: &String| !models.contains_key(name) && !self.followed.contains(name);
+        let gone = self.controller.models().into_iter().filter(is_gone);
         let mut different: BTreeMap<String, (Look, Option<ModelSource>)> =
             gone.map(|name| (name, (None, None))).collect();
         for (name, (source, files)) in models {

@@ -76,6 +76,21 @@ keys! { ALL:
     /// changes, they are seen at once.
     REPOSITORY_POLL_SECS: Count = "repository_poll_secs", "15", Count { min: 1, max: 86_400 };
 
+    /// The registry's folder; auto is <data_dir>/registry.
+    REGISTRY: Maybe<FilePath> = "registry", "auto", Maybe { none: "auto", kind: FilePath };
+    /// Models that are served from the registry, such as digits:stable (an alias, followed when it
+    /// moves), digits:3, or digits (what its version_policy asks for).
+    FROM_REGISTRY: ListOf<Text> = "from_registry", "", ListOf(Text);
+    /// How often the registry is looked at.
+    REGISTRY_POLL: Span = "registry_poll", "2s", Span { min: Duration::from_millis(50), max: DAY };
+    /// Where versions of the registry are kept on this machine; auto is <data_dir>/served.
+    REGISTRY_CACHE: Maybe<FilePath> =
+        "registry_cache", "auto", Maybe { none: "auto", kind: FilePath };
+    /// Public keys, or folders of them: a version that none of these signed is not served.
+    TRUST: ListOf<FilePath> = "trust", "", ListOf(FilePath);
+    /// Whether to serve nothing that is not signed; takes keys to trust.
+    REQUIRE_SIGNED: Switch = "require_signed", "false", Switch;
+
     /// Engine that runs models.
     ENGINE: Choice<EngineChoice> = "engine", "auto", ENGINES;
     /// ONNX Runtime library; without it $ORT_DYLIB_PATH, then <data_dir>/engines.

@@ -30,6 +30,7 @@ pub(crate) use models::ModelLayers;
 pub(crate) use place::Place;
 pub(crate) use sections::{
     ControlConfig, EngineConfig, LifecycleConfig, ListenConfig, LogConfig, OtlpConfig,
+    RegistryConfig,
 };
 use value::Value;
 
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) listed_models: BTreeMap<String, PathBuf>,
     /// Which models are loaded, and when.
     pub(crate) control: ControlConfig,
+    /// The registry, and what is served from it.
+    pub(crate) registry: RegistryConfig,
     /// Which engine, with what.
     pub(crate) engine: EngineConfig,
     /// Where to listen.
@@ -106,11 +109,13 @@ impl Config {
         };
         let listed_models = models.listed(mistakes);
         let listen = sections::listen(&stack, mistakes);
+        let engine = sections::engine(&stack, mistakes);
         Config {
             repositories: stack.take(&keys::REPOSITORY, mistakes),
             listed_models,
             control: sections::control(&stack, mistakes),
-            engine: sections::engine(&stack, mistakes),
+            registry: sections::registry(&stack, &engine.data_dir, mistakes),
+            engine,
             listen,
             limits: limits::check(&stack, mistakes),
             model_limits: model_limits::check(&stack, mistakes),

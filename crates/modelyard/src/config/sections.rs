@@ -1,6 +1,6 @@
 //! The sections of the configuration: what each holds, and how it is checked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use modelyard_engine::{EngineChoice, Engines, LoadOptions, threads};
@@ -87,6 +87,21 @@ pub(crate) struct ControlConfig {
     pub(crate) poll_every: Duration,
 }
 
+/// The registry, and what is served from it.
+#[derive(Clone, Debug)]
+pub(crate) struct RegistryConfig {
+    /// Its folder.
+    pub(crate) folder: PathBuf,
+    /// What is served: `MODEL:VERSION`, `MODEL:ALIAS` or `MODEL`.
+    pub(crate) models: Vec<String>,
+    /// Time between two looks.
+    pub(crate) poll_every: Duration,
+    /// Where versions are kept on this machine.
+    pub(crate) cache: PathBuf,
+    /// Keys, one of which must have signed what is served; all is served where there are none.
+    pub(crate) trust: Vec<PathBuf>,
+}
+
 /// Logs.
 #[derive(Clone, Debug)]
 pub(crate) struct LogConfig {
@@ -163,6 +178,28 @@ pub(super) fn control(stack: &Stack<'_>, mistakes: &mut Mistakes) -> ControlConf
         );
         let (place, names) = (stack.place(&keys::LOAD_MODEL), config.load_models.join(","));
         mistakes.push(Mistake::value(place, keys::LOAD_MODEL.name, names, &expected));
+    }
+    config
+}
+
+pub(super) fn registry(
+    stack: &Stack<'_>,
+    data_dir: &Path,
+    mistakes: &mut Mistakes,
+) -> RegistryConfig {
+    let folder = stack.take(&keys::REGISTRY, mistakes);
+    let cache = stack.take(&keys::REGISTRY_CACHE, mistakes);
+    let config = RegistryConfig {
+        folder: folder.unwrap_or_else(|| data_dir.join("registry")),
+        models: stack.take(&keys::FROM_REGISTRY, mistakes),
+        poll_every: stack.take(&keys::REGISTRY_POLL, mistakes),
+        cache: cache.unwrap_or_else(|| data_dir.join("served")),
+        trust: stack.take(&keys::TRUST, mistakes),
+    };
+    if stack.take(&keys::REQUIRE_SIGNED, mistakes) && config.trust.is_empty() {
+        let place = stack.place(&keys::REQUIRE_SIGNED);
+        let expected = "public keys to trust beside it (--trust team.pem.pub)";
+        mistakes.push(Mistake::value(place, keys::REQUIRE_SIGNED.name, "true".into(), expected));
     }
     config
 }

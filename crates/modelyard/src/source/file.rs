@@ -35,15 +35,12 @@ pub(super) fn read(
     let settings = config.models.settings(name, &layers, &mut mistakes);
     let file = folder::model_file(path);
     ModelSource {
-        name: name.to_owned(),
-        folder: parent,
-        versions: vec![VersionSource { number: 1, file, folder: None }],
-        settings,
+        versions: vec![VersionSource::of_file(1, file, None)],
         triton,
-        limits: config.model_limits.clone(),
         labels_file: labels,
         settings_file: Some(beside),
         given,
         mistakes,
+        ..ModelSource::new(name, parent, settings, config)
     }
 }

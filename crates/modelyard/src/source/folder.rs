@@ -38,21 +38,17 @@ pub(super) fn read(
     let versions = versions(path, file_name, &settings.version_policy, &mut mistakes);
     let labels = Some(path.join("labels.txt")).filter(|labels| labels.is_file());
     ModelSource {
-        name: name.to_owned(),
-        folder: path.to_owned(),
         versions,
-        settings,
         triton,
-        limits: config.model_limits.clone(),
         labels_file: labels,
-        settings_file: None,
         given,
         mistakes,
+        ..ModelSource::new(name, path.to_owned(), settings, config)
     }
 }
 
 /// Notes keys that `model.toml` does not have.
-pub(super) fn refuse_unknown_keys(own: &Layer, mistakes: &mut Mistakes) {
+pub(crate) fn refuse_unknown_keys(own: &Layer, mistakes: &mut Mistakes) {
     let names = model::ALL.iter().map(|key| key.name()).filter(|key| *key != "path");
     refuse_unknown(own, &names.collect::<Vec<_>>(), mistakes);
 }
@@ -102,7 +98,7 @@ fn versions(
     }
     let version = |number: u64| {
         let folder = path.join(number.to_string());
-        VersionSource { number, file: model_file(&folder.join(file_name)), folder: Some(folder) }
+        VersionSource::of_file(number, model_file(&folder.join(file_name)), Some(folder))
     };
     numbers.into_iter().map(version).collect()
 }

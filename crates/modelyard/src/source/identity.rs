@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use modelyard_registry::Digest;
+
 use super::{ModelSource, VersionSource};
 
 /// Most files that are looked at below one version's folder, and how deep.
@@ -19,6 +21,8 @@ pub(crate) struct Identity {
     files: BTreeMap<PathBuf, Stamp>,
     /// A configuration that came with the request to load.
     config: Option<String>,
+    /// The manifest of a version of the registry, wherever its files lie now.
+    manifest: Option<Digest>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,9 @@ impl ModelSource {
 
 impl Identity {
     fn with(mut self, version: &VersionSource) -> Identity {
+        if let Some(registered) = &version.registered {
+            return Identity { manifest: Some(registered.digest), ..Identity::default() };
+        }
         match (&version.folder, &version.file) {
             (Some(folder), _) => self.add_below(folder, MAX_DEPTH),
             (None, Ok(file)) => self.add_named_after(file),

@@ -13,6 +13,7 @@ pub(crate) mod identity;
 pub(crate) mod labels;
 mod name;
 mod pbtxt;
+pub(crate) mod registered;
 mod triton;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::config::layer::unknown;
 use crate::config::mistake::{Mistake, Mistakes, nearest};
 use crate::config::{Config, ModelSettings, Place};
 pub(crate) use catalogue::Catalogue;
+pub(crate) use folder::refuse_unknown_keys;
 pub(crate) use given::Given;
 pub(crate) use modelyard_registry::check_model_name as validate_name;
 use triton::TritonConfig;
@@ -45,6 +47,8 @@ pub(crate) struct ModelSource {
     pub(crate) folder: PathBuf,
     /// The versions to serve, ascending.
     pub(crate) versions: Vec<VersionSource>,
+    /// The version that answers requests that name none; the highest where nobody says.
+    pub(crate) default: Option<u64>,
     /// How to serve it.
     pub(crate) settings: ModelSettings,
     /// What lies beside it in `config.pbtxt`.
@@ -70,6 +74,44 @@ pub(crate) struct VersionSource {
     pub(crate) file: Result<PathBuf, Mistake>,
     /// The folder that holds nothing but this version, where there is one.
     pub(crate) folder: Option<PathBuf>,
+    /// What the registry knows of it, where it is from there.
+    pub(crate) registered: Option<Arc<modelyard_registry::Version>>,
+}
+
+impl ModelSource {
+    /// A model of which nothing is known but how to serve it.
+    pub(crate) fn new(
+        name: &str,
+        folder: PathBuf,
+        settings: ModelSettings,
+        config: &Config,
+    ) -> ModelSource {
+        ModelSource {
+            name: name.to_owned(),
+            folder,
+            versions: Vec::new(),
+            default: None,
+            settings,
+            triton: TritonConfig::default(),
+            limits: config.model_limits.clone(),
+            labels_file: None,
+            settings_file: None,
+            given: None,
+            mistakes: Mistakes::default(),
+        }
+    }
+
+    /// Numbers of its versions, ascending.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.versions.iter().map(|version| version.number).collect()
+    }
+}
+
+impl VersionSource {
+    /// A version in a file.
+    fn of_file(number: u64, file: Result<PathBuf, Mistake>, folder: Option<PathBuf>) -> Self {
+        VersionSource { number, file, folder, registered: None }
+    }
 }
 
 /// All models that the arguments (`PATH` or `NAME=PATH`) and the configuration name.
@@ -262,18 +304,8 @@ fn misnamed(name: String, path: &Path, message: &str, config: &Config) -> ModelS
     let mut mistakes = Mistakes::default();
     let place = Place::File { path: path.to_owned(), line: None };
     mistakes.push(Mistake::general(place, format!("{message}; rename the folder")));
-    ModelSource {
-        name,
-        folder: path.to_owned(),
-        versions: Vec::new(),
-        settings: config.models.settings("", &[], &mut Mistakes::default()),
-        triton: TritonConfig::default(),
-        limits: config.model_limits.clone(),
-        labels_file: None,
-        settings_file: None,
-        given: None,
-        mistakes,
-    }
+    let settings = config.models.settings("", &[], &mut Mistakes::default());
+    ModelSource { mistakes, ..ModelSource::new(&name, path.to_owned(), settings, config) }
 }
 
 /// Whether a file, or a folder with its external data (`model.onnx/model.onnx`), is itself a model.

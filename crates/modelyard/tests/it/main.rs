@@ -16,6 +16,7 @@ mod engine;
 mod evaluate;
 mod export;
 mod finetune;
+mod follow;
 mod improve;
 mod inspect;
 mod lifecycle;
