@@ -27,7 +27,7 @@ fn push(folder: &Folder, note: &str, arguments: &[&str]) -> u64 {
 
 fn body() -> String {
     let image = vec![0.25; 784];
-    let input = json!({"name": "image", "datatype": "FP32", "shape": [1, 784], "data": image});
+    let input = json!({"name": "input", "datatype": "FP32", "shape": [1, 784], "data": image});
     json!({ "inputs": [input] }).to_string()
 }
 
@@ -136,7 +136,6 @@ fn a_server_starts_and_serves_without_its_registry() {
     drop(server);
 
     fs::rename(folder.path("r"), folder.path("away")).unwrap();
-    fs::remove_file(folder.path("addresses.json")).unwrap();
     let mut server = Server::start(&follow, &folder);
     assert_eq!(answers(&server).as_deref(), Some("1"));
     assert!(server.log().contains("out of reach"), "{}", server.log());
@@ -168,7 +167,6 @@ fn several_versions_of_a_model_are_served_and_the_first_named_leads() {
     // Its policy is the model's where no version is named.
     assert_eq!(server.terminate().code(), Some(0));
     drop(server);
-    fs::remove_file(folder.path("addresses.json")).unwrap();
     let follow = ["--from-registry", "m", "--set", "model.version_policy=all"];
     let server = Server::start(&[&SERVE[..], &follow].concat(), &folder);
     assert_eq!(answers(&server).as_deref(), Some("2"));
