@@ -47,7 +47,7 @@ def test_the_server_describes_itself(client):
     assert client.is_server_ready()
     metadata = client.get_server_metadata()
     assert metadata.name == "modelyard"
-    assert {"classification", "model_configuration", "statistics"} <= set(metadata.extensions)
+    assert {"classification", "model_configuration", "model_repository", "statistics"} <= set(metadata.extensions)
 
 
 def test_a_model_describes_itself(client):

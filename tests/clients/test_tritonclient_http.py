@@ -46,6 +46,7 @@ def test_the_server_describes_itself(client):
     assert metadata["name"] == "modelyard"
     assert metadata["version"]
     wanted = {"binary_tensor_data", "classification", "model_configuration", "statistics"}
+    wanted |= {"model_repository", "model_repository(unload_dependents)"}
     assert wanted <= set(metadata["extensions"])
 
 

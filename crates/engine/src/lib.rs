@@ -8,10 +8,11 @@
 //! | `seam` | [`Engine`], [`Session`] and what they answer |
 //! | [`rten`] | the embedded engine |
 //! | [`onnxruntime`] | ONNX Runtime, loaded at run time |
+//! | [`memory`] | what models cost, and that it comes back |
 //! | [`threads`] | one budget of threads for all models |
 
 mod engines;
-mod memory;
+pub mod memory;
 pub mod onnxruntime;
 pub mod rten;
 mod seam;

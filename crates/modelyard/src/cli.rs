@@ -72,8 +72,13 @@ pub(crate) enum Command {
 }
 
 /// Switches that take `true` or `false`, but need not.
-const SWITCHES: [&str; 4] =
-    ["--strict-readiness", "--exit-on-error", "--exit-with-parent", "--access-log"];
+const SWITCHES: [&str; 5] = [
+    "--strict-readiness",
+    "--exit-on-error",
+    "--exit-with-parent",
+    "--access-log",
+    "--require-signed",
+];
 
 /// Options of every command.
 #[derive(Args, Clone, Debug, Default)]

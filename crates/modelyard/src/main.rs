@@ -13,6 +13,7 @@ mod config;
 mod data;
 mod exit;
 mod files;
+mod follow;
 mod http_client;
 mod metrics;
 mod observe;

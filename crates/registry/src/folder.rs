@@ -103,10 +103,7 @@ impl Folder {
         place: &str,
         (sha256, bytes): (&Digest, u64),
     ) -> Result<(), RegistryError> {
-        let path = self.path(place)?;
-        let read = File::open(&path).map_err(io("read content", &path))?;
-        let (found, size) = Digest::copy(read, |_| Ok(())).map_err(io("read", &path))?;
-        expect(&path, (sha256, bytes), (&found, size))
+        check_file(&self.path(place)?, (sha256, bytes))
     }
 
     /// Removes a content. One that is not there is removed.
@@ -127,6 +124,16 @@ impl Folder {
         files(&self.tmp, &mut unfinished)?;
         Ok([contents, unfinished])
     }
+}
+
+/// Checks that a file holds what it is said to.
+pub(crate) fn check_file(
+    path: &Path,
+    (sha256, bytes): (&Digest, u64),
+) -> Result<(), RegistryError> {
+    let read = File::open(path).map_err(io("read content", path))?;
+    let (found, size) = Digest::copy(read, |_| Ok(())).map_err(io("read", path))?;
+    expect(path, (sha256, bytes), (&found, size))
 }
 
 /// Removes a file that may be gone already.

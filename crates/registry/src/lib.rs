@@ -9,6 +9,7 @@
 //! | [`Registry`] | everything together: find, fetch, remove, collect |
 //! | `publish` | new versions |
 //! | `aliases` | moving aliases, and moving them back |
+//! | `replicas` | who serves what |
 //! | `name` | names of models and aliases; `model:version` |
 //! | `manifest` | what is known of a version, and the schema that it is written in |
 //! | `digest` | SHA-256 |
@@ -28,6 +29,7 @@ mod manifest;
 mod name;
 mod publish;
 mod registry;
+mod replicas;
 
 pub use database::aliases::{Alias, Expected};
 pub use database::events::{Action, Actor, Event};
@@ -39,3 +41,4 @@ pub use manifest::{About, File, Lineage, Manifest, Parent, SCHEMA, Signature, Te
 pub use name::{AliasName, LATEST, ModelName, Reference, Selector, check_model_name};
 pub use publish::{Publication, Published};
 pub use registry::{Collected, Registry};
+pub use replicas::{LEASE as REPLICA_LEASE, Replica};

@@ -8,9 +8,10 @@ use crate::database::aliases::Alias;
 use crate::database::events::{Actor, Event};
 use crate::database::versions::{ModelEntry, State, Version};
 use crate::error::io;
-use crate::folder::{Folder, sync_folder};
+use crate::folder::{Folder, check_file, sync_folder};
 use crate::keys::Signer;
-use crate::{AliasName, ModelName, Reference, RegistryError, Selector};
+use crate::manifest::File;
+use crate::{AliasName, Manifest, ModelName, Reference, RegistryError, Selector};
 
 /// A registry.
 #[derive(Clone, Debug)]
@@ -231,6 +232,14 @@ impl Registry {
             known => format!("it has '{}'", known.join("', '")),
         };
         Ok(RegistryError::NotFound(format!("model '{model}' has no alias '{name}'; {known}")))
+    }
+}
+
+impl Manifest {
+    /// Checks that a folder that was fetched still holds the version's files. Reads all of them.
+    pub fn check_folder(&self, folder: &Path) -> Result<(), RegistryError> {
+        let check = |file: &File| check_file(&folder.join(&file.name), (&file.sha256, file.bytes));
+        self.files.iter().try_for_each(check)
     }
 }
 

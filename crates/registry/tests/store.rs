@@ -288,6 +288,49 @@ async fn what_is_used_is_not_removed() {
 }
 
 #[tokio::test]
+async fn what_a_replica_serves_is_not_removed_until_it_says_otherwise() {
+    let bed = Bed::new().await;
+    bed.publish(b"one", &[]).await;
+    bed.publish(b"two", &[]).await;
+    let both = [(digits(), 1), (digits(), 2)];
+    bed.registry.report("left", &both).await.unwrap();
+    bed.registry.report("right", &both[..1]).await.unwrap();
+    let serving = async || {
+        let replicas = bed.registry.replicas(Some(&digits())).await.unwrap();
+        replicas.into_iter().map(|one| (one.id, one.version)).collect::<Vec<_>>()
+    };
+    let named = |id: &str, version| (id.to_owned(), version);
+    assert_eq!(serving().await, [named("left", 1), named("left", 2), named("right", 1)]);
+    let remove = async |number| {
+        let removed = bed.registry.set_state(&digits(), number, State::Removed, &actor(9)).await;
+        removed.map_err(|error| error.to_string())
+    };
+    let refused = remove(1).await.unwrap_err();
+    assert!(refused.contains("replica 'left', 'right' serves it"), "{refused}");
+    bed.registry.report("left", &both[1..]).await.unwrap();
+    bed.registry.report("right", &[]).await.unwrap();
+    assert_eq!(serving().await, [named("left", 2)]);
+    remove(1).await.unwrap();
+    assert!(remove(2).await.is_err());
+}
+
+#[tokio::test]
+async fn a_fetched_folder_is_checked_against_its_manifest() {
+    let bed = Bed::new().await;
+    bed.publish(b"one", &[]).await;
+    let version = bed.registry.find(&"digits".parse().unwrap()).await.unwrap();
+    let out = bed.folder.path().join("out");
+    bed.registry.fetch(&version, &out).await.unwrap();
+    version.manifest.check_folder(&out).unwrap();
+    std::fs::write(out.join("model.onnx"), b"two").unwrap();
+    let error = version.manifest.check_folder(&out).unwrap_err();
+    assert!(matches!(error, RegistryError::Untrusted(_)), "{error}");
+    assert!(error.to_string().contains("tampered with or damaged"), "{error}");
+    std::fs::remove_file(out.join("model.onnx")).unwrap();
+    assert!(version.manifest.check_folder(&out).is_err());
+}
+
+#[tokio::test]
 async fn contents_are_collected_when_nothing_has_them_and_some_time_has_passed() {
     let bed = Bed::new().await;
     bed.publish(b"one", &[]).await;

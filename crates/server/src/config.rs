@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::repository::Repository;
+
 /// How the network side runs. The defaults are Triton's ports and bounds that fit most models.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -18,6 +20,8 @@ pub struct ServerConfig {
     pub default_model: Option<String>,
     /// The bounds.
     pub limits: Limits,
+    /// Who loads and unloads models on request; `None` leaves that out.
+    pub repository: Option<Repository>,
 }
 
 impl Default for ServerConfig {
@@ -30,6 +34,7 @@ impl Default for ServerConfig {
             io_threads: modelyard_engine::threads::budget(),
             default_model: None,
             limits: Limits::default(),
+            repository: None,
         }
     }
 }

@@ -9,10 +9,12 @@ pub(crate) const NAME: &str = "modelyard";
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Extensions of the Open Inference Protocol that are spoken, in Triton's names.
-pub(crate) const EXTENSIONS: [&str; 6] = [
+pub(crate) const EXTENSIONS: [&str; 8] = [
     "classification",
     "schedule_policy",
     "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
     "binary_tensor_data",
     "parameters",
     "statistics",

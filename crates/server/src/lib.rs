@@ -13,6 +13,7 @@
 //! | `metrics` | Prometheus text |
 //! | `classification`, `identity`, `options`, `wording` | what means the same in both protocols |
 //! | `access`, [`trace`] | the access log, spans |
+//! | [`repository`] | orders to load and unload models, for whoever owns them |
 //! | `error` | error codes on the wire, in one table |
 
 mod access;
@@ -28,6 +29,7 @@ mod io;
 mod json;
 mod metrics;
 mod options;
+pub mod repository;
 mod rest;
 pub mod trace;
 mod wording;

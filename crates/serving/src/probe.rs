@@ -30,10 +30,38 @@ const MEASURE_RUNS: usize = 5;
 /// No generated input is larger: a model that wants more is warmed by its first request.
 const MAX_INPUT_BYTES: usize = 64 << 20;
 
+/// A batch that would take longer is not run for the sake of warmth: its first callers do that.
+const WARM_AT_MOST: Duration = Duration::from_secs(10);
+
 /// What came out.
 pub(crate) struct Probe {
     /// Whether rows are independent; `None` when that could not be tried.
     pub(crate) rows_independent: Option<bool>,
+    /// A row that the model took.
+    example: Option<Example>,
+}
+
+impl Probe {
+    /// Runs batches of these sizes once, so that their first callers need not wait for what an
+    /// engine sets up for a shape. Here an error counts: the model took the same row alone.
+    pub(crate) fn warm(
+        &self,
+        session: &dyn Session,
+        costs: &[CostModel],
+        sizes: impl Iterator<Item = usize>,
+    ) -> Result<(), (usize, RunError)> {
+        let Some(example) = &self.example else { return Ok(()) };
+        let costs = &costs[size_class(example.bytes())];
+        for rows in sizes {
+            let bytes = example.bytes().saturating_mul(rows);
+            let dear = costs.run_cost(rows).is_some_and(|cost| cost > WARM_AT_MOST);
+            if bytes <= MAX_INPUT_BYTES && !dear {
+                let batch = example.repeated(rows);
+                batch.run(session, Parallelism::One).map_err(|error| (rows, error))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Runs the model on made-up inputs. Only an engine's panic is an error: a model may well refuse
@@ -43,7 +71,7 @@ pub(crate) fn probe(session: &dyn Session, costs: &[CostModel]) -> Result<Probe,
     let known = |spec: &modelyard_tensor::TensorSpec| {
         spec.dims.is_some() && spec.data_type != DataType::Bytes
     };
-    let mut probe = Probe { rows_independent: None };
+    let mut probe = Probe { rows_independent: None, example: None };
     if !signature.inputs.iter().all(known) {
         return Ok(probe);
     }
@@ -55,6 +83,7 @@ pub(crate) fn probe(session: &dyn Session, costs: &[CostModel]) -> Result<Probe,
                 if signature.has_batch_dimension() {
                     probe.rows_independent = rows_independent(session, free, &first, &alone)?;
                 }
+                probe.example = Some(first);
                 return Ok(probe);
             }
             Err(RunError::Panicked(message)) => return Err(RunError::Panicked(message)),
@@ -187,6 +216,21 @@ impl Example {
         };
         let below: &Vec<(DataType, Shape, AlignedBuffer)> = &below.inputs;
         Example { inputs: self.inputs.iter().zip(below).map(join).collect() }
+    }
+
+    /// So many times this row.
+    fn repeated(&self, rows: usize) -> Self {
+        let repeat = |(data_type, shape, data): &(DataType, Shape, AlignedBuffer)| {
+            let row = data.as_ref();
+            let mut all = AlignedBuffer::zeroed(row.len() * rows);
+            if !row.is_empty() {
+                all.as_mut_slice()
+                    .chunks_exact_mut(row.len())
+                    .for_each(|to| to.copy_from_slice(row));
+            }
+            (*data_type, shape.with_rows(rows), all)
+        };
+        Example { inputs: self.inputs.iter().map(repeat).collect() }
     }
 
     fn bytes(&self) -> usize {

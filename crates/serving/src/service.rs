@@ -57,7 +57,8 @@ impl Service {
         Ok(Arc::new(Service { config, table: ArcSwap::default(), phase, executor }))
     }
 
-    /// The version that answers requests for `model`: the given one, or the highest that is ready.
+    /// The version that answers requests for `model`: the given one, or else the preferred one, or
+    /// else the highest that is ready.
     pub fn resolve(&self, model: &str, version: Option<u64>) -> Result<Arc<Version>, InferError> {
         self.table.load().resolve(model, version).cloned()
     }
@@ -192,7 +193,36 @@ impl Service {
     /// Puts a version into the routing table, or replaces where it stands. Requests that hold the
     /// version replaced still end on it.
     pub fn set_version(&self, model: &str, number: u64, state: VersionState) {
-        self.table.rcu(|table| table.with(model, number, state.clone()));
+        self.set_versions(model, &[(number, state)]);
+    }
+
+    /// The same for several versions of a model, in one step: no request sees some of the changes
+    /// without the others. Answers the versions that were replaced or taken out; each is unloaded
+    /// when the last that holds it lets go.
+    pub fn set_versions(&self, model: &str, changes: &[(u64, VersionState)]) -> Vec<Arc<Version>> {
+        let at_start = self.phase() == Phase::Starting;
+        let before = self.table.rcu(|table| table.with(model, changes, at_start));
+        before.replaced_by(model, changes)
+    }
+
+    /// The same, and in the same step `preferred` becomes the version that answers requests that
+    /// name none; with `None`, or while that one is not loaded, the highest does.
+    pub fn switch(
+        &self,
+        model: &str,
+        changes: &[(u64, VersionState)],
+        preferred: Option<u64>,
+    ) -> Vec<Arc<Version>> {
+        let at_start = self.phase() == Phase::Starting;
+        let before = self
+            .table
+            .rcu(|table| table.with(model, changes, at_start).preferring(model, preferred));
+        before.replaced_by(model, changes)
+    }
+
+    /// Where every version of a model stands, by number.
+    pub fn states(&self, model: &str) -> Vec<(u64, VersionState)> {
+        self.table.load().states(model)
     }
 
     /// Where the server stands.

@@ -13,9 +13,17 @@ pub enum VersionState {
     Loading,
     /// Answers requests, except while its session is being loaded again after a panic.
     Ready(Arc<Version>),
+    /// Answers as before: what was to take its place is not available; the text says why.
+    Kept(Arc<Version>, String),
     /// Does not answer; the text says why.
     Unavailable(String),
+    /// Was taken out.
+    Unloaded,
 }
+
+/// Lines that the index keeps of a model's unloaded versions: the latest, or it would grow with
+/// every switch.
+const UNLOADED_LINES: usize = 8;
 
 /// One line of the repository index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +34,11 @@ pub struct IndexEntry {
     pub version: u64,
     /// `READY`, `LOADING` or `UNAVAILABLE`, as in Triton.
     pub state: &'static str,
-    /// Why it is unavailable; empty otherwise.
+    /// Why it, or what was to take its place, is unavailable; empty otherwise.
     pub reason: String,
+    /// Whether strict readiness asks for it: it was there at the start, or it is loaded. What is
+    /// loaded later and fails takes no readiness away.
+    pub required: bool,
 }
 
 /// All models and versions at one moment; never changed, only replaced.
@@ -38,9 +49,18 @@ pub(crate) struct RoutingTable {
 
 #[derive(Clone, Default)]
 struct Model {
-    versions: BTreeMap<u64, VersionState>,
-    /// The highest version that is ready: answers requests that name none.
+    versions: BTreeMap<u64, Entry>,
+    /// The version that is to answer requests that name none; the highest, unless somebody said.
+    preferred: Option<u64>,
+    /// The version that answers them: the preferred one, or else the highest that is loaded.
     default: Option<Arc<Version>>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    state: VersionState,
+    /// Whether it was there at the start, and so is expected to answer.
+    at_start: bool,
 }
 
 impl RoutingTable {
@@ -56,8 +76,8 @@ impl RoutingTable {
         let Some(number) = number else {
             return entry.default.as_ref().ok_or_else(|| entry.nothing_ready(model));
         };
-        match entry.versions.get(&number) {
-            Some(VersionState::Ready(version)) => Ok(version),
+        match entry.versions.get(&number).map(|entry| &entry.state) {
+            Some(VersionState::Ready(version) | VersionState::Kept(version, _)) => Ok(version),
             Some(state) => Err(state.unavailable(model, number)),
             None => Err(InferError::not_found(format!(
                 "unknown version {number} of model '{model}', there {}",
@@ -71,32 +91,78 @@ impl RoutingTable {
         self.resolve(model, number).is_ok_and(|version| version.standing() == Standing::Up)
     }
 
-    /// The same table with one version's state replaced.
-    pub(crate) fn with(&self, model: &str, number: u64, state: VersionState) -> Self {
+    /// The same table with the states of some versions of a model replaced.
+    pub(crate) fn with(
+        &self,
+        model: &str,
+        changes: &[(u64, VersionState)],
+        at_start: bool,
+    ) -> Self {
         let mut table = self.clone();
         let entry = table.models.entry(model.to_owned()).or_default();
-        entry.versions.insert(number, state);
-        entry.default = entry.versions.values().rev().find_map(VersionState::version).cloned();
+        for (number, state) in changes {
+            let before = entry.versions.get(number).is_some_and(|entry| entry.at_start);
+            let at_start = (at_start || before) && !matches!(state, VersionState::Unloaded);
+            entry.versions.insert(*number, Entry { state: state.clone(), at_start });
+        }
+        entry.forget_unloaded();
+        entry.choose_default();
         table
+    }
+
+    /// The same table with another version to answer requests for a model that name none.
+    pub(crate) fn preferring(mut self, model: &str, preferred: Option<u64>) -> Self {
+        if let Some(entry) = self.models.get_mut(model) {
+            entry.preferred = preferred;
+            entry.choose_default();
+        }
+        self
+    }
+
+    /// The versions that these changes replace or take out.
+    pub(crate) fn replaced_by(
+        &self,
+        model: &str,
+        changes: &[(u64, VersionState)],
+    ) -> Vec<Arc<Version>> {
+        let Some(entry) = self.models.get(model) else { return Vec::new() };
+        let replaced = changes.iter().filter_map(|(number, state)| {
+            let old = entry.versions.get(number)?.state.version()?;
+            let stays = state.version().is_some_and(|new| Arc::ptr_eq(old, new));
+            (!stays).then(|| old.clone())
+        });
+        replaced.collect()
     }
 
     /// Every version's line, by model and number.
     pub(crate) fn index(&self) -> Vec<IndexEntry> {
-        let entry = |model: &String, (number, state): (&u64, &VersionState)| IndexEntry {
+        let line = |model: &String, (number, entry): (&u64, &Entry)| IndexEntry {
             model: model.clone(),
             version: *number,
-            state: state.name(),
-            reason: state.reason().unwrap_or_default(),
+            state: entry.state.name(),
+            reason: entry.state.reason().unwrap_or_default(),
+            required: entry.is_required(),
         };
         self.models
             .iter()
-            .flat_map(|(name, model)| model.versions.iter().map(move |line| entry(name, line)))
+            .flat_map(|(name, model)| model.versions.iter().map(move |entry| line(name, entry)))
+            .collect()
+    }
+
+    /// Where every version of a model stands.
+    pub(crate) fn states(&self, model: &str) -> Vec<(u64, VersionState)> {
+        let versions = self.models.get(model).map(|model| model.versions.iter());
+        versions
+            .into_iter()
+            .flatten()
+            .map(|(number, entry)| (*number, entry.state.clone()))
             .collect()
     }
 
     /// Every version that answers.
     pub(crate) fn ready(&self) -> impl Iterator<Item = &Arc<Version>> {
-        self.models.values().flat_map(|model| model.versions.values()).filter_map(|s| s.version())
+        let entries = self.models.values().flat_map(|model| model.versions.values());
+        entries.filter_map(|entry| entry.state.version())
     }
 
     /// Names of the models.
@@ -104,17 +170,34 @@ impl RoutingTable {
         self.models.keys().map(String::as_str)
     }
 
-    /// Whether every version of every model answers.
+    /// Whether every version that is required answers.
     pub(crate) fn all_ready(&self) -> bool {
-        let versions = |model: &Model| model.versions.values().all(VersionState::answers);
-        self.models.values().all(versions)
+        let mut entries = self.models.values().flat_map(|model| model.versions.values());
+        entries.all(|entry| !entry.is_required() || entry.state.answers())
     }
 }
 
 impl Model {
+    /// Drops the lines of the lowest unloaded versions when there are many.
+    fn forget_unloaded(&mut self) {
+        let unloaded = self.versions.iter().filter(|(_, entry)| entry.state.is_unloaded());
+        let unloaded: Vec<u64> = unloaded.map(|(number, _)| *number).collect();
+        for number in unloaded.iter().rev().skip(UNLOADED_LINES) {
+            self.versions.remove(number);
+        }
+    }
+
+    fn choose_default(&mut self) {
+        let loaded = |number: &u64| self.versions.get(number)?.state.version();
+        let highest = || self.versions.values().rev().find_map(|entry| entry.state.version());
+        self.default = self.preferred.as_ref().and_then(loaded).or_else(highest).cloned();
+    }
+
     fn nothing_ready(&self, model: &str) -> InferError {
-        match self.versions.iter().next_back() {
-            Some((number, state)) => state.unavailable(model, *number),
+        let last = self.versions.iter().next_back();
+        let failed = self.versions.iter().rfind(|(_, entry)| !entry.state.is_unloaded());
+        match failed.or(last) {
+            Some((number, entry)) => entry.state.unavailable(model, *number),
             None => InferError::not_found(format!("model '{model}' has no versions")),
         }
     }
@@ -128,12 +211,23 @@ impl Model {
     }
 }
 
+impl Entry {
+    fn is_required(&self) -> bool {
+        self.at_start || self.state.version().is_some()
+    }
+}
+
 impl VersionState {
-    fn version(&self) -> Option<&Arc<Version>> {
+    /// The version, where it is loaded.
+    pub fn version(&self) -> Option<&Arc<Version>> {
         match self {
-            VersionState::Ready(version) => Some(version),
+            VersionState::Ready(version) | VersionState::Kept(version, _) => Some(version),
             _ => None,
         }
+    }
+
+    fn is_unloaded(&self) -> bool {
+        matches!(self, VersionState::Unloaded)
     }
 
     /// Whether it is loaded and its engine has not panicked since.
@@ -150,8 +244,9 @@ impl VersionState {
     }
 
     fn reason(&self) -> Option<String> {
-        match self.standing() {
-            Standing::Failed(reason) => Some(reason),
+        match (self.standing(), self) {
+            (Standing::Failed(reason), _) => Some(reason),
+            (_, VersionState::Kept(_, reason)) => Some(reason.clone()),
             _ => None,
         }
     }
@@ -159,13 +254,20 @@ impl VersionState {
     fn standing(&self) -> Standing {
         match self {
             VersionState::Loading => Standing::Loading,
-            VersionState::Ready(version) => version.standing(),
+            VersionState::Ready(version) | VersionState::Kept(version, _) => version.standing(),
             VersionState::Unavailable(reason) => Standing::Failed(reason.clone()),
+            // The word of Triton's index.
+            VersionState::Unloaded => Standing::Failed("unloaded".into()),
         }
     }
 
     fn unavailable(&self, model: &str, number: u64) -> InferError {
         let message = match self {
+            VersionState::Unloaded => {
+                return InferError::not_found(format!(
+                    "version {number} of model '{model}' is not loaded"
+                ));
+            }
             VersionState::Unavailable(why) => {
                 format!("version {number} of model '{model}' is unavailable: {why}")
             }

@@ -2,6 +2,7 @@
 
 mod run;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -14,7 +15,7 @@ use crate::cost::{CostModel, SIZE_CLASSES};
 use crate::probe::probe;
 use crate::queue::Queue;
 use crate::reload::{Slot, Standing};
-use crate::{InferError, ModelConfig, StatsSnapshot, VersionStats};
+use crate::{BatchingConfig, InferError, ModelConfig, StatsSnapshot, VersionStats};
 
 /// Names of classes, one list an output (by its position in the signature), where known.
 pub type Labels = Vec<Option<Arc<[String]>>>;
@@ -61,10 +62,11 @@ impl Version {
     pub fn load(spec: VersionSpec) -> Result<Self, LoadError> {
         let loaded = (spec.load)()?;
         let costs: Box<[CostModel]> = (0..SIZE_CLASSES).map(|_| CostModel::default()).collect();
-        let probe = probe(loaded.session.as_ref(), &costs).map_err(|error| LoadError::Failed {
-            engine: loaded.engine,
-            message: format!("a trial run failed: {error}"),
-        })?;
+        let engine = loaded.engine;
+        let failed = |message| LoadError::Failed { engine, message };
+        let session = loaded.session.as_ref();
+        let probe = probe(session, &costs)
+            .map_err(|error| failed(format!("a trial run failed: {error}")))?;
         let max_batch_size = match (spec.config.batching.max_batch_size, probe.rows_independent) {
             (Some(size), _) => size,
             (None, Some(true)) => DEFAULT_MAX_BATCH_SIZE,
@@ -74,10 +76,15 @@ impl Version {
         if mixes {
             warn_of_mixed_rows(&spec);
         }
+        if probe.rows_independent == Some(true) {
+            probe.warm(session, &costs, batch_sizes(&spec.config.batching)).map_err(
+                |(rows, error)| failed(format!("a trial run of {rows} rows failed: {error}")),
+            )?;
+        }
         let instances = spec.config.instances.unwrap_or(usize::MAX);
         Ok(Version {
             signature: loaded.session.signature().clone(),
-            engine: loaded.engine,
+            engine,
             queue: Queue::new(instances, spec.config.queue.clone()),
             session: Slot::new(loaded),
             max_batch_size,
@@ -214,6 +221,13 @@ impl Version {
             _ => self.costs[first.class].batch_limit(self.max_batch_size),
         }
     }
+}
+
+/// The batch sizes that were asked for; one and two rows have run already.
+fn batch_sizes(batching: &BatchingConfig) -> impl Iterator<Item = usize> {
+    let asked = batching.preferred_batch_sizes.iter().copied().chain(batching.max_batch_size);
+    let sizes: BTreeSet<usize> = asked.filter(|size| *size > 2).collect();
+    sizes.into_iter()
 }
 
 /// Says why requests run alone; a configured batch size is for each caller's own rows then.

@@ -52,6 +52,12 @@ fn spec(name: &str) -> TensorSpec {
     TensorSpec { name: name.into(), data_type: DataType::Fp32, dims }
 }
 
+/// The processor time of this thread.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap())
+}
+
 impl Session for Doubler {
     fn signature(&self) -> &Signature {
         &self.signature
@@ -71,8 +77,9 @@ impl Session for Doubler {
         let mut add = 0.0;
         match self.behaviour {
             Behaviour::Costs { batch, row } => {
-                let until = Instant::now() + batch + row * rows as u32;
-                while Instant::now() < until {
+                // Work is what a processor does: a thread that has to wait for one costs no more.
+                let until = cpu_time() + batch + row * rows as u32;
+                while cpu_time() < until {
                     std::hint::spin_loop();
                 }
             }
@@ -107,7 +114,22 @@ impl Bench {
     fn with(service: ServiceConfig, behaviour: Behaviour, config: ModelConfig) -> Self {
         let service = Service::new(service).unwrap();
         let seen = Arc::new(Seen::default());
-        let shared = seen.clone();
+        let bench = Bench { service, seen };
+        let version = bench.load(1, behaviour, config).unwrap();
+        bench.service.set_version("double", 1, VersionState::Ready(version));
+        bench.service.set_phase(Phase::Ready);
+        bench.seen.batches.lock().clear();
+        bench
+    }
+
+    /// Loads a version, and leaves it to the test.
+    fn load(
+        &self,
+        number: u64,
+        behaviour: Behaviour,
+        config: ModelConfig,
+    ) -> Result<Arc<Version>, LoadError> {
+        let shared = self.seen.clone();
         let load = move || {
             shared.loads.fetch_add(1, SeqCst);
             if shared.broken.load(SeqCst) {
@@ -122,18 +144,8 @@ impl Bench {
                 bytes: 0,
             })
         };
-        let spec = VersionSpec {
-            model: "double".into(),
-            number: 1,
-            config,
-            labels: Vec::new(),
-            load: Box::new(load),
-        };
-        let version = Arc::new(Version::load(spec).unwrap());
-        service.set_version("double", 1, VersionState::Ready(version));
-        service.set_phase(Phase::Ready);
-        seen.batches.lock().clear();
-        Bench { service, seen }
+        let (model, labels, load) = ("double".to_owned(), Vec::new(), Box::new(load));
+        Version::load(VersionSpec { model, number, config, labels, load }).map(Arc::new)
     }
 
     fn slow(config: ModelConfig) -> Self {
@@ -548,4 +560,94 @@ async fn the_index_tells_where_versions_stand() {
     service.set_phase(Phase::Draining);
     assert!(!service.ready() && service.live());
     service.infer(bench.request(&[[1., 2.]])).await.unwrap();
+}
+
+#[tokio::test]
+async fn versions_are_switched_in_one_step_and_go_with_their_last_request() {
+    let bench = Bench::strict(Behaviour::MixesRows);
+    let service = &bench.service;
+    let under_way = bench.request(&[[1., 2.]]);
+    let second = bench.load(2, Behaviour::MixesRows, ModelConfig::default()).unwrap();
+    let changes = [(2, VersionState::Ready(second)), (1, VersionState::Unloaded)];
+    let replaced = service.set_versions("double", &changes);
+    assert_eq!(replaced.len(), 1);
+    let first = Arc::downgrade(&replaced[0]);
+    drop(replaced);
+    assert_eq!(service.resolve("double", None).unwrap().number(), 2);
+    let line = |index: usize| {
+        let entry = service.index().swap_remove(index);
+        (entry.version, entry.state, entry.reason)
+    };
+    assert_eq!(line(0), (1, "UNAVAILABLE", "unloaded".to_owned()));
+    assert_eq!(line(1), (2, "READY", String::new()));
+    assert_eq!(service.resolve("double", Some(1)).err().unwrap().code, ErrorCode::NotFound);
+    assert!(service.ready(), "nobody waits for what was unloaded");
+    assert!(first.upgrade().is_some(), "a request holds it");
+    service.infer(under_way).await.unwrap();
+    // The thread that answered lets go a moment later.
+    for _ in 0..1000 {
+        if first.strong_count() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("its last request has left");
+}
+
+#[tokio::test]
+async fn requests_that_name_no_version_go_to_the_preferred_one() {
+    let bench = Bench::new(Behaviour::MixesRows, ModelConfig::default());
+    let service = &bench.service;
+    let second = bench.load(2, Behaviour::MixesRows, ModelConfig::default()).unwrap();
+    let second = VersionState::Ready(second);
+    let answering = || service.resolve("double", None).unwrap().number();
+    service.switch("double", &[(2, second.clone())], Some(1));
+    assert_eq!(answering(), 1);
+    // It holds until somebody says otherwise.
+    service.set_version("double", 3, VersionState::Loading);
+    assert_eq!(answering(), 1);
+    service.switch("double", &[], Some(2));
+    assert_eq!(answering(), 2);
+    service.switch("double", &[(2, VersionState::Unloaded)], Some(2));
+    assert_eq!(answering(), 1, "the preferred one is not loaded");
+    service.switch("double", &[(2, second)], Some(1));
+    service.switch("double", &[], None);
+    assert_eq!(answering(), 2, "the highest");
+}
+
+#[tokio::test]
+async fn what_fails_to_load_later_takes_no_readiness_away() {
+    let bench = Bench::strict(Behaviour::MixesRows);
+    let service = &bench.service;
+    service.set_version("double", 2, VersionState::Loading);
+    assert!(service.ready());
+    service.set_version("double", 2, VersionState::Unavailable("its file is torn".into()));
+    assert!(service.ready());
+    let serving = service.resolve("double", None).unwrap();
+    service.set_version("double", 1, VersionState::Kept(serving, "its file is torn".into()));
+    let index = service.index();
+    assert_eq!((index[0].state, index[0].reason.as_str()), ("READY", "its file is torn"));
+    assert_eq!(service.resolve("double", Some(1)).unwrap().number(), 1);
+}
+
+#[tokio::test]
+async fn the_index_forgets_versions_that_were_unloaded_long_ago() {
+    let bench = Bench::new(Behaviour::MixesRows, ModelConfig::default());
+    for number in 2..100 {
+        bench.service.set_version("double", number, VersionState::Unloaded);
+    }
+    let versions: Vec<u64> = bench.service.index().iter().map(|entry| entry.version).collect();
+    assert_eq!(versions, [vec![1], (92..100).collect()].concat());
+}
+
+#[test]
+fn batch_sizes_that_were_asked_for_are_warmed() {
+    let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
+    let bench = Bench::new(cheap, ModelConfig::default());
+    let mut config = ModelConfig::default();
+    config.batching.max_batch_size = Some(32);
+    config.batching.preferred_batch_sizes = vec![8, 16];
+    bench.load(2, cheap, config).unwrap();
+    let ran = bench.seen.batches.lock();
+    assert!(ran.ends_with(&[8, 16, 32]), "{ran:?}");
 }

@@ -103,6 +103,12 @@ impl Engines {
         self.named(name)?.load(file, options)
     }
 
+    /// Starts the threads that engines share, which are of the caller's priority for ever: to be
+    /// called before models are loaded by threads of a lower one.
+    pub fn prepare(&self, options: &LoadOptions) {
+        self.rten.prepare(options);
+    }
+
     fn load_with_best(&self, file: &ModelFile, options: &LoadOptions) -> Result<Loaded, LoadError> {
         let mut errors = Vec::new();
         for name in Self::NAMES {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `library` | the shared library, its table of functions, its environment |
 //! | `telemetry` | what keeps it silent |
+//! | `heap` | memory that its models leave behind |
 //! | `end` | how a process ends while it may still be at work |
 //! | `options`, `session` | loaded models |
 //! | `value` | tensors in and out |
@@ -17,6 +18,7 @@
 mod admission;
 mod arena;
 mod end;
+mod heap;
 mod library;
 mod options;
 mod refusal;
@@ -31,6 +33,7 @@ use std::time::Instant;
 use modelyard_graph::Model;
 
 pub use end::end_process;
+pub(crate) use heap::trim;
 pub use telemetry::prepare_process;
 
 use crate::memory::resident_bytes;

@@ -47,6 +47,11 @@ pub struct Rten {
 }
 
 impl Rten {
+    /// Makes the pool for calls over all threads.
+    pub(crate) fn prepare(&self, options: &LoadOptions) {
+        self.pool(options.threads.max(1));
+    }
+
     fn pool(&self, threads: usize) -> Arc<ThreadPool> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         match &*all {

@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use modelyard_server::repository::Repository;
 use modelyard_serving::{IndexEntry, Phase};
+use tokio::task::JoinHandle;
 
 use super::App;
-use super::load::Loader;
+use super::follower::{FirstLoads, Follower};
+use super::orders::Clerk;
 use super::parent::Parent;
 use super::stop::{Reason, Stop};
+use super::watch::Watch;
+use crate::config::ControlMode;
 use crate::exit::{Exit, ExitWith};
 use crate::output;
 
@@ -37,17 +42,52 @@ impl App {
         let mut stop =
             Stop::new(parent, self.asked.take()).context("failed to listen for signals")?;
         self.tell_addresses()?;
+        let clerk = self.take_orders();
+        let (follower, followed) = self.follower.take().map(Follower::start).transpose()?.unzip();
         let reason = tokio::select! {
-            loaded = self.load() => {
+            loaded = self.load(followed) => {
                 loaded?;
                 self.service.set_phase(Phase::Ready);
                 self.tell_readiness();
-                stop.wait().await
+                self.serve(&mut stop).await
             }
             reason = stop.wait() => reason,
         };
+        // Whoever waits for a model to be loaded is told that it won't be.
+        self.controller.stop();
+        clerk.abort();
         self.drain(reason, &mut stop).await;
+        if let Some(follower) = follower {
+            follower.end().await;
+        }
         Ok(reason)
+    }
+
+    /// From here on clients can order models.
+    fn take_orders(&mut self) -> JoinHandle<()> {
+        let (_, none) = Repository::new();
+        let orders = std::mem::replace(&mut self.orders, none);
+        let clerk = Clerk {
+            controller: self.controller.clone(),
+            catalogue: self.catalogue.clone(),
+            mode: self.control.mode,
+            followed: self.followed.clone(),
+        };
+        tokio::spawn(Arc::new(clerk).work(orders))
+    }
+
+    /// Serves until told to stop.
+    async fn serve(&self, stop: &mut Stop) -> Reason {
+        if self.control.mode != ControlMode::Poll {
+            return stop.wait().await;
+        }
+        let (controller, catalogue) = (self.controller.clone(), self.catalogue.clone());
+        let watch =
+            Watch::new(controller, catalogue, self.control.poll_every, self.followed.clone());
+        tokio::select! {
+            reason = stop.wait() => reason,
+            () = watch.work() => Reason::Outside("end of the watch"),
+        }
     }
 
     fn tell_addresses(&mut self) -> anyhow::Result<()> {
@@ -66,29 +106,30 @@ impl App {
     }
 
     /// Loads everything. An error when nothing could be loaded and that is to end the server.
-    async fn load(&mut self) -> anyhow::Result<()> {
+    async fn load(&mut self, followed: Option<FirstLoads>) -> anyhow::Result<()> {
         let sources = std::mem::take(&mut self.sources);
-        let models = sources.len();
-        let versions: usize = sources.iter().map(|source| source.versions.len()).sum();
-        let mut bar = self.progress.bar("loading models", versions as u64);
-        let loader = Loader::new(self.service.clone(), &self.engine);
-        let mut answers = Arc::new(loader)
-            .start(sources, self.lifecycle.load_concurrency)
-            .context("failed to start the threads that load models")?;
-        let mut outcomes = Vec::new();
-        loop {
-            match tokio::time::timeout(LOOK_EVERY, answers.recv()).await {
-                Ok(Some(outcome)) => {
-                    outcomes.push(outcome);
-                    bar.step();
+        let mut bar = self.progress.bar("loading models", sources.len() as u64);
+        let loads: Vec<_> =
+            sources.into_iter().map(|source| self.controller.bring(source)).collect();
+        let mut outcomes = Vec::with_capacity(loads.len());
+        for mut load in loads {
+            let outcome = loop {
+                match tokio::time::timeout(LOOK_EVERY, &mut load).await {
+                    Ok(outcome) => break outcome,
+                    Err(_) => bar.look(),
                 }
-                Ok(None) => break,
-                Err(_) => bar.look(),
-            }
+            };
+            // One that panicked counts as failed; that was logged.
+            outcomes.push(outcome.unwrap_or_default());
+            bar.step();
         }
-        let failed = models > 0 && outcomes.iter().all(Result::is_err);
+        if let Some(followed) = followed {
+            outcomes.extend(followed.await.unwrap_or_default());
+        }
+        let failed = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.ready == 0);
         if failed && self.lifecycle.exit_on_error {
-            let engine = outcomes.contains(&Err(Exit::Engine));
+            let mut failures = outcomes.iter().flat_map(|outcome| &outcome.failures);
+            let engine = failures.any(|failure| failure.exit == Exit::Engine);
             let exit = if engine { Exit::Engine } else { Exit::Model };
             return Err(self.nothing_loaded()).exit_with(exit);
         }
@@ -114,7 +155,7 @@ impl App {
 
     fn unavailable(&self) -> impl Iterator<Item = IndexEntry> {
         let entries = self.service.index().into_iter();
-        entries.filter(|entry| !entry.reason.is_empty())
+        entries.filter(|entry| entry.required && !entry.reason.is_empty())
     }
 
     fn nothing_loaded(&self) -> anyhow::Error {

@@ -1,107 +1,61 @@
-//! Loading models: off the serving threads, a few at a time.
+//! Loads one version: reads, checks, loads, tries and warms it.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use modelyard_engine::{EngineChoice, Engines, LoadError, LoadOptions, ModelFile};
 use modelyard_graph::{Limits, file};
-use modelyard_serving::{Service, Version, VersionSpec, VersionState};
-use tokio::sync::mpsc;
+use modelyard_serving::{Version, VersionSpec};
 
 use crate::config::EngineConfig;
 use crate::exit::Exit;
 use crate::source::check::{Checked, check};
-use crate::source::{ModelSource, VersionSource};
+use crate::source::{Given, ModelSource, VersionSource};
 
-/// What became of a version: ready, or the exit code should it be the only one.
-pub(super) type Outcome = Result<(), Exit>;
+/// Why a version is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// Its number.
+    pub(super) version: u64,
+    /// The reason, for people.
+    pub(super) reason: String,
+    /// How the process ends should nothing else be served.
+    pub(super) exit: Exit,
+}
 
-/// What all loaders share.
+/// What all loads share.
 pub(super) struct Loader {
-    service: Arc<Service>,
     engines: Arc<Engines>,
     choice: EngineChoice,
     options: LoadOptions,
 }
 
 impl Loader {
-    /// A loader for `service`.
-    pub(super) fn new(service: Arc<Service>, engine: &EngineConfig) -> Loader {
+    /// A loader. To be made by a thread of normal priority, which those that engines share get.
+    pub(super) fn new(engine: &EngineConfig) -> Loader {
         let (engines, options) = (Arc::new(engine.engines()), engine.load_options());
-        Loader { service, engines, choice: engine.choice, options }
+        engines.prepare(&options);
+        Loader { engines, choice: engine.choice, options }
     }
 
-    /// Loads every version of `sources` with so many threads. The answer gets one message a
-    /// version, and ends when all are done.
-    pub(super) fn start(
-        self: Arc<Self>,
-        sources: Vec<ModelSource>,
-        threads: usize,
-    ) -> std::io::Result<mpsc::UnboundedReceiver<Outcome>> {
-        let mut jobs = VecDeque::new();
-        for source in sources {
-            let source = Arc::new(source);
-            jobs.extend((0..source.versions.len()).map(|index| (source.clone(), index)));
-        }
-        let (done, answers) = mpsc::unbounded_channel();
-        let threads = threads.min(jobs.len());
-        let jobs = Arc::new(Mutex::new(jobs));
-        for index in 0..threads {
-            let (loader, jobs, done) = (self.clone(), jobs.clone(), done.clone());
-            std::thread::Builder::new().name(format!("load-{index}")).spawn(move || {
-                let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                while let Some((source, index)) = next() {
-                    // Nobody listens any more when the server was told to stop meanwhile.
-                    if done.send(loader.load(&source, &source.versions[index])).is_err() {
-                        return;
-                    }
-                }
-            })?;
-        }
-        Ok(answers)
-    }
-
-    /// Brings one version up, or notes why not.
-    fn load(&self, source: &ModelSource, version: &VersionSource) -> Outcome {
-        let (model, number) = (source.name.as_str(), version.number);
-        for warning in &source.triton.warnings {
-            tracing::warn!(model, "{warning}");
-        }
-        let (state, outcome) = match self.bring_up(source, version) {
-            Ok(version) => {
-                tracing::info!(
-                    model,
-                    version = number,
-                    engine = version.engine(),
-                    "model is ready"
-                );
-                (VersionState::Ready(Arc::new(version)), Ok(()))
-            }
-            Err((reason, exit)) => {
-                tracing::error!(model, version = number, "model is not available: {reason}");
-                (VersionState::Unavailable(reason), Err(exit))
-            }
-        };
-        self.service.set_version(model, number, state);
-        outcome
-    }
-
-    /// The version, or why there is none, and which exit code that is.
-    fn bring_up(
+    /// The version, ready to take requests, or why there is none. Blocks, perhaps for seconds.
+    pub(super) fn load(
         &self,
         source: &ModelSource,
         version: &VersionSource,
-    ) -> Result<Version, (String, Exit)> {
-        let checked = check(source, version).map_err(|mistakes| (mistakes.line(), Exit::Model))?;
-        Version::load(self.spec(source, version.number, checked))
-            .map_err(|error| (error.to_string(), Exit::from(&error)))
+    ) -> Result<Version, Failure> {
+        let number = version.number;
+        let failed = |reason, exit| Failure { version: number, reason, exit };
+        let checked =
+            check(source, version).map_err(|mistakes| failed(mistakes.line(), Exit::Model))?;
+        Version::load(self.spec(source, number, checked))
+            .map_err(|error| failed(error.to_string(), Exit::from(&error)))
     }
 
     /// What the core needs to load a version, and to load it again after its engine panicked.
     fn spec(&self, source: &ModelSource, number: u64, checked: Checked) -> VersionSpec {
         let choice = source.settings.engine.unwrap_or(self.choice);
         let (engines, options) = (self.engines.clone(), self.options.clone());
-        let reader = Reader::new(checked.file, source.limits.clone());
+        let reader = Reader::new(checked.file, source);
         VersionSpec {
             model: source.name.clone(),
             number,
@@ -118,11 +72,14 @@ struct Reader {
     path: std::path::PathBuf,
     limits: Limits,
     first: Mutex<Option<ModelFile>>,
+    /// Where the file was given with the request to load, it lies as long as the version lives.
+    _given: Option<Arc<Given>>,
 }
 
 impl Reader {
-    fn new(file: ModelFile, limits: Limits) -> Reader {
-        Reader { path: file.path.clone(), limits, first: Mutex::new(Some(file)) }
+    fn new(file: ModelFile, source: &ModelSource) -> Reader {
+        let (path, first) = (file.path.clone(), Mutex::new(Some(file)));
+        Reader { path, limits: source.limits.clone(), first, _given: source.given.clone() }
     }
 
     fn read(&self) -> Result<ModelFile, LoadError> {

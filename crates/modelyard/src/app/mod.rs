@@ -2,32 +2,51 @@
 //! takes it through its life: starting → ready → draining → stopped.
 
 mod address_file;
+mod controller;
+mod follower;
 mod lifecycle;
 mod load;
+mod orders;
 pub(crate) mod parent;
+mod retire;
 pub(crate) mod stop;
+mod watch;
+mod workers;
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use anyhow::Context;
+use modelyard_server::repository::{Orders, Repository};
 use modelyard_server::{Addresses, Running, Server, ServerConfig};
 use modelyard_serving::{Service, ServiceConfig, VersionState};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use address_file::AddressFile;
+use controller::Controller;
+use follower::Follower;
 
-use crate::config::{Config, EngineConfig, LifecycleConfig};
+use crate::config::{Config, ControlConfig, ControlMode, LifecycleConfig};
+use crate::follow::Following;
 use crate::observe::progress::Progress;
-use crate::source::ModelSource;
+use crate::source::{Catalogue, EVERY, ModelSource};
 
 /// A server that listens; nothing is loaded yet.
 pub(crate) struct App {
     service: Arc<Service>,
     server: Running,
-    engine: EngineConfig,
+    controller: Arc<Controller>,
+    catalogue: Arc<Catalogue>,
+    control: ControlConfig,
+    /// Loaded at the start.
     sources: Vec<ModelSource>,
+    orders: Orders,
+    /// Follows the registry, where models come from there.
+    follower: Option<Follower>,
+    /// The models that it follows.
+    followed: Arc<BTreeSet<String>>,
     lifecycle: LifecycleConfig,
     progress: Progress,
     /// Fires when this process itself wants the server to end.
@@ -42,6 +61,7 @@ impl App {
     /// Starts the core and listens, so that liveness is answered while models load.
     pub(crate) fn build(
         config: &Config,
+        catalogue: Catalogue,
         sources: Vec<ModelSource>,
         progress: Progress,
     ) -> anyhow::Result<App> {
@@ -52,15 +72,28 @@ impl App {
             strict_readiness: config.lifecycle.strict_readiness,
         })
         .context("failed to start the threads that run models")?;
+        let controller = Controller::new(service.clone(), &config.engine, &config.lifecycle);
+        let control = config.control.clone();
+        let (sources, others): (Vec<_>, Vec<_>) =
+            sources.into_iter().partition(|source| is_wanted(source, &control));
         for source in &sources {
-            announce(&service, source);
+            controller.announce(&source.name, &source.numbers(), &VersionState::Loading);
         }
-        let server = Server::start(server_config(config)?, service.clone())?;
+        for source in &others {
+            controller.announce(&source.name, &source.numbers(), &VersionState::Unloaded);
+        }
+        let (repository, orders) = Repository::new();
+        let server = Server::start(server_config(config, repository)?, service.clone())?;
         Ok(App {
             service,
             server,
-            engine: config.engine.clone(),
+            controller,
+            catalogue: Arc::new(catalogue),
+            control,
             sources,
+            orders,
+            follower: None,
+            followed: Arc::default(),
             lifecycle: config.lifecycle,
             progress,
             asked: None,
@@ -72,6 +105,14 @@ impl App {
     /// Where the server listens.
     pub(crate) fn addresses(&self) -> Addresses {
         self.server.addresses()
+    }
+
+    /// Serves these models of the registry, too.
+    pub(crate) fn follow(&mut self, following: Following, config: &Config) -> anyhow::Result<()> {
+        self.followed = Arc::new(following.names().map(str::to_owned).collect());
+        let follower = Follower::new(self.controller.clone(), config, following)?;
+        self.follower = Some(follower);
+        Ok(())
     }
 
     /// Removes a folder when the server ends.
@@ -87,20 +128,13 @@ impl App {
     }
 }
 
-/// Puts every version into the index, so that nobody takes an unloaded model for an unknown one.
-fn announce(service: &Service, source: &ModelSource) {
-    for version in &source.versions {
-        service.set_version(&source.name, version.number, VersionState::Loading);
-    }
-    if source.versions.is_empty() {
-        // The index lists versions; a model without any shows as its first.
-        let reason = source.mistakes.line();
-        tracing::warn!(model = source.name, "model is not available: {reason}");
-        service.set_version(&source.name, 1, VersionState::Unavailable(reason));
-    }
+/// Whether a model is loaded at the start.
+fn is_wanted(source: &ModelSource, control: &ControlConfig) -> bool {
+    let named = |name: &String| *name == source.name || name == EVERY;
+    control.mode != ControlMode::Explicit || control.load_models.iter().any(named)
 }
 
-fn server_config(config: &Config) -> anyhow::Result<ServerConfig> {
+fn server_config(config: &Config, repository: Repository) -> anyhow::Result<ServerConfig> {
     let listen = &config.listen;
     Ok(ServerConfig {
         http_address: listen.http.as_deref().map(resolve).transpose()?,
@@ -109,6 +143,7 @@ fn server_config(config: &Config) -> anyhow::Result<ServerConfig> {
         io_threads: listen.io_threads,
         default_model: listen.default_model.clone(),
         limits: config.limits.clone(),
+        repository: Some(repository),
     })
 }
 

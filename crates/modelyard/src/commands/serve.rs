@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
 use crate::app::App;
 use crate::app::parent::Parent;
 use crate::cli::{EngineArgs, Globals, LibraryArgs};
-use crate::config::{Config, Overrides, keys};
+use crate::config::{Config, ControlMode, Overrides, keys};
 use crate::exit::{Exit, ExitWith};
+use crate::follow::Following;
 use crate::observe::logging;
 use crate::observe::otlp::Exporter;
 use crate::observe::progress::Progress;
-use crate::source;
+use crate::source::{self, Catalogue, ModelSource};
 
 /// Serve models over REST and gRPC
 ///
@@ -56,6 +57,32 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
         require_equals = true)]
     exit_on_error: Option<String>,
+    /// Who decides which models are loaded: the start (none), clients by request (explicit), or the
+    /// repository folders as they change (poll) [default: none]
+    #[arg(long, value_name = "MODE")]
+    model_control_mode: Option<String>,
+    /// A model that is loaded at the start in mode explicit; '*' is all; may be repeated
+    #[arg(long, value_name = "NAME")]
+    load_model: Vec<String>,
+    /// How often repositories are looked at in mode poll; where the system tells of changes, they
+    /// are seen at once [default: 15]
+    #[arg(long, value_name = "SECONDS")]
+    repository_poll_secs: Option<String>,
+    /// Serve a model of the registry: digits:stable (an alias, followed when it moves), digits:3, or
+    /// digits; may be repeated
+    #[arg(long, value_name = "MODEL[:VERSION]")]
+    from_registry: Vec<String>,
+    /// The registry's folder [default: registry in the data folder]
+    #[arg(long, value_name = "DIR")]
+    registry: Option<String>,
+    /// Serve nothing of the registry that this public key, or one in this folder, did not sign; may
+    /// be repeated
+    #[arg(long, value_name = "FILE")]
+    trust: Vec<String>,
+    /// Serve nothing of the registry that is not signed; takes --trust [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+        require_equals = true)]
+    require_signed: Option<String>,
     /// Log every request [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
         require_equals = true)]
@@ -107,8 +134,23 @@ impl LibraryArgs {
 impl Args {
     fn overrides(&self) -> Overrides {
         let address_file = self.address_file.as_ref().map(|path| path.display().to_string());
+        let load_models = Some(self.load_model.join(",")).filter(|names| !names.is_empty());
+        let poll_secs = self.repository_poll_secs.as_ref();
+        let from_registry = Some(self.from_registry.join(",")).filter(|names| !names.is_empty());
+        let trust = Some(self.trust.join(",")).filter(|paths| !paths.is_empty());
         self.models
             .overrides()
+            .flag(
+                "model-control-mode",
+                keys::MODEL_CONTROL_MODE.name,
+                self.model_control_mode.as_ref(),
+            )
+            .flag("load-model", keys::LOAD_MODEL.name, load_models.as_ref())
+            .flag("repository-poll-secs", keys::REPOSITORY_POLL_SECS.name, poll_secs)
+            .flag("from-registry", keys::FROM_REGISTRY.name, from_registry.as_ref())
+            .flag("registry", keys::REGISTRY.name, self.registry.as_ref())
+            .flag("trust", keys::TRUST.name, trust.as_ref())
+            .flag("require-signed", keys::REQUIRE_SIGNED.name, self.require_signed.as_ref())
             .flag("http-address", keys::HTTP_ADDRESS.name, self.http_address.as_ref())
             .flag("grpc-address", keys::GRPC_ADDRESS.name, self.grpc_address.as_ref())
             .flag("metrics-address", keys::METRICS_ADDRESS.name, self.metrics_address.as_ref())
@@ -127,10 +169,19 @@ impl Args {
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let parent = Parent::now();
     let config = Config::load(globals, args.overrides()).exit_with(Exit::Usage)?;
-    let sources = source::find(&args.models.models, &config).exit_with(Exit::Usage)?;
-    if sources.is_empty() && config.repositories.is_empty() {
-        let message = "nothing to serve: name a model (modelyard serve model.onnx) or a \
-                       repository (modelyard serve --repository DIR)";
+    let catalogue = Catalogue::new(&args.models.models, &config);
+    let sources = catalogue.all().exit_with(Exit::Usage)?;
+    source::refuse_unknown(&config.control.load_models, &sources).exit_with(Exit::Usage)?;
+    let explicit = config.control.mode == ControlMode::Explicit;
+    let following = Following::read(&config.registry).exit_with(Exit::Usage)?;
+    if let Some(following) = &following {
+        refuse_twice(following, &sources).exit_with(Exit::Usage)?;
+    }
+    let is_nothing = sources.is_empty() && config.repositories.is_empty() && following.is_none();
+    if is_nothing && !explicit {
+        let message = "nothing to serve: name a model (modelyard serve model.onnx), a repository \
+                       (modelyard serve --repository DIR) or a model of the registry (modelyard \
+                       serve --from-registry digits:stable)";
         return Err(anyhow!(message)).exit_with(Exit::Usage);
     }
     let progress = Progress::new();
@@ -144,5 +195,20 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     for mistake in source::empty_repositories(&sources, &config) {
         tracing::warn!("{mistake}");
     }
-    App::build(&config, sources, progress)?.run(parent).map(drop)
+    let mut app = App::build(&config, catalogue, sources, progress)?;
+    if let Some(following) = following {
+        app.follow(following, &config)?;
+    }
+    app.run(parent).map(drop)
+}
+
+/// A model is from the registry or from a file, not both.
+fn refuse_twice(following: &Following, sources: &[ModelSource]) -> anyhow::Result<()> {
+    for name in following.names() {
+        if let Some(source) = sources.iter().find(|source| source.name == name) {
+            let other = source.folder.display();
+            bail!("model '{name}' of the registry is there already, from '{other}'");
+        }
+    }
+    Ok(())
 }

@@ -23,6 +23,31 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Who decides which models are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ControlMode {
+    /// The start: all that is there, once.
+    None,
+    /// Clients, by request.
+    Explicit,
+    /// The folders: what changes there is followed.
+    Poll,
+}
+
+impl ControlMode {
+    /// The word for it.
+    pub(crate) fn name(self) -> &'static str {
+        let words = CONTROL_MODES.0.iter();
+        words.into_iter().find(|(_, mode)| *mode == self).map_or("", |(word, _)| word)
+    }
+}
+
+const CONTROL_MODES: Choice<ControlMode> = Choice(&[
+    ("none", ControlMode::None),
+    ("explicit", ControlMode::Explicit),
+    ("poll", ControlMode::Poll),
+]);
+
 /// The words for engines.
 pub(crate) const ENGINES: Choice<EngineChoice> = Choice(&[
     ("auto", EngineChoice::Auto),
@@ -39,6 +64,32 @@ keys! { ALL:
     STRICT_READINESS: Switch = "strict_readiness", "true", Switch;
     /// Models that are loaded at the same time.
     LOAD_CONCURRENCY: Count = "load_concurrency", "4", Count { min: 1, max: 64 };
+    /// How nice threads are that load models while requests are served: 19 lets everybody else go
+    /// first; lower is faster on a machine that is always busy.
+    LOAD_NICE: Count = "load_nice", "19", Count { min: 0, max: 19 };
+    /// Who decides which models are loaded: the start (none), clients by request (explicit), or the
+    /// repository folders as they change (poll).
+    MODEL_CONTROL_MODE: Choice<ControlMode> = "model_control_mode", "none", CONTROL_MODES;
+    /// Models that are loaded at the start in mode explicit; * is all.
+    LOAD_MODEL: ListOf<Text> = "load_model", "", ListOf(Text);
+    /// How often the repositories are looked at in mode poll, in seconds. Where the system tells of
+    /// changes, they are seen at once.
+    REPOSITORY_POLL_SECS: Count = "repository_poll_secs", "15", Count { min: 1, max: 86_400 };
+
+    /// The registry's folder; auto is <data_dir>/registry.
+    REGISTRY: Maybe<FilePath> = "registry", "auto", Maybe { none: "auto", kind: FilePath };
+    /// Models that are served from the registry, such as digits:stable (an alias, followed when it
+    /// moves), digits:3, or digits (what its version_policy asks for).
+    FROM_REGISTRY: ListOf<Text> = "from_registry", "", ListOf(Text);
+    /// How often the registry is looked at.
+    REGISTRY_POLL: Span = "registry_poll", "2s", Span { min: Duration::from_millis(50), max: DAY };
+    /// Where versions of the registry are kept on this machine; auto is <data_dir>/served.
+    REGISTRY_CACHE: Maybe<FilePath> =
+        "registry_cache", "auto", Maybe { none: "auto", kind: FilePath };
+    /// Public keys, or folders of them: a version that none of these signed is not served.
+    TRUST: ListOf<FilePath> = "trust", "", ListOf(FilePath);
+    /// Whether to serve nothing that is not signed; takes keys to trust.
+    REQUIRE_SIGNED: Switch = "require_signed", "false", Switch;
 
     /// Engine that runs models.
     ENGINE: Choice<EngineChoice> = "engine", "auto", ENGINES;

@@ -22,12 +22,16 @@ use modelyard_server::Limits;
 
 use crate::cli::Globals;
 use key::{AnyKey, Stack, refuse_unknown};
+pub(crate) use keys::ControlMode;
 use layer::Layer;
 use mistake::{Mistake, Mistakes};
 pub(crate) use model::ModelSettings;
 pub(crate) use models::ModelLayers;
 pub(crate) use place::Place;
-pub(crate) use sections::{EngineConfig, LifecycleConfig, ListenConfig, LogConfig, OtlpConfig};
+pub(crate) use sections::{
+    ControlConfig, EngineConfig, LifecycleConfig, ListenConfig, LogConfig, OtlpConfig,
+    RegistryConfig,
+};
 use value::Value;
 
 /// Everything about one run of the server, checked.
@@ -37,6 +41,10 @@ pub(crate) struct Config {
     pub(crate) repositories: Vec<PathBuf>,
     /// Models listed under `[models.NAME]` with a path, by name.
     pub(crate) listed_models: BTreeMap<String, PathBuf>,
+    /// Which models are loaded, and when.
+    pub(crate) control: ControlConfig,
+    /// The registry, and what is served from it.
+    pub(crate) registry: RegistryConfig,
     /// Which engine, with what.
     pub(crate) engine: EngineConfig,
     /// Where to listen.
@@ -101,10 +109,13 @@ impl Config {
         };
         let listed_models = models.listed(mistakes);
         let listen = sections::listen(&stack, mistakes);
+        let engine = sections::engine(&stack, mistakes);
         Config {
             repositories: stack.take(&keys::REPOSITORY, mistakes),
             listed_models,
-            engine: sections::engine(&stack, mistakes),
+            control: sections::control(&stack, mistakes),
+            registry: sections::registry(&stack, &engine.data_dir, mistakes),
+            engine,
             listen,
             limits: limits::check(&stack, mistakes),
             model_limits: model_limits::check(&stack, mistakes),

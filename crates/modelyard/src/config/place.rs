@@ -17,6 +17,8 @@ pub(crate) enum Place {
         /// The line.
         line: Option<usize>,
     },
+    /// A model of the registry, by name.
+    Registry(String),
     /// Nowhere: the built-in default.
     Default,
 }
@@ -38,6 +40,7 @@ impl fmt::Display for Place {
             Place::Environment(name) => write!(f, "environment variable {name}"),
             Place::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
             Place::File { path, line: None } => write!(f, "{}", path.display()),
+            Place::Registry(model) => write!(f, "the registry's '{model}'"),
             Place::Default => f.write_str("default"),
         }
     }

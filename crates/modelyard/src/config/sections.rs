@@ -1,12 +1,12 @@
 //! The sections of the configuration: what each holds, and how it is checked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use modelyard_engine::{EngineChoice, Engines, LoadOptions, threads};
 
 use super::key::Stack;
-use super::keys::{self, LogFormat};
+use super::keys::{self, ControlMode, LogFormat};
 use super::mistake::{Mistake, Mistakes};
 use crate::observe::otlp::Endpoint;
 
@@ -66,12 +66,40 @@ pub(crate) struct LifecycleConfig {
     pub(crate) strict_readiness: bool,
     /// Models loaded at the same time.
     pub(crate) load_concurrency: usize,
+    /// How nice threads are that load beside requests.
+    pub(crate) load_nice: i32,
     /// Accepting after SIGTERM.
     pub(crate) drain_delay: Duration,
     /// Finishing after that.
     pub(crate) drain_timeout: Duration,
     /// End with the parent process.
     pub(crate) exit_with_parent: bool,
+}
+
+/// Which models are loaded, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct ControlConfig {
+    /// Who decides.
+    pub(crate) mode: ControlMode,
+    /// Loaded at the start in mode explicit.
+    pub(crate) load_models: Vec<String>,
+    /// Time between two looks in mode poll.
+    pub(crate) poll_every: Duration,
+}
+
+/// The registry, and what is served from it.
+#[derive(Clone, Debug)]
+pub(crate) struct RegistryConfig {
+    /// Its folder.
+    pub(crate) folder: PathBuf,
+    /// What is served: `MODEL:VERSION`, `MODEL:ALIAS` or `MODEL`.
+    pub(crate) models: Vec<String>,
+    /// Time between two looks.
+    pub(crate) poll_every: Duration,
+    /// Where versions are kept on this machine.
+    pub(crate) cache: PathBuf,
+    /// Keys, one of which must have signed what is served; all is served where there are none.
+    pub(crate) trust: Vec<PathBuf>,
 }
 
 /// Logs.
@@ -130,10 +158,50 @@ pub(super) fn lifecycle(stack: &Stack<'_>, mistakes: &mut Mistakes) -> Lifecycle
         exit_on_error: stack.take(&keys::EXIT_ON_ERROR, mistakes),
         strict_readiness: stack.take(&keys::STRICT_READINESS, mistakes),
         load_concurrency: stack.take(&keys::LOAD_CONCURRENCY, mistakes),
+        load_nice: i32::try_from(stack.take(&keys::LOAD_NICE, mistakes)).unwrap_or(19),
         drain_delay: stack.take(&keys::DRAIN_DELAY, mistakes),
         drain_timeout: stack.take(&keys::DRAIN_TIMEOUT, mistakes),
         exit_with_parent: stack.take(&keys::EXIT_WITH_PARENT, mistakes),
     }
+}
+
+pub(super) fn control(stack: &Stack<'_>, mistakes: &mut Mistakes) -> ControlConfig {
+    let config = ControlConfig {
+        mode: stack.take(&keys::MODEL_CONTROL_MODE, mistakes),
+        load_models: stack.take(&keys::LOAD_MODEL, mistakes),
+        poll_every: Duration::from_secs(stack.take(&keys::REPOSITORY_POLL_SECS, mistakes) as u64),
+    };
+    if !config.load_models.is_empty() && config.mode != ControlMode::Explicit {
+        let expected = format!(
+            "model_control_mode \"explicit\" beside it; in mode \"{}\" every model is loaded",
+            config.mode.name()
+        );
+        let (place, names) = (stack.place(&keys::LOAD_MODEL), config.load_models.join(","));
+        mistakes.push(Mistake::value(place, keys::LOAD_MODEL.name, names, &expected));
+    }
+    config
+}
+
+pub(super) fn registry(
+    stack: &Stack<'_>,
+    data_dir: &Path,
+    mistakes: &mut Mistakes,
+) -> RegistryConfig {
+    let folder = stack.take(&keys::REGISTRY, mistakes);
+    let cache = stack.take(&keys::REGISTRY_CACHE, mistakes);
+    let config = RegistryConfig {
+        folder: folder.unwrap_or_else(|| data_dir.join("registry")),
+        models: stack.take(&keys::FROM_REGISTRY, mistakes),
+        poll_every: stack.take(&keys::REGISTRY_POLL, mistakes),
+        cache: cache.unwrap_or_else(|| data_dir.join("served")),
+        trust: stack.take(&keys::TRUST, mistakes),
+    };
+    if stack.take(&keys::REQUIRE_SIGNED, mistakes) && config.trust.is_empty() {
+        let place = stack.place(&keys::REQUIRE_SIGNED);
+        let expected = "public keys to trust beside it (--trust team.pem.pub)";
+        mistakes.push(Mistake::value(place, keys::REQUIRE_SIGNED.name, "true".into(), expected));
+    }
+    config
 }
 
 pub(super) fn log(stack: &Stack<'_>, mistakes: &mut Mistakes) -> LogConfig {

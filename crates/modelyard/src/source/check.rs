@@ -5,7 +5,7 @@ use modelyard_graph::{ReadError, file};
 use modelyard_serving::Labels;
 use modelyard_tensor::Signature;
 
-use super::{ModelSource, VersionSource, labels, triton};
+use super::{ModelSource, VersionSource, labels, registered, triton};
 use crate::config::Place;
 use crate::config::mistake::{Mistake, Mistakes};
 
@@ -43,8 +43,12 @@ pub(crate) fn check(source: &ModelSource, version: &VersionSource) -> Result<Che
         }
     };
     triton::check_signature(&source.triton, signature, &mut mistakes);
+    if let Some(registered) = &version.registered {
+        let stated = &registered.manifest.about.signature;
+        registered::check_signature(stated, signature, &place, &mut mistakes);
+    }
     check_batches(source, signature, place, &mut mistakes);
-    let labels = labels::labels(source, signature, &model.metadata, &mut mistakes);
+    let labels = labels::labels((source, version), signature, &model.metadata, &mut mistakes);
     let file = ModelFile { path: path.clone(), model };
     mistakes.or(Checked { file, labels })
 }

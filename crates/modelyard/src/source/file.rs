@@ -4,20 +4,20 @@
 //! folder for itself, so `config.pbtxt` and `labels.txt` there belong to it too.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::triton::TritonConfig;
-use super::{ModelSource, VersionSource, folder, name};
+use super::{Given, ModelSource, VersionSource, folder, given};
 use crate::config::Config;
 use crate::config::layer::Layer;
 use crate::config::mistake::Mistakes;
 
 /// The model in a file.
 pub(super) fn read(
-    given: Option<&str>,
+    name: &str,
     path: &Path,
+    given: Option<Arc<Given>>,
     config: &Config,
-) -> Result<ModelSource, String> {
-    let name = given.map_or_else(|| name::of_file(path), |name| Ok(name.to_owned()))?;
+) -> ModelSource {
     let parent = path.parent().map(Path::to_owned).unwrap_or_default();
     let mut mistakes = Mistakes::default();
     let beside = path.with_extension("toml");
@@ -27,22 +27,20 @@ pub(super) fn read(
     };
     let alone = path.file_name().is_some_and(|file| file == "model.onnx");
     let pbtxt = parent.join("config.pbtxt");
-    let triton = match alone && pbtxt.is_file() {
-        true => TritonConfig::read(&pbtxt, &mut mistakes),
-        false => TritonConfig::default(),
-    };
+    let pbtxt = Some(pbtxt).filter(|pbtxt| alone && pbtxt.is_file());
+    let triton = given::triton(given.as_deref(), pbtxt.as_deref(), &mut mistakes);
     let labels = Some(parent.join("labels.txt")).filter(|labels| alone && labels.is_file());
     folder::refuse_unknown_keys(&own, &mut mistakes);
-    let settings = config.models.settings(&name, &[&own, &triton.layer], &mut mistakes);
+    let layers = given::layers(given.as_deref(), &own, &triton);
+    let settings = config.models.settings(name, &layers, &mut mistakes);
     let file = folder::model_file(path);
-    Ok(ModelSource {
-        name,
-        folder: parent,
-        versions: vec![VersionSource { number: 1, file }],
-        settings,
+    ModelSource {
+        versions: vec![VersionSource::of_file(1, file, None)],
         triton,
-        limits: config.model_limits.clone(),
         labels_file: labels,
+        settings_file: Some(beside),
+        given,
         mistakes,
-    })
+        ..ModelSource::new(name, parent, settings, config)
+    }
 }

@@ -2,9 +2,10 @@
 //! `config.pbtxt` and `labels.txt` beside the versions where they are wanted.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::triton::TritonConfig;
-use super::{ModelSource, VersionSource};
+use super::{Given, ModelSource, VersionSource, given};
 use crate::config::key::refuse_unknown;
 use crate::config::layer::Layer;
 use crate::config::mistake::{Mistake, Mistakes};
@@ -15,7 +16,12 @@ use crate::config::{Config, Place};
 const MODEL_FILE: &str = "model.onnx";
 
 /// The model in a folder.
-pub(super) fn read(name: &str, path: &Path, config: &Config) -> ModelSource {
+pub(super) fn read(
+    name: &str,
+    path: &Path,
+    given: Option<Arc<Given>>,
+    config: &Config,
+) -> ModelSource {
     let mut mistakes = Mistakes::default();
     let toml = path.join("model.toml");
     let own = match toml.is_file() {
@@ -23,30 +29,26 @@ pub(super) fn read(name: &str, path: &Path, config: &Config) -> ModelSource {
         false => Layer::default(),
     };
     refuse_unknown_keys(&own, &mut mistakes);
-    let pbtxt = path.join("config.pbtxt");
-    let triton = match pbtxt.is_file() {
-        true => TritonConfig::read(&pbtxt, &mut mistakes),
-        false => TritonConfig::default(),
-    };
+    let pbtxt = Some(path.join("config.pbtxt")).filter(|pbtxt| pbtxt.is_file());
+    let triton = given::triton(given.as_deref(), pbtxt.as_deref(), &mut mistakes);
     refuse_other_name(name, path, &triton, &mut mistakes);
-    let settings = config.models.settings(name, &[&own, &triton.layer], &mut mistakes);
+    let layers = given::layers(given.as_deref(), &own, &triton);
+    let settings = config.models.settings(name, &layers, &mut mistakes);
     let file_name = triton.default_model_filename.as_deref().unwrap_or(MODEL_FILE);
     let versions = versions(path, file_name, &settings.version_policy, &mut mistakes);
     let labels = Some(path.join("labels.txt")).filter(|labels| labels.is_file());
     ModelSource {
-        name: name.to_owned(),
-        folder: path.to_owned(),
         versions,
-        settings,
         triton,
-        limits: config.model_limits.clone(),
         labels_file: labels,
+        given,
         mistakes,
+        ..ModelSource::new(name, path.to_owned(), settings, config)
     }
 }
 
 /// Notes keys that `model.toml` does not have.
-pub(super) fn refuse_unknown_keys(own: &Layer, mistakes: &mut Mistakes) {
+pub(crate) fn refuse_unknown_keys(own: &Layer, mistakes: &mut Mistakes) {
     let names = model::ALL.iter().map(|key| key.name()).filter(|key| *key != "path");
     refuse_unknown(own, &names.collect::<Vec<_>>(), mistakes);
 }
@@ -94,9 +96,9 @@ fn versions(
             numbers.dedup();
         }
     }
-    let version = |number: u64| VersionSource {
-        number,
-        file: model_file(&path.join(number.to_string()).join(file_name)),
+    let version = |number: u64| {
+        let folder = path.join(number.to_string());
+        VersionSource::of_file(number, model_file(&folder.join(file_name)), Some(folder))
     };
     numbers.into_iter().map(version).collect()
 }

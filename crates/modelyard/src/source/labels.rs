@@ -7,7 +7,7 @@ use std::sync::Arc;
 use modelyard_serving::Labels;
 use modelyard_tensor::{Dim, Signature, TensorSpec};
 
-use super::ModelSource;
+use super::{ModelSource, VersionSource, registered};
 use crate::config::Place;
 use crate::config::layer::read_text;
 use crate::config::mistake::{Mistake, Mistakes};
@@ -17,7 +17,7 @@ pub(crate) const METADATA_KEYS: [&str; 4] = ["labels", "classes", "class_names",
 
 /// The class names of each output. Those that cannot be right are noted.
 pub(super) fn labels(
-    source: &ModelSource,
+    (source, version): (&ModelSource, &VersionSource),
     signature: &Signature,
     metadata: &BTreeMap<String, String>,
     mistakes: &mut Mistakes,
@@ -34,6 +34,12 @@ pub(super) fn labels(
     }
     if labels.iter().any(Option::is_some) {
         return labels;
+    }
+    if let Some(registered) = &version.registered
+        && source.settings.labels.is_empty()
+        && source.settings.label_filename.is_none()
+    {
+        return registered::labels(&registered.manifest, signature, mistakes);
     }
     let Some(output) = class_output(signature) else { return labels };
     labels[output] = for_one(source, &signature.outputs[output], metadata, mistakes);
@@ -90,7 +96,8 @@ fn from_file(path: &Path, output: &TensorSpec, mistakes: &mut Mistakes) -> Optio
     }
 }
 
-fn fitting(
+/// Class names, if there are as many as the output has classes.
+pub(super) fn fitting(
     labels: Vec<String>,
     output: &TensorSpec,
     place: Place,

@@ -4,24 +4,35 @@
 //! the settings, and every mistake in them. A mistake in one model is kept with that model, so
 //! that the others serve.
 
+mod catalogue;
 pub(crate) mod check;
 mod file;
 mod folder;
+mod given;
+pub(crate) mod identity;
 pub(crate) mod labels;
 mod name;
 mod pbtxt;
+pub(crate) mod registered;
 mod triton;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use modelyard_graph::Limits;
 
-use crate::config::mistake::{Mistake, Mistakes};
+use crate::config::layer::unknown;
+use crate::config::mistake::{Mistake, Mistakes, nearest};
 use crate::config::{Config, ModelSettings, Place};
+pub(crate) use catalogue::Catalogue;
+pub(crate) use folder::refuse_unknown_keys;
+pub(crate) use given::Given;
 pub(crate) use modelyard_registry::check_model_name as validate_name;
 use triton::TritonConfig;
 
+/// Stands for all models.
+pub(crate) const EVERY: &str = "*";
 /// Most models in one repository.
 const MAX_MODELS: usize = 10_000;
 /// What file systems put into their root, which is often a repository's volume.
@@ -36,6 +47,8 @@ pub(crate) struct ModelSource {
     pub(crate) folder: PathBuf,
     /// The versions to serve, ascending.
     pub(crate) versions: Vec<VersionSource>,
+    /// The version that answers requests that name none; the highest where nobody says.
+    pub(crate) default: Option<u64>,
     /// How to serve it.
     pub(crate) settings: ModelSettings,
     /// What lies beside it in `config.pbtxt`.
@@ -44,6 +57,10 @@ pub(crate) struct ModelSource {
     pub(crate) limits: Limits,
     /// `labels.txt` beside it.
     pub(crate) labels_file: Option<PathBuf>,
+    /// Where its own settings would lie, unless that is `model.toml`.
+    pub(crate) settings_file: Option<PathBuf>,
+    /// What the request to load it brought along.
+    pub(crate) given: Option<Arc<Given>>,
     /// What stands against serving it.
     pub(crate) mistakes: Mistakes,
 }
@@ -55,6 +72,46 @@ pub(crate) struct VersionSource {
     pub(crate) number: u64,
     /// Its file; or why there is none.
     pub(crate) file: Result<PathBuf, Mistake>,
+    /// The folder that holds nothing but this version, where there is one.
+    pub(crate) folder: Option<PathBuf>,
+    /// What the registry knows of it, where it is from there.
+    pub(crate) registered: Option<Arc<modelyard_registry::Version>>,
+}
+
+impl ModelSource {
+    /// A model of which nothing is known but how to serve it.
+    pub(crate) fn new(
+        name: &str,
+        folder: PathBuf,
+        settings: ModelSettings,
+        config: &Config,
+    ) -> ModelSource {
+        ModelSource {
+            name: name.to_owned(),
+            folder,
+            versions: Vec::new(),
+            default: None,
+            settings,
+            triton: TritonConfig::default(),
+            limits: config.model_limits.clone(),
+            labels_file: None,
+            settings_file: None,
+            given: None,
+            mistakes: Mistakes::default(),
+        }
+    }
+
+    /// Numbers of its versions, ascending.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.versions.iter().map(|version| version.number).collect()
+    }
+}
+
+impl VersionSource {
+    /// A version in a file.
+    fn of_file(number: u64, file: Result<PathBuf, Mistake>, folder: Option<PathBuf>) -> Self {
+        VersionSource { number, file, folder, registered: None }
+    }
 }
 
 /// All models that the arguments (`PATH` or `NAME=PATH`) and the configuration name.
@@ -109,6 +166,56 @@ pub(crate) fn find_all(
     models.into_values().collect()
 }
 
+/// The one model of this name, wherever the arguments or the configuration have it; `None` where
+/// they have not.
+fn named(
+    name: &str,
+    arguments: &[String],
+    config: &Config,
+    given: Option<Arc<Given>>,
+) -> Result<Option<ModelSource>, String> {
+    validate_name(name)?;
+    let given_folder = given.as_ref().and_then(|given| given.folder());
+    let Some(path) = given_folder.or_else(|| locate(name, arguments, config)) else {
+        return Ok(None);
+    };
+    at(name, &path, config, given).map(Some)
+}
+
+fn locate(name: &str, arguments: &[String], config: &Config) -> Option<PathBuf> {
+    let of_argument = |argument: &String| {
+        let (given, path) = split_argument(argument);
+        let its = match given {
+            Some(given) => given.to_owned(),
+            None if path.is_dir() && !is_model(path) => name::of_folder(path).ok()?,
+            None => name::of_file(path).ok()?,
+        };
+        (its == name).then(|| path.to_owned())
+    };
+    let in_repository = |repository: &PathBuf| {
+        let path = repository.join(name);
+        path.is_dir().then_some(path)
+    };
+    arguments
+        .iter()
+        .find_map(of_argument)
+        .or_else(|| config.listed_models.get(name).cloned())
+        .or_else(|| config.repositories.iter().find_map(in_repository))
+}
+
+/// Refuses names of models to load that none has.
+pub(crate) fn refuse_unknown(names: &[String], models: &[ModelSource]) -> Result<(), Mistakes> {
+    let mut mistakes = Mistakes::default();
+    for name in names.iter().filter(|name| *name != EVERY) {
+        if !models.iter().any(|model| model.name == *name) {
+            let hint = nearest(name, models.iter().map(|model| model.name.as_str()));
+            let place = Place::Flag(format!("load_model {name}"));
+            mistakes.push(Mistake::general(place, unknown("model", hint)));
+        }
+    }
+    mistakes.or(())
+}
+
 /// What is wrong with repositories that gave none of the models.
 pub(crate) fn empty_repositories(models: &[ModelSource], config: &Config) -> Vec<Mistake> {
     let is_empty = |repository: &&PathBuf| {
@@ -149,12 +256,26 @@ pub(crate) fn one(name: Option<&str>, path: &Path, config: &Config) -> Result<Mo
     if let Some(name) = name {
         validate_name(name)?;
     }
+    let is_folder = path.is_dir() && !is_model(path);
+    let name = match (name, is_folder) {
+        (Some(name), _) => name.to_owned(),
+        (None, true) => name::of_folder(path)?,
+        (None, false) => name::of_file(path)?,
+    };
+    at(&name, path, config, None)
+}
+
+fn at(
+    name: &str,
+    path: &Path,
+    config: &Config,
+    given: Option<Arc<Given>>,
+) -> Result<ModelSource, String> {
     if path.is_dir() && !is_model(path) {
-        let name = name.map_or_else(|| name::of_folder(path), |name| Ok(name.to_owned()))?;
-        return Ok(folder::read(&name, path, config));
+        return Ok(folder::read(name, path, given, config));
     }
     // Whether the file is there is said when it is read, like everything about its content.
-    file::read(name, path, config)
+    Ok(file::read(name, path, given, config))
 }
 
 /// The models of a repository folder. Files are passed over, and folders that are nobody's model.
@@ -171,7 +292,7 @@ fn scan(repository: &Path, config: &Config) -> Result<Vec<ModelSource>, String> 
             return Err(format!("expected at most {MAX_MODELS} models in one repository"));
         }
         models.push(match validate_name(&name) {
-            Ok(()) => folder::read(&name, &path, config),
+            Ok(()) => folder::read(&name, &path, None, config),
             Err(message) => misnamed(name, &path, &message, config),
         });
     }
@@ -183,16 +304,8 @@ fn misnamed(name: String, path: &Path, message: &str, config: &Config) -> ModelS
     let mut mistakes = Mistakes::default();
     let place = Place::File { path: path.to_owned(), line: None };
     mistakes.push(Mistake::general(place, format!("{message}; rename the folder")));
-    ModelSource {
-        name,
-        folder: path.to_owned(),
-        versions: Vec::new(),
-        settings: config.models.settings("", &[], &mut Mistakes::default()),
-        triton: TritonConfig::default(),
-        limits: config.model_limits.clone(),
-        labels_file: None,
-        mistakes,
-    }
+    let settings = config.models.settings("", &[], &mut Mistakes::default());
+    ModelSource { mistakes, ..ModelSource::new(&name, path.to_owned(), settings, config) }
 }
 
 /// Whether a file, or a folder with its external data (`model.onnx/model.onnx`), is itself a model.

@@ -21,7 +21,7 @@ fn a_broken_model_leaves_the_others_serving_and_the_server_not_ready() {
     let log = server.log();
     let said = "not ready: 3 of 4 models are unavailable: bad, empty, my model (";
     assert!(log.contains(said) && !log.contains("lifecycle: ready"), "{log}");
-    assert!(log.contains("WARN modelyard::app: model is not available: repository/empty"), "{log}");
+    assert!(log.contains("model is not available: repository/empty"), "{log}");
     assert!(log.contains("rename the folder"), "{log}");
     assert_eq!(server.get("/v2/health/live").status, 200);
     assert_ne!(server.get("/v2/health/ready").status, 200);

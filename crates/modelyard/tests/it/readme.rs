@@ -65,6 +65,15 @@ fn shell(line: &str, folder: &Folder) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The version that is served from then on.
+fn now_served(line: &str) -> Option<&'static str> {
+    match line {
+        line if line.starts_with("modelyard registry promote") => Some("2"),
+        line if line.starts_with("modelyard registry rollback") => Some("1"),
+        _ => None,
+    }
+}
+
 #[test]
 fn every_command_of_the_readme_works() {
     let folder = Folder::new();
@@ -91,6 +100,12 @@ fn every_command_of_the_readme_works() {
         assert!(address.is_some() || !line.contains(ADDRESS), "no server yet for: {line}");
         let line = line.replace(ADDRESS, address.as_deref().unwrap_or_default());
         let said = shell(&line, &folder);
+        if let Some(version) = now_served(&line) {
+            let server = server.as_mut().expect("something is served");
+            server.wait_until(&line, |server| {
+                server.get("/v2/models/digits").json()["versions"] == serde_json::json!([version])
+            });
+        }
         if line.contains("/predict") {
             assert!(said.contains("\"class\":7"), "{line}\n{said}");
         }

@@ -101,6 +101,22 @@ impl Database {
     }
 }
 
+/// Names that point to a version.
+pub(super) async fn of_version(
+    transaction: &mut Writing,
+    model: &ModelName,
+    version: u64,
+) -> Result<Vec<String>, RegistryError> {
+    let rows =
+        sqlx::query("SELECT name FROM aliases WHERE model = $1 AND number = $2 ORDER BY name")
+            .bind(model.as_str())
+            .bind(version.cast_signed())
+            .fetch_all(&mut **transaction)
+            .await
+            .map_err(database("read"))?;
+    rows.iter().map(|row| text(row, 0)).collect()
+}
+
 /// Points an alias to a version that is known to be there, in a transaction that does more.
 pub(super) async fn set(
     transaction: &mut Writing,

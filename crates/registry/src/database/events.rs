@@ -131,6 +131,13 @@ impl Database {
         commit(transaction).await
     }
 
+    /// The number of the newest line.
+    pub(crate) async fn position(&self) -> Result<i64, RegistryError> {
+        let row = sqlx::query("SELECT coalesce(max(id), 0) FROM events");
+        let row = row.fetch_one(self.pool()).await.map_err(database("read"))?;
+        number(&row, 0)
+    }
+
     /// The newest lines, of one model or of all, newest first.
     pub(crate) async fn events(
         &self,

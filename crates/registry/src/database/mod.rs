@@ -10,12 +10,14 @@
 //! | `publish` | new versions |
 //! | `aliases` | names that move |
 //! | `blobs` | where contents lie |
+//! | `replicas` | who serves what |
 //! | `events` | who did what |
 
 pub(crate) mod aliases;
 pub(crate) mod blobs;
 pub(crate) mod events;
 pub(crate) mod publish;
+mod replicas;
 mod schema;
 pub(crate) mod versions;
 

@@ -181,7 +181,7 @@ impl Database {
         let mut transaction = self.write().await?;
         aliases::require_version(&mut transaction, model, number).await?;
         if state == State::Removed {
-            refuse_used(&mut transaction, model, number).await?;
+            self.refuse_used(&mut transaction, (model, number)).await?;
             sqlx::query("DELETE FROM version_blobs WHERE model = $1 AND number = $2")
                 .bind(model.as_str())
                 .bind(number.cast_signed())
@@ -205,6 +205,24 @@ impl Database {
         let change = Change { model: model.as_str(), subject: &subject, ..Change::default() };
         add(&mut transaction, actor, (action, change)).await?;
         commit(transaction).await
+    }
+
+    /// Refuses to remove what an alias points to or a replica serves.
+    async fn refuse_used(
+        &self,
+        transaction: &mut Writing,
+        (model, number): (&ModelName, u64),
+    ) -> Result<(), RegistryError> {
+        let aliases = aliases::of_version(transaction, model, number).await?;
+        let replicas = self.serving(transaction, (model, number)).await?;
+        let used = [("alias", aliases, "points to it"), ("replica", replicas, "serves it")];
+        match used.iter().find(|(_, names, _)| !names.is_empty()) {
+            None => Ok(()),
+            Some((what, names, how)) => Err(RegistryError::Conflict(format!(
+                "version {number} of model '{model}' cannot be removed: {what} '{}' {how}",
+                names.join("', '")
+            ))),
+        }
     }
 
     /// Replaces the signatures of a version.
@@ -235,35 +253,6 @@ impl Database {
         add(&mut transaction, actor, (Action::Sign, change)).await?;
         commit(transaction).await
     }
-}
-
-/// Refuses to remove what an alias points to or a replica serves.
-async fn refuse_used(
-    transaction: &mut Writing,
-    model: &ModelName,
-    number: u64,
-) -> Result<(), RegistryError> {
-    let used = [
-        ("alias", "SELECT name FROM aliases WHERE model = $1 AND number = $2 ORDER BY name"),
-        ("replica", "SELECT id FROM replicas WHERE model = $1 AND number = $2 ORDER BY id"),
-    ];
-    for (what, query) in used {
-        let rows = sqlx::query(query)
-            .bind(model.as_str())
-            .bind(number.cast_signed())
-            .fetch_all(&mut **transaction)
-            .await
-            .map_err(database("read"))?;
-        let names = rows.iter().map(|row| text(row, 0)).collect::<Result<Vec<_>, _>>()?;
-        if !names.is_empty() {
-            return Err(RegistryError::Conflict(format!(
-                "version {number} of model '{model}' cannot be removed: {what} '{}' {}",
-                names.join("', '"),
-                if what == "alias" { "points to it" } else { "serves it" }
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Signatures as they are stored.

@@ -15,21 +15,26 @@ use super::framing::{Messages, Room};
 use super::infer;
 use super::model_config::{self, PLATFORM};
 use super::proto::model_metadata_response::TensorMetadata;
+use super::proto::model_repository_parameter::ParameterChoice;
 use super::proto::repository_index_response::ModelIndex;
 use super::proto::{
     ModelConfigRequest, ModelConfigResponse, ModelMetadataRequest, ModelMetadataResponse,
-    ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse,
-    RepositoryIndexRequest, RepositoryIndexResponse, ServerLiveRequest, ServerLiveResponse,
-    ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    ModelReadyRequest, ModelReadyResponse, ModelRepositoryParameter, ModelStatisticsRequest,
+    ModelStatisticsResponse, RepositoryIndexRequest, RepositoryIndexResponse,
+    RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
+    RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
 };
 use super::statistics;
 use super::status::refusal;
 use crate::identity::{self, Missing};
+use crate::repository::{Action, Overrides, Parameter, Repository, take_unload};
 
 /// Answers calls of the inference service that need no engine.
 pub(super) struct Control {
     pub(super) service: Arc<Service>,
     pub(super) room: Room,
+    pub(super) repository: Option<Repository>,
 }
 
 impl Control {
@@ -47,6 +52,10 @@ impl Control {
             "ModelConfig" => self.unary(request, |request| self.model_config(request)).await,
             "ModelStatistics" => self.unary(request, |request| self.statistics(request)).await,
             "RepositoryIndex" => self.unary(request, |request| self.index(request)).await,
+            "RepositoryModelLoad" => self.ask(request, load, RepositoryModelLoadResponse {}).await,
+            "RepositoryModelUnload" => {
+                self.ask(request, unload, RepositoryModelUnloadResponse {}).await
+            }
             _ => refusal(&not_offered(method)),
         }
     }
@@ -62,21 +71,42 @@ impl Control {
         Q: Message + Default,
         A: Message,
     {
-        let (head, body) = request.into_parts();
-        let mut messages = Messages::new(&head.headers, body);
-        let read = poll_fn(|cx| messages.poll_next(cx, &self.room)).await;
-        let answered = read.and_then(|message| {
-            let message =
-                message.ok_or_else(|| InferError::invalid("the request has no message"))?;
-            let request = Q::decode(message.bytes.into_bytes()).map_err(|error| {
-                InferError::invalid(format!("failed to decode the protobuf message: {error}"))
-            })?;
-            answer(request)
-        });
-        match answered {
-            Ok(answer) => infer::ok(None, |_| Body::answer([frame(&answer)].into_iter().collect())),
+        respond(self.message(request).await.and_then(answer))
+    }
+
+    /// Reads one message and has the repository do what it orders.
+    async fn ask<B, Q>(
+        &self,
+        request: http::Request<B>,
+        order: impl FnOnce(Q) -> Result<(String, Action), InferError>,
+        done: impl Message,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+        Q: Message + Default,
+    {
+        let Some(repository) = &self.repository else {
+            return refusal(&Missing::Loading.error("loading and unloading models on request"));
+        };
+        match self.message(request).await.and_then(order) {
+            Ok((model, action)) => respond(repository.ask(&model, action).await.map(|()| done)),
             Err(error) => refusal(&error),
         }
+    }
+
+    /// The message of a call.
+    async fn message<B, Q>(&self, request: http::Request<B>) -> Result<Q, InferError>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+        Q: Message + Default,
+    {
+        let (head, body) = request.into_parts();
+        let mut messages = Messages::new(&head.headers, body);
+        let message = poll_fn(|cx| messages.poll_next(cx, &self.room)).await?;
+        let message = message.ok_or_else(|| InferError::invalid("the request has no message"))?;
+        Q::decode(message.bytes.into_bytes()).map_err(|error| {
+            InferError::invalid(format!("failed to decode the protobuf message: {error}"))
+        })
     }
 
     fn resolve(&self, model: &str, version: &str) -> Result<Arc<Version>, InferError> {
@@ -165,6 +195,37 @@ impl Control {
     }
 }
 
+fn respond(answered: Result<impl Message, InferError>) -> Response<Body> {
+    match answered {
+        Ok(answer) => infer::ok(None, |_| Body::answer([frame(&answer)].into_iter().collect())),
+        Err(error) => refusal(&error),
+    }
+}
+
+fn load(request: RepositoryModelLoadRequest) -> Result<(String, Action), InferError> {
+    let mut overrides = Overrides::default();
+    for (name, value) in request.parameters {
+        overrides.take(&name, parameter(value))?;
+    }
+    Ok((request.model_name, Action::Load(overrides)))
+}
+
+fn unload(request: RepositoryModelUnloadRequest) -> Result<(String, Action), InferError> {
+    for (name, value) in request.parameters {
+        take_unload(&name, &parameter(value))?;
+    }
+    Ok((request.model_name, Action::Unload))
+}
+
+fn parameter(value: ModelRepositoryParameter) -> Parameter {
+    match value.parameter_choice {
+        Some(ParameterChoice::BoolParam(_)) => Parameter::Bool,
+        Some(ParameterChoice::StringParam(text)) => Parameter::Text(text),
+        Some(ParameterChoice::BytesParam(bytes)) => Parameter::Bytes(bytes),
+        Some(ParameterChoice::Int64Param(_)) | None => Parameter::Other,
+    }
+}
+
 fn tensor_metadata(spec: &TensorSpec) -> TensorMetadata {
     TensorMetadata {
         name: spec.name.clone(),
@@ -187,7 +248,6 @@ fn frame(message: &impl Message) -> Bytes {
 /// Why a method of the service is not answered, and what to do instead.
 fn not_offered(method: &str) -> InferError {
     let missing = match method {
-        "RepositoryModelLoad" | "RepositoryModelUnload" => Missing::Loading,
         "SystemSharedMemoryStatus"
         | "SystemSharedMemoryRegister"
         | "SystemSharedMemoryUnregister"

@@ -69,6 +69,7 @@ use self::infer::Inference;
 use self::observe::Observed;
 use self::status::refusal;
 use crate::io::Watch;
+use crate::repository::Repository;
 
 /// Full name of the inference service.
 const SERVICE: &str = "inference.GRPCInferenceService";
@@ -82,7 +83,7 @@ pub(crate) struct Grpc {
 }
 
 impl Grpc {
-    pub(crate) fn new(service: Arc<Service>, room: Room) -> Self {
+    pub(crate) fn new(service: Arc<Service>, room: Room, repository: Option<Repository>) -> Self {
         let inference = Arc::new(Inference { service: service.clone(), room: room.clone() });
         let others = [
             ("/grpc.health.v1.Health/", handler(HealthServer::new(ServiceHealth(service.clone())))),
@@ -95,7 +96,7 @@ impl Grpc {
                 handler(reflection().build_v1alpha().expect("the committed descriptors are valid")),
             ),
         ];
-        Grpc { inference, control: Control { service, room }, others }
+        Grpc { inference, control: Control { service, room, repository }, others }
     }
 
     /// Answers one call. Dropping the future gives the call up.

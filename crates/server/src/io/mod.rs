@@ -163,7 +163,7 @@ fn start_threads(
     let threads = config.io_threads.max(1);
     let bodies = Bodies::new(config.limits.all_bodies_bytes);
     let room = Room { limits: config.limits.clone(), bodies: bodies.clone() };
-    let grpc = Arc::new(Grpc::new(service.clone(), room));
+    let grpc = Arc::new(Grpc::new(service.clone(), room, config.repository.clone()));
     let traffic: Vec<Arc<Traffic>> = (0..threads).map(|_| Arc::default()).collect();
     let app = Arc::new(App::new(service, config, bodies, traffic.clone()));
     let mut doors = Vec::with_capacity(threads);

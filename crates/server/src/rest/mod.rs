@@ -36,6 +36,7 @@ use crate::http::{Bodies, Coding, Frames, Inbound, JSON, Refusal, accepted};
 use crate::identity::Missing;
 use crate::io::{Protocol, Traffic, Watch, figures};
 use crate::metrics;
+use crate::repository::Repository;
 use crate::{Limits, ServerConfig, trace};
 
 /// What every request handler can see.
@@ -61,6 +62,12 @@ impl App {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.config.limits
+    }
+
+    /// Who loads and unloads models.
+    fn repository(&self) -> Result<&Repository, InferError> {
+        let what = "loading and unloading models on request";
+        self.config.repository.as_ref().ok_or_else(|| Missing::Loading.error(what))
     }
 
     /// The version that a path means.
@@ -128,8 +135,13 @@ async fn dispatch(
             predict::predict(call, &version, request).await
         }
         Operation::RepositoryIndex => v2::repository_index(call, request).await,
-        Operation::RepositoryLoad | Operation::RepositoryUnload => {
-            Err(Missing::Loading.error("loading and unloading models on request").into())
+        Operation::RepositoryLoad => {
+            let model = decode_segment(captures.model.unwrap_or_default())?.into_owned();
+            v2::repository_load(call, &model, request).await
+        }
+        Operation::RepositoryUnload => {
+            let model = decode_segment(captures.model.unwrap_or_default())?.into_owned();
+            v2::repository_unload(call, &model, request).await
         }
         _ => about(app, operation, &captures),
     }

@@ -54,6 +54,7 @@ impl Bench {
             io_threads: 2,
             default_model: None,
             limits,
+            repository: None,
         };
         let running = Server::start(config, service.clone()).unwrap();
         Bench { service, running }

@@ -22,14 +22,15 @@ use crate::app::App;
 use crate::app::parent::Parent;
 use crate::app::stop::Reason;
 use crate::cli::{EngineArgs, Globals};
-use crate::config::{Config, ListenConfig};
+use crate::config::{Config, ControlMode, ListenConfig};
 use crate::exit::{Exit, ExitWith};
 use crate::observe::logging;
 use crate::observe::progress::Progress;
+use crate::output;
+use crate::source::Catalogue;
 use crate::training::interrupt::Interrupt;
 use crate::training::record::Outcome;
 use crate::training::session::Trained;
-use crate::{output, source};
 use digits::Digits;
 use report::Report;
 
@@ -80,10 +81,13 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
     std::fs::write(&path, model.as_deref().unwrap_or(digits::MODEL))
         .context("failed to write the model")?;
     let argument = format!("{MODEL_NAME}={}", path.display());
-    let sources = source::find(&[argument], &Config { repositories: Vec::new(), ..config.clone() })
-        .exit_with(Exit::Usage)?;
+    config.repositories.clear();
+    // The tour is about this one model, whatever else is configured.
+    config.control.mode = ControlMode::None;
+    let catalogue = Catalogue::new(&[argument], &config);
+    let sources = catalogue.all().exit_with(Exit::Usage)?;
     logging::start(&config.log, None, &progress)?;
-    let mut app = App::build(&config, sources, progress.clone())?;
+    let mut app = App::build(&config, catalogue, sources, progress.clone())?;
     let guide = Guide {
         plan: tour::Plan {
             addresses: app.addresses(),

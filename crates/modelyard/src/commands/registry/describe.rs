@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use anyhow::Context;
 use modelyard_engine::ModelFile;
 use modelyard_graph::file;
-use modelyard_registry::{About, Lineage, Signature, Tensor};
-use modelyard_tensor::TensorSpec;
+use modelyard_registry::{About, Lineage};
 use serde_json::{Map, Value};
 
 use crate::source::check::Checked;
+use crate::source::registered;
 
 /// What commands of this program note in the model's metadata.
 const PREFIX: &str = "modelyard.";
@@ -41,8 +41,6 @@ pub(super) fn files(model: &ModelFile) -> anyhow::Result<Vec<(String, PathBuf)>>
 pub(super) fn about(checked: &Checked) -> anyhow::Result<About> {
     let model = &checked.file.model;
     let signature = model.signature().map_err(|error| anyhow::Error::new(error.clone()))?;
-    let tensors = |specs: &[TensorSpec]| specs.iter().map(tensor).collect();
-    let (inputs, outputs) = (tensors(&signature.inputs), tensors(&signature.outputs));
     let opsets = model.opsets.iter().map(|(domain, version)| {
         let domain = if domain.is_empty() { "ai.onnx" } else { domain };
         (domain.to_owned(), *version)
@@ -53,7 +51,7 @@ pub(super) fn about(checked: &Checked) -> anyhow::Result<About> {
     });
     let noted = |key: &str| model.metadata.get(&format!("{PREFIX}{key}")).map(|text| value(text));
     Ok(About {
-        signature: Signature { inputs, outputs },
+        signature: registered::signature(signature),
         opsets: opsets.collect(),
         engine: None,
         labels: labels.collect(),
@@ -66,15 +64,6 @@ pub(super) fn about(checked: &Checked) -> anyhow::Result<About> {
             parent: None,
         },
     })
-}
-
-/// An input or output in the words of the protocol.
-fn tensor(spec: &TensorSpec) -> Tensor {
-    Tensor {
-        name: spec.name.clone(),
-        datatype: spec.data_type.name().to_owned(),
-        shape: spec.wire_shape(),
-    }
 }
 
 fn all(keys: &[&str], noted: impl Fn(&str) -> Option<Value>) -> Option<Value> {

@@ -1,6 +1,6 @@
 //! What a registry holds: models, versions, one version, the log.
 
-use modelyard_registry::{Alias, Event, ModelName, State, Version};
+use modelyard_registry::{Alias, Event, ModelName, Replica, State, Version};
 use serde_json::{Value, json};
 
 use super::place::{OpenDesk, coded};
@@ -63,9 +63,9 @@ pub(super) async fn versions(args: &VersionsArgs, desk: &OpenDesk) -> anyhow::Re
     let model: ModelName = args.model.parse().map_err(coded)?;
     let mut versions = desk.registry.versions(&model).await.map_err(coded)?;
     versions.retain(|version| args.all || version.state != State::Removed);
-    let aliases = desk.registry.aliases(&model).await.map_err(coded)?;
-    let mut rows =
-        vec![headings(&["VERSION", "STATE", "PUBLISHED", "BY", "SIZE", "ALIASES", "NOTES"])];
+    let uses = Uses::of(&model, desk).await?;
+    let names = ["VERSION", "STATE", "PUBLISHED", "BY", "SIZE", "ALIASES", "SERVED BY", "NOTES"];
+    let mut rows = vec![headings(&names)];
     for version in &versions {
         let manifest = &version.manifest;
         rows.push(vec![
@@ -74,18 +74,19 @@ pub(super) async fn versions(args: &VersionsArgs, desk: &OpenDesk) -> anyhow::Re
             time(manifest.created_us),
             manifest.author.clone(),
             bytes(manifest.bytes()),
-            list(names(&aliases, manifest.version)),
+            list(uses.aliases(version).into_iter()),
+            list(uses.replicas(version).into_iter()),
             manifest.notes.lines().next().unwrap_or_default().chars().take(60).collect(),
         ]);
     }
-    let told: Vec<Value> = versions.iter().map(|version| describe(version, &aliases)).collect();
+    let told: Vec<Value> = versions.iter().map(|version| describe(version, &uses)).collect();
     desk.tell(&json!({"model": model, "versions": told}), || table(&rows))
 }
 
 pub(super) async fn show(args: &ShowArgs, desk: &OpenDesk) -> anyhow::Result<()> {
     let version = desk.find(&args.version).await?;
-    let aliases = desk.registry.aliases(&version.manifest.model).await.map_err(coded)?;
-    desk.tell(&describe(&version, &aliases), || shown(&version, &aliases))
+    let uses = Uses::of(&version.manifest.model, desk).await?;
+    desk.tell(&describe(&version, &uses), || shown(&version, &uses))
 }
 
 pub(super) async fn log(args: &LogArgs, desk: &OpenDesk) -> anyhow::Result<()> {
@@ -121,15 +122,15 @@ fn line(event: &Event) -> Vec<String> {
 }
 
 /// A version as JSON: all of its manifest, and what moved since.
-pub(super) fn describe(version: &Version, aliases: &[Alias]) -> Value {
-    let names: Vec<String> = names(aliases, version.manifest.version).collect();
+fn describe(version: &Version, uses: &Uses) -> Value {
     json!({
         "manifest": version.manifest, "digest": version.digest, "state": version.state,
-        "signatures": version.signatures, "aliases": names,
+        "signatures": version.signatures, "aliases": uses.aliases(version),
+        "served_by": uses.replicas(version),
     })
 }
 
-fn shown(version: &Version, aliases: &[Alias]) -> String {
+fn shown(version: &Version, uses: &Uses) -> String {
     let manifest = &version.manifest;
     let about = &manifest.about;
     let mut rows: Vec<Vec<String>> = Vec::new();
@@ -139,7 +140,8 @@ fn shown(version: &Version, aliases: &[Alias]) -> String {
         }
     };
     row("version", format!("{}:{} ({})", manifest.model, manifest.version, state(version)));
-    row("aliases", list(names(aliases, manifest.version)));
+    row("aliases", list(uses.aliases(version).into_iter()));
+    row("served by", list(uses.replicas(version).into_iter()));
     row("manifest", version.digest.to_string());
     row("signed by", list(version.signatures.iter().map(|signature| signature.key.to_string())));
     row("published", format!("{} by {}", time(manifest.created_us), manifest.author));
@@ -175,8 +177,29 @@ fn shown(version: &Version, aliases: &[Alias]) -> String {
     table(&rows)
 }
 
-fn names(aliases: &[Alias], version: u64) -> impl Iterator<Item = String> {
-    aliases.iter().filter(move |alias| alias.version == version).map(|alias| alias.name.to_string())
+/// What points to the versions of a model, and who serves them.
+struct Uses {
+    aliases: Vec<Alias>,
+    replicas: Vec<Replica>,
+}
+
+impl Uses {
+    async fn of(model: &ModelName, desk: &OpenDesk) -> anyhow::Result<Uses> {
+        let aliases = desk.registry.aliases(model).await.map_err(coded)?;
+        let replicas = desk.registry.replicas(Some(model)).await.map_err(coded)?;
+        Ok(Uses { aliases, replicas })
+    }
+
+    fn aliases(&self, version: &Version) -> Vec<String> {
+        let its = self.aliases.iter().filter(|alias| alias.version == version.manifest.version);
+        its.map(|alias| alias.name.to_string()).collect()
+    }
+
+    fn replicas(&self, version: &Version) -> Vec<String> {
+        let number = version.manifest.version;
+        let its = self.replicas.iter().filter(|replica| replica.version == number);
+        its.map(|replica| replica.id.clone()).collect()
+    }
 }
 
 fn state(version: &Version) -> &'static str {

@@ -8,6 +8,7 @@ use modelyard_registry::{Actor, Reference, Registry, RegistryError, Version};
 use serde::Serialize;
 
 use crate::cli::Globals;
+use crate::config::keys::REGISTRY;
 use crate::config::{Config, Overrides};
 use crate::exit::{Exit, ExitWith};
 use crate::output;
@@ -17,8 +18,8 @@ use crate::output;
 #[command(next_help_heading = "Options of every registry command")]
 pub(super) struct PlaceArgs {
     /// The registry's folder [default: registry in the data folder]
-    #[arg(long, global = true, value_name = "DIR", env = "MODELYARD_REGISTRY")]
-    registry: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "DIR")]
+    registry: Option<String>,
     /// Who does it, for the log [default: user and host]
     #[arg(long, global = true, value_name = "NAME", env = "MODELYARD_ACTOR")]
     actor: Option<String>,
@@ -54,8 +55,9 @@ impl Desk {
         globals: &Globals,
         overrides: Overrides,
     ) -> anyhow::Result<Desk> {
+        let overrides = overrides.flag("registry", REGISTRY.name, args.registry.as_ref());
         let config = Config::load(globals, overrides).exit_with(Exit::Usage)?;
-        let root = args.registry.clone().unwrap_or_else(|| folder(&config));
+        let root = config.registry.folder.clone();
         let actor = Actor {
             name: args.actor.clone().unwrap_or_else(user_at_host),
             now_us: now_us(),
@@ -100,11 +102,6 @@ impl OpenDesk {
             false => Ok(output::line(text().trim_end())?),
         }
     }
-}
-
-/// The registry's folder, unless one is given.
-pub(super) fn folder(config: &Config) -> PathBuf {
-    config.engine.data_dir.join("registry")
 }
 
 async fn open(root: &Path, makes: bool) -> anyhow::Result<Registry> {

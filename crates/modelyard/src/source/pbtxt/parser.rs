@@ -29,7 +29,7 @@ pub(crate) struct Message {
 pub(crate) struct Field {
     /// Its name.
     pub(crate) name: String,
-    /// Its line, from 1.
+    /// Its line, from 1; 0 where there are none.
     pub(crate) line: usize,
     /// Its value. A list stands for as many fields.
     pub(crate) value: Value,
@@ -51,6 +51,8 @@ pub(crate) enum Scalar {
     Word(String),
     /// Quoted text.
     Text(Vec<u8>),
+    /// A string of JSON, which may be either.
+    Either(String),
 }
 
 /// Reads a whole text.

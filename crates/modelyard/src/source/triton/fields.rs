@@ -16,12 +16,13 @@ pub(super) struct Notes<'a> {
 
 impl Notes<'_> {
     pub(super) fn place(&self, line: usize) -> Place {
-        Place::File { path: self.path.to_owned(), line: Some(line) }
+        // JSON has no lines.
+        Place::File { path: self.path.to_owned(), line: Some(line).filter(|line| *line > 0) }
     }
 
     pub(super) fn wrong(&mut self, field: &Named<'_>, expected: &str) {
         let value = match &field.field.value {
-            Value::Scalar(Scalar::Word(word)) => word.clone(),
+            Value::Scalar(Scalar::Word(word) | Scalar::Either(word)) => word.clone(),
             Value::Scalar(Scalar::Text(text)) => String::from_utf8_lossy(text).into_owned(),
             Value::Message(_) => "{...}".into(),
         };
@@ -57,17 +58,29 @@ impl<'a> Named<'a> {
     }
 
     pub(super) fn text(&self, notes: &mut Notes<'_>) -> Option<String> {
-        if let Value::Scalar(Scalar::Text(text)) = &self.field.value
-            && let Ok(text) = String::from_utf8(text.clone())
-        {
-            return Some(text);
+        match &self.field.value {
+            Value::Scalar(Scalar::Either(text)) => return Some(text.clone()),
+            Value::Scalar(Scalar::Text(text)) => {
+                if let Ok(text) = String::from_utf8(text.clone()) {
+                    return Some(text);
+                }
+            }
+            _ => {}
         }
         notes.wrong(self, "text in quotes");
         None
     }
 
+    pub(super) fn is_text(&self, text: &str) -> bool {
+        match &self.field.value {
+            Value::Scalar(Scalar::Either(found)) => found == text,
+            Value::Scalar(Scalar::Text(found)) => found == text.as_bytes(),
+            _ => false,
+        }
+    }
+
     pub(super) fn word(&self, notes: &mut Notes<'_>) -> Option<&'a str> {
-        if let Value::Scalar(Scalar::Word(word)) = &self.field.value {
+        if let Value::Scalar(Scalar::Word(word) | Scalar::Either(word)) = &self.field.value {
             return Some(word);
         }
         notes.wrong(self, "a word without quotes");
@@ -75,7 +88,7 @@ impl<'a> Named<'a> {
     }
 
     pub(super) fn integer(&self, notes: &mut Notes<'_>) -> Option<i64> {
-        if let Value::Scalar(Scalar::Word(word)) = &self.field.value
+        if let Value::Scalar(Scalar::Word(word) | Scalar::Either(word)) = &self.field.value
             && let Ok(number) = word.parse()
         {
             return Some(number);

@@ -6,6 +6,7 @@
 //! Triton does. Names are those of Triton's published `ModelConfig` message.
 
 mod fields;
+mod json;
 mod read;
 mod tensors;
 
@@ -61,6 +62,19 @@ impl TritonConfig {
             Ok(text) => TritonConfig::parse(&text, path, mistakes),
             Err(message) => {
                 mistakes.push(Mistake::general(whole(None), message));
+                TritonConfig::default()
+            }
+        }
+    }
+
+    /// Reads the JSON form of the same message, as clients send it.
+    pub(crate) fn from_json(text: &str, mistakes: &mut Mistakes) -> TritonConfig {
+        let path = Path::new("config");
+        match json::parse(text) {
+            Ok(message) => read::read(&message, path, mistakes),
+            Err(message) => {
+                let place = Place::File { path: path.to_owned(), line: None };
+                mistakes.push(Mistake::general(place, message));
                 TritonConfig::default()
             }
         }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use modelyard_engine::rten;
+
 use super::TritonConfig;
 use super::fields::{Named, Notes, Schema};
 use super::tensors::declared;
@@ -89,13 +91,21 @@ pub(super) fn read(message: &Message, path: &Path, mistakes: &mut Mistakes) -> T
                 config.name = field.text(&mut notes).map(|name| (name, place));
             }
             "platform" => require(&field, "onnxruntime_onnx", &mut notes),
+            // Our own engine has no backend in Triton; our answer to `ModelConfig` names it.
+            "backend" if field.is_text(rten::NAME) => {
+                let engine = Some(Value::Text(rten::NAME.into()));
+                set(&mut config, &keys::ENGINE, &field, engine, &notes);
+            }
             "backend" => require(&field, "onnxruntime", &mut notes),
             "max_batch_size" => {
                 config.max_batch_size = field.count(&mut notes);
                 let size = config.max_batch_size;
                 set(&mut config, &keys::MAX_BATCH_SIZE, &field, size.map(number), &notes);
             }
-            "default_model_filename" => config.default_model_filename = field.text(&mut notes),
+            "default_model_filename" => {
+                let name = field.text(&mut notes).filter(|name| !name.is_empty());
+                config.default_model_filename = name;
+            }
             "version_policy" => {
                 let policy = version_policy(&field, &mut notes);
                 set(&mut config, &keys::VERSION_POLICY, &field, policy, &notes);

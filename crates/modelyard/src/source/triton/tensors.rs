@@ -29,7 +29,10 @@ pub(super) fn declared(field: &Named<'_>, notes: &mut Notes<'_>) -> Option<Decla
         match field.field.name.as_str() {
             "name" => tensor.name = field.text(notes)?,
             "dims" => tensor.dims.push(field.integer(notes)?),
-            "label_filename" => tensor.label_filename = field.text(notes),
+            "label_filename" => {
+                // The JSON form says nothing as an empty text.
+                tensor.label_filename = field.text(notes).filter(|name| !name.is_empty());
+            }
             "data_type" => tensor.data_type = data_type(&field, notes),
             "reshape" => {
                 notes.unused(&field, "");

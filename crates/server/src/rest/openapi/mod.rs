@@ -60,7 +60,7 @@ fn operation(route: &Route) -> Value {
         "tags": [what.tag],
         "summary": route.summary,
         "parameters": parameters(route),
-        "responses": answers(route, &what),
+        "responses": answers(&what),
     });
     if !what.description.is_empty() {
         operation["description"] = what.description.into();
@@ -144,10 +144,19 @@ fn describe(operation: Operation) -> Description {
             })),
             ..about("models", "RepositoryIndex", &["400", "408", "413", "415", "503"])
         },
-        Operation::RepositoryLoad | Operation::RepositoryUnload => Description {
-            description: "Answered with 501: the models are those that the server was started \
-                          with.",
-            ..about("models", "Error", &["501"])
+        Operation::RepositoryLoad => Description {
+            description: "Offered with --model-control-mode explicit. Answered when the model is \
+                          ready, without a body. A model that is loaded is loaded again only \
+                          where it has changed; if that fails, what was loaded before goes on. \
+                          Parameter config is a model configuration as a JSON string, in place of \
+                          config.pbtxt; file:<version>/<name> is a file of the model in base64, \
+                          in place of its folder, and needs config.",
+            ..order()
+        },
+        Operation::RepositoryUnload => Description {
+            description: "Offered with --model-control-mode explicit. Answered when the model \
+                          takes no more requests, without a body; those under way end as usual.",
+            ..order()
         },
         Operation::Metrics => Description {
             description: "Prometheus's text format, with Triton's names and our own.",
@@ -159,6 +168,20 @@ fn describe(operation: Operation) -> Description {
             answer: json!({ "text/html": { "schema": { "type": "string" } } }),
             ..about("server", "", &[])
         },
+    }
+}
+
+/// What is ordered of the repository.
+fn order() -> Description {
+    Description {
+        tag: "models",
+        description: "",
+        request: Some(json!({
+            "required": false,
+            "content": media("application/json", "RepositoryOrder"),
+        })),
+        answer: json!({}),
+        errors: &["400", "404", "408", "413", "415", "429", "501", "503"],
     }
 }
 
@@ -213,13 +236,9 @@ fn media(media_type: &str, schema: &str) -> Value {
     json!({ media_type: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } })
 }
 
-fn answers(route: &Route, what: &Description) -> Value {
+fn answers(what: &Description) -> Value {
     let mut answers = Map::new();
-    let offered =
-        !matches!(route.operation, Operation::RepositoryLoad | Operation::RepositoryUnload);
-    if offered {
-        answers.insert("200".into(), json!({ "description": "OK", "content": what.answer }));
-    }
+    answers.insert("200".into(), json!({ "description": "OK", "content": what.answer }));
     for status in what.errors {
         let reference = format!("#/components/responses/{status}");
         answers.insert((*status).into(), json!({ "$ref": reference }));

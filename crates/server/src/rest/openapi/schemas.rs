@@ -170,6 +170,10 @@ fn models() -> Value {
         ]),
         "ModelStatistics": object(1, [("model_stats", list("ModelFigures"))]),
         "RepositoryIndexRequest": object(0, [("ready", json!({ "type": "boolean" }))]),
+        "RepositoryOrder": object(0, [("parameters", json!({
+            "type": "object",
+            "additionalProperties": { "type": ["string", "boolean"] },
+        }))]),
         "RepositoryIndex": { "type": "array", "items": object(3, [
             ("name", string()),
             ("version", string()),

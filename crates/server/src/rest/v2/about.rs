@@ -42,10 +42,11 @@ pub(in crate::rest) fn server_ready(service: &Service) -> Result<Response<Frames
     Err(InferError::unavailable(format!("the server is not ready: {why}")).into())
 }
 
-/// Strict readiness asks for every version; these are not all there.
+/// Strict readiness asks for these versions; they are not all there.
 fn incomplete(index: &[IndexEntry]) -> Refusal {
     const SHOWN: usize = 8;
-    let absent: Vec<&IndexEntry> = index.iter().filter(|entry| entry.state != "READY").collect();
+    let absent: Vec<&IndexEntry> =
+        index.iter().filter(|entry| entry.required && entry.state != "READY").collect();
     let text =
         |entry: &&IndexEntry| format!("'{}' {} ({})", entry.model, entry.version, entry.state);
     let shown: Vec<String> = absent.iter().take(SHOWN).map(text).collect();

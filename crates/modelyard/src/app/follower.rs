@@ -1,0 +1,357 @@
+//! Serves what the registry says: looks again and again, fetches, and has the controller bring it.
+//!
+//! A thread of its own: fetching blocks, and nobody who is served should wait for it. Looking is the
+//! truth; what was served last is kept on this machine, so that the server starts and goes on while the
+//! registry is out of reach. Other servers do the same, each for itself: nobody leads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use modelyard_registry::{ModelName, REPLICA_LEASE, Registry, Version};
+use modelyard_serving::VersionState;
+use tokio::sync::oneshot;
+
+use super::controller::{Controller, Outcome};
+use crate::config::Config;
+use crate::config::mistake::Mistakes;
+use crate::follow::{
+    Cache, Desired, Fetched, Following, Outline, Trust, Wanted, model_source, read,
+};
+
+/// How long one look, or one report, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often the registry is told what is served.
+const REPORT_EVERY: Duration = REPLICA_LEASE.checked_div(4).expect("four is not zero");
+/// Everything is looked at after so many polls, even where nothing seems to have changed.
+const LOOK_CLOSELY: u32 = 4;
+/// Time until what could not be fetched is tried again; doubled each time.
+const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
+/// Whoever follows the registry.
+pub(super) struct Follower {
+    controller: Arc<Controller>,
+    config: Config,
+    wanted: Vec<Wanted>,
+    trust: Trust,
+    cache: Cache,
+    /// What this server calls itself.
+    replica: String,
+    registry: Option<Registry>,
+    /// Where the registry was at the last look, and how many polls ago.
+    position: Option<(i64, u32)>,
+    /// Whether it was said that the registry is out of reach.
+    is_told: bool,
+    models: BTreeMap<ModelName, Followed>,
+    reported: Option<(Instant, Vec<(ModelName, u64)>)>,
+}
+
+/// How far a model has come.
+struct Followed {
+    desired: Desired,
+    /// What was brought last, whatever became of it.
+    brought: Outline,
+    /// When to fetch again what could not be fetched, and how long to wait after that.
+    retry: Option<(Instant, Duration)>,
+}
+
+/// What became of each model at first.
+pub(super) type FirstLoads = oneshot::Receiver<Vec<Outcome>>;
+
+/// Ends the follower, in good order.
+pub(super) struct FollowerHandle {
+    stop: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl FollowerHandle {
+    /// Has the registry forget this server, and waits for that, but not for long.
+    pub(super) async fn end(self) {
+        drop(self.stop);
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.ended).await;
+    }
+}
+
+impl Follower {
+    pub(super) fn new(
+        controller: Arc<Controller>,
+        config: &Config,
+        following: Following,
+    ) -> anyhow::Result<Follower> {
+        let registry = &config.registry;
+        let followed = format!("{} {}", registry.folder.display(), registry.models.join(" "));
+        let cache = Cache::open(&registry.cache, &followed)?;
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let replica = format!("{host}/{}/{:08x}", std::process::id(), fastrand::u32(..));
+        Ok(Follower {
+            controller,
+            config: config.clone(),
+            wanted: following.wanted,
+            trust: following.trust,
+            cache,
+            replica,
+            registry: None,
+            position: None,
+            is_told: false,
+            models: BTreeMap::new(),
+            reported: None,
+        })
+    }
+
+    /// Starts to follow.
+    pub(super) fn start(self) -> anyhow::Result<(FollowerHandle, FirstLoads)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context("failed to start a runtime for the registry")?;
+        let (first, loaded) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let work = move || {
+            runtime.block_on(self.work(first, stopped));
+            drop(end);
+        };
+        let thread = std::thread::Builder::new().name("registry".into()).spawn(work);
+        thread.context("failed to start the thread that follows the registry")?;
+        Ok((FollowerHandle { stop, ended }, loaded))
+    }
+
+    async fn work(mut self, first: oneshot::Sender<Vec<Outcome>>, stopped: oneshot::Receiver<()>) {
+        let follow = async {
+            // Whoever waited may have gone.
+            let _ = first.send(self.round().await);
+            loop {
+                tokio::time::sleep(self.config.registry.poll_every).await;
+                self.round().await;
+            }
+        };
+        tokio::select! {
+            () = follow => {}
+            _ = stopped => {}
+        }
+        self.say_goodbye().await;
+    }
+
+    /// Looks, brings what differs, reports.
+    async fn round(&mut self) -> Vec<Outcome> {
+        match self.look().await {
+            Ok(desired) => self.take(desired),
+            Err(error) => self.out_of_reach(&error),
+        }
+        let outcomes = self.bring().await;
+        self.report().await;
+        outcomes
+    }
+
+    /// What is desired now; nothing where nothing has changed.
+    async fn look(&mut self) -> anyhow::Result<Vec<Desired>> {
+        let registry = self.registry().await?;
+        let looking = async {
+            let position = registry.position().await?;
+            if let Some((last, polls)) = &mut self.position
+                && *last == position
+                && *polls < LOOK_CLOSELY
+            {
+                *polls += 1;
+                return Ok(Vec::new());
+            }
+            let mut all = Vec::with_capacity(self.wanted.len());
+            for wanted in &self.wanted {
+                let settings = self.config.models.settings(
+                    wanted.model.as_str(),
+                    &[],
+                    &mut Mistakes::default(),
+                );
+                all.push(read(&registry, wanted, &settings.version_policy).await?);
+            }
+            self.position = Some((position, 0));
+            anyhow::Ok(all)
+        };
+        let looked = tokio::time::timeout(PATIENCE, looking).await;
+        let looked = looked.context("it did not answer in time").flatten();
+        if looked.is_err() {
+            // Its connections may be dead.
+            self.registry = None;
+            self.position = None;
+        } else if std::mem::take(&mut self.is_told) {
+            tracing::info!("the registry is in reach again");
+        }
+        looked
+    }
+
+    async fn registry(&mut self) -> anyhow::Result<Registry> {
+        if let Some(registry) = &self.registry {
+            return Ok(registry.clone());
+        }
+        let folder = &self.config.registry.folder;
+        if !Registry::is_at(folder) {
+            anyhow::bail!("there is no registry in '{}'", folder.display());
+        }
+        let opened = tokio::time::timeout(PATIENCE, Registry::open(folder)).await;
+        let registry = opened.context("it did not answer in time")??;
+        self.registry = Some(registry.clone());
+        Ok(registry)
+    }
+
+    fn take(&mut self, all: Vec<Desired>) {
+        for desired in all {
+            let known = self.models.get(&desired.model);
+            if known.is_none_or(|known| known.desired.warnings != desired.warnings) {
+                for warning in &desired.warnings {
+                    tracing::warn!("following the registry: {warning}");
+                }
+            }
+            match self.models.get_mut(&desired.model) {
+                Some(followed) => followed.desired = desired,
+                None => self.insert(desired),
+            }
+        }
+    }
+
+    fn insert(&mut self, desired: Desired) {
+        let numbers = desired.outline().0.unwrap_or_default();
+        self.controller.announce(desired.model.as_str(), &numbers, &VersionState::Loading);
+        let brought = (Ok(Vec::new()), None);
+        self.models.insert(desired.model.clone(), Followed { desired, brought, retry: None });
+    }
+
+    /// Goes on with what there is; at the start, with what was served last.
+    fn out_of_reach(&mut self, error: &anyhow::Error) {
+        if !std::mem::replace(&mut self.is_told, true) {
+            tracing::error!("the registry is out of reach, what is served goes on: {error:#}");
+        }
+        if !self.models.is_empty() {
+            return;
+        }
+        let recalled = self.cache.recall().unwrap_or_else(|error| {
+            tracing::error!("what was served last is not known: {error:#}");
+            Vec::new()
+        });
+        let mut recalled: BTreeMap<ModelName, Desired> =
+            recalled.into_iter().map(|desired| (desired.model.clone(), desired)).collect();
+        for wanted in self.wanted.clone() {
+            let nothing = || Desired {
+                model: wanted.model.clone(),
+                versions: Err(format!("the registry is out of reach: {error:#}")),
+                default: None,
+                warnings: Vec::new(),
+            };
+            let desired = recalled.remove(&wanted.model).unwrap_or_else(nothing);
+            self.insert(desired);
+        }
+    }
+
+    /// Brings the models that are not what is desired, all at once.
+    async fn bring(&mut self) -> Vec<Outcome> {
+        let now = Instant::now();
+        let due = |followed: &Followed| match followed.retry {
+            Some((at, _)) => at <= now || followed.brought != followed.desired.outline(),
+            None => followed.brought != followed.desired.outline(),
+        };
+        let due: Vec<ModelName> = self
+            .models
+            .iter()
+            .filter(|(_, followed)| due(followed))
+            .map(|(model, _)| model.clone())
+            .collect();
+        let mut brought = Vec::with_capacity(due.len());
+        for model in &due {
+            brought.push(self.bring_one(model).await);
+        }
+        let mut outcomes = Vec::with_capacity(due.len());
+        for outcome in brought.into_iter().flatten() {
+            // Where the server stops first there is nothing to say.
+            outcomes.extend(outcome.await);
+        }
+        if !due.is_empty() {
+            self.remember();
+        }
+        outcomes
+    }
+
+    async fn bring_one(&mut self, model: &ModelName) -> Option<oneshot::Receiver<Outcome>> {
+        let desired = self.models.get(model)?.desired.clone();
+        let mut fetched: Vec<Fetched> = Vec::new();
+        for version in desired.versions.iter().flatten() {
+            fetched.push((version.clone(), self.files(version).await));
+        }
+        let failed = fetched.iter().any(|(_, files)| files.is_err());
+        let followed = self.models.get_mut(model)?;
+        followed.brought = desired.outline();
+        followed.retry = failed.then(|| {
+            let pause = followed.retry.map_or(RETRY[0], |(_, pause)| pause);
+            (Instant::now() + pause, (pause * 2).min(RETRY[1]))
+        });
+        Some(self.controller.bring(model_source(&desired, fetched, &self.config)))
+    }
+
+    /// The folder with the files of a version that may be served.
+    async fn files(&mut self, version: &Version) -> Result<std::path::PathBuf, String> {
+        self.trust.check(version).map_err(|error| error.to_string())?;
+        let files = self.cache.files(self.registry.as_ref(), version).await;
+        files.map_err(|error| format!("failed to fetch its files: {error:#}"))
+    }
+
+    /// Keeps what is served on disk.
+    fn remember(&mut self) {
+        let serving = self.serving();
+        let is_served = |desired: &&Desired| match &desired.versions {
+            Ok(versions) => versions.iter().all(|version| {
+                serving.contains(&(desired.model.clone(), version.manifest.version))
+            }),
+            Err(_) => false,
+        };
+        let all = self.models.values().map(|followed| &followed.desired);
+        // A state that is not whole is not a good one to go back to.
+        if all.clone().all(|desired| is_served(&desired))
+            && let Err(error) = self.cache.remember(all)
+        {
+            tracing::error!("what is served could not be noted on disk: {error:#}");
+        }
+        let used: BTreeSet<_> = self
+            .models
+            .values()
+            .flat_map(|followed| followed.desired.versions.iter().flatten())
+            .map(|version| version.digest)
+            .collect();
+        if let Err(error) = self.cache.tidy(&used) {
+            tracing::warn!("old versions stay on disk: {error:#}");
+        }
+    }
+
+    /// The followed versions that answer.
+    fn serving(&self) -> Vec<(ModelName, u64)> {
+        let models = self.models.keys();
+        let versions = models.flat_map(|model| {
+            let numbers = self.controller.answering(model.as_str());
+            numbers.into_iter().map(|number| (model.clone(), number))
+        });
+        versions.collect()
+    }
+
+    /// Tells the registry what is served, when it has changed and now and then.
+    async fn report(&mut self) {
+        let serving = self.serving();
+        let is_due = self
+            .reported
+            .as_ref()
+            .is_none_or(|(at, reported)| *reported != serving || at.elapsed() >= REPORT_EVERY);
+        let Some(registry) = self.registry.clone().filter(|_| is_due) else { return };
+        let reporting = registry.report(&self.replica, &serving);
+        match tokio::time::timeout(PATIENCE, reporting).await {
+            Ok(Ok(())) => self.reported = Some((Instant::now(), serving)),
+            Ok(Err(error)) => tracing::warn!(
+                "the registry does not know what is served here: {:#}",
+                anyhow::Error::new(error)
+            ),
+            Err(_) => tracing::warn!("the registry does not know what is served here: no answer"),
+        }
+    }
+
+    async fn say_goodbye(&mut self) {
+        if let Some(registry) = self.registry.take() {
+            // Best effort: its lease ends by itself.
+            let _ = registry.report(&self.replica, &[]).await;
+            registry.close().await;
+        }
+    }
+}
