@@ -12,6 +12,7 @@ mod error;
 mod executor;
 mod probe;
 mod queue;
+mod record;
 mod refusal;
 mod reload;
 mod request;
@@ -23,6 +24,7 @@ mod version;
 
 pub use config::{BatchingConfig, ModelConfig, QueueConfig};
 pub use error::{ErrorCode, InferError};
+pub use record::{Next, Recorder, RecorderFigures, Sample, Samples};
 pub use request::{InferRequest, InferResponse, Input, RequestOptions, Timing};
 pub use service::{Phase, Service, ServiceConfig};
 pub use stats::{

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use modelyard_engine::{LoadError, Loaded, Parallelism, RunError, Session};
 use modelyard_serving::{
-    ErrorCode, InferError, InferRequest, InferResponse, Input, ModelConfig, Phase, RequestOptions,
-    Service, ServiceConfig, Version, VersionSpec, VersionState,
+    ErrorCode, InferError, InferRequest, InferResponse, Input, ModelConfig, Next, Phase, Recorder,
+    RequestOptions, Service, ServiceConfig, Version, VersionSpec, VersionState,
 };
 use modelyard_tensor::{DataType, Dim, Rope, Shape, Signature, Tensor, TensorSpec, TensorView};
 use parking_lot::Mutex;
@@ -436,6 +436,58 @@ async fn urgent_requests_overtake() {
         task.await.unwrap();
     }
     assert_eq!(*order.lock(), ["first", "urgent", "normal", "low"]);
+}
+
+#[tokio::test]
+async fn a_recorder_gets_requests_with_their_answers() {
+    let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
+    let bench = Bench::new(cheap, ModelConfig::default());
+    let (recorder, samples) = Recorder::new(1.0);
+    bench.service.record(recorder);
+    let service = &bench.service;
+    service.infer_called(bench.request(&[[1., 2.], [3., 4.]]), "a").await.unwrap();
+    let mut wrong = bench.request(&[[1., 2.]]);
+    wrong.inputs[0].data_type = DataType::Int32;
+    service.infer(wrong).await.unwrap_err();
+    let Next::Sample(sample) = samples.next(None) else { panic!("nothing was recorded") };
+    assert_eq!((&*sample.model, sample.version, &*sample.id, sample.rows), ("double", 1, "a", 2));
+    let (name, input) = &sample.inputs[0];
+    assert_eq!((&**name, &*input.values::<f32>().unwrap()), ("x", &[1., 2., 3., 4.][..]));
+    let (outputs, timing) = sample.answer.as_ref().unwrap();
+    assert_eq!(&*outputs[0].1.values::<f32>().unwrap(), [2., 4., 6., 8.]);
+    assert!(outputs[0].0 == "y" && sample.latency >= timing.compute);
+    let Next::Sample(sample) = samples.next(None) else { panic!("a refusal was not recorded") };
+    assert_eq!(sample.answer.unwrap_err().code, ErrorCode::InvalidArgument);
+    let soon = Instant::now() + Duration::from_millis(1);
+    assert!(matches!(samples.next(Some(soon)), Next::Late));
+    let recorder = service.recorder().unwrap();
+    recorder.close();
+    assert!(matches!(samples.next(None), Next::Closed));
+    service.infer(bench.request(&[[1., 2.]])).await.unwrap();
+    assert_eq!(recorder.figures().drawn, 2, "nothing is drawn after the end");
+}
+
+#[tokio::test]
+async fn a_recorder_that_cannot_keep_up_loses_samples_and_holds_up_nobody() {
+    let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
+    let config = ModelConfig { tape_sample: Some(0.5), ..ModelConfig::default() };
+    let bench = Bench::new(cheap, config);
+    let (recorder, samples) = Recorder::new(0.0);
+    bench.service.record(recorder);
+    for _ in 0..4000 {
+        bench.service.infer(bench.request(&[[1., 2.]])).await.unwrap();
+    }
+    let recorder = bench.service.recorder().unwrap();
+    let figures = recorder.figures();
+    // Half of them, by the model's own share: 300 off is nine standard deviations.
+    assert!(figures.drawn.abs_diff(2000) < 300, "{figures:?}");
+    assert_eq!(figures.dropped, figures.drawn - 1024);
+    recorder.close();
+    let mut taken = 0;
+    while let Next::Sample(_) = samples.next(None) {
+        taken += 1;
+    }
+    assert_eq!(taken, 1024);
 }
 
 #[tokio::test]

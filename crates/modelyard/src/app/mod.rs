@@ -7,6 +7,7 @@ mod lifecycle;
 mod load;
 mod orders;
 pub(crate) mod parent;
+mod recording;
 mod retire;
 pub(crate) mod stop;
 mod watch;
@@ -24,6 +25,7 @@ use tokio::sync::oneshot;
 
 use address_file::AddressFile;
 use controller::Controller;
+use recording::Recording;
 
 use crate::config::{Config, ControlConfig, ControlMode, LifecycleConfig};
 use crate::observe::progress::Progress;
@@ -41,6 +43,8 @@ pub(crate) struct App {
     orders: Orders,
     lifecycle: LifecycleConfig,
     progress: Progress,
+    /// Where requests are recorded.
+    recording: Option<Recording>,
     /// Fires when this process itself wants the server to end.
     asked: Option<oneshot::Receiver<()>>,
     /// Removed in the end, however that comes about.
@@ -64,6 +68,8 @@ impl App {
             strict_readiness: config.lifecycle.strict_readiness,
         })
         .context("failed to start the threads that run models")?;
+        let recording =
+            config.tape.clone().map(|tape| Recording::start(tape, &service)).transpose()?;
         let controller = Controller::new(service.clone(), &config.engine, &config.lifecycle);
         let control = config.control.clone();
         let (sources, others): (Vec<_>, Vec<_>) =
@@ -86,6 +92,7 @@ impl App {
             orders,
             lifecycle: config.lifecycle,
             progress,
+            recording,
             asked: None,
             address_file,
             folder: None,
