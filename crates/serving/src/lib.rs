@@ -21,6 +21,7 @@ mod stats;
 mod table;
 mod turn;
 mod version;
+mod warm;
 
 pub use config::{BatchingConfig, ModelConfig, QueueConfig};
 pub use error::{ErrorCode, InferError};
@@ -32,3 +33,4 @@ pub use stats::{
 };
 pub use table::{IndexEntry, VersionState};
 pub use version::{Labels, Version, VersionSpec};
+pub use warm::RecordedInputs;

@@ -1,7 +1,7 @@
 //! The one entry of all adapters.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -14,8 +14,8 @@ use crate::refusal::{deadline_exceeded, too_late};
 use crate::table::RoutingTable;
 use crate::turn;
 use crate::{
-    ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Recorder, Version,
-    VersionState,
+    ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Recorder,
+    Version, VersionState,
 };
 
 /// Where the server stands in its life.

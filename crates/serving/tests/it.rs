@@ -122,6 +122,10 @@ impl Bench {
         behaviour: Behaviour,
         config: ModelConfig,
     ) -> Result<Arc<Version>, LoadError> {
+        Version::load(self.spec(number, behaviour, config)).map(Arc::new)
+    }
+
+    fn spec(&self, number: u64, behaviour: Behaviour, config: ModelConfig) -> VersionSpec {
         let shared = self.seen.clone();
         let load = move || {
             shared.loads.fetch_add(1, SeqCst);
@@ -138,7 +142,7 @@ impl Bench {
             })
         };
         let (model, labels, load) = ("double".to_owned(), Vec::new(), Box::new(load));
-        Version::load(VersionSpec { model, number, config, labels, load }).map(Arc::new)
+        VersionSpec { model, number, config, labels, load }
     }
 
     fn slow(config: ModelConfig) -> Self {
@@ -662,6 +666,38 @@ async fn the_index_forgets_versions_that_were_unloaded_long_ago() {
     }
     let versions: Vec<u64> = bench.service.index().iter().map(|entry| entry.version).collect();
     assert_eq!(versions, [vec![1], (92..100).collect()].concat());
+}
+
+#[test]
+fn recorded_requests_warm_a_version_as_far_as_they_fit() {
+    let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
+    let bench = Bench::new(cheap, ModelConfig::default());
+    let rows = |name: &str, rows: usize, values: usize| {
+        let data = vec![7f32; rows * values];
+        vec![(name.to_owned(), Tensor::from_vec([rows, values].into(), data).unwrap())]
+    };
+    let other_type = Tensor::from_vec([9, 3].into(), vec![1i32; 27]).unwrap();
+    let recorded = [
+        rows("x", 5, 3),
+        rows("other", 6, 3),
+        vec![("x".to_owned(), other_type)],
+        rows("x", 7, 4),
+        [rows("x", 8, 4), rows("z", 8, 4)].concat(),
+    ];
+    let mut config = ModelConfig::default();
+    config.batching.max_batch_size = Some(32);
+    let spec = bench.spec(2, cheap, config);
+    Version::load_warmed(spec, &recorded).unwrap();
+    let ran = bench.seen.batches.lock();
+    // The newest as it came, its first row, the next one; then the batch size asked for.
+    assert!(ran.ends_with(&[5, 1, 7, 32]), "{ran:?}");
+    drop(ran);
+    let refuses = bench.spec(3, Behaviour::Refuses666, ModelConfig::default());
+    let bad = vec![("x".to_owned(), Tensor::from_vec([1, 2].into(), vec![666f32; 2]).unwrap())];
+    Version::load_warmed(refuses, &[bad.clone()]).unwrap();
+    let panics = bench.spec(4, Behaviour::PanicsOn666, ModelConfig::default());
+    let error = Version::load_warmed(panics, &[bad]).err().unwrap().to_string();
+    assert!(error.contains("a trial run failed"), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Files are believed in nothing. The library that reads them trusts some of what a file says: its
 //! panics on damaged files are caught here and told as what they are.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -15,11 +16,14 @@ use parquet::file::metadata::FileMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
-use parquet::schema::types::Type;
+use parquet::schema::types::{Type, TypePtr};
 
 use crate::record::{Failure, NamedTensor, Record};
 use crate::schema::{OK, SCHEMA, VERSION_KEY};
 use crate::{TapeError, VERSION};
+
+/// Where the column with the model stands.
+const MODEL: usize = 1;
 
 /// How much of each record is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +45,23 @@ pub struct Reader {
 impl Reader {
     /// Opens a file; an error unless it is a tape of a version that is known.
     pub fn open(path: &Path, part: Part) -> Result<Reader, TapeError> {
-        let file = File::open(path).map_err(TapeError::io("open", path))?;
-        let rows = guarded(path, || -> Result<RowIter<'static>, TapeError> {
-            let damaged = |error: ParquetError| TapeError::damaged(path, error);
-            let reader = SerializedFileReader::new(file).map_err(damaged)?;
-            check(path, reader.metadata().file_metadata())?;
-            let rows = RowIter::from_file_into(Box::new(reader));
-            rows.project(Some(projection(part)?)).map_err(damaged)
-        })?;
+        let fields = SCHEMA.get_fields();
+        let count = if part == Part::Whole { fields.len() } else { fields.len() - 1 };
+        let rows = rows(path, &fields[..count])?;
         Ok(Reader { path: path.to_owned(), rows, failed: false })
+    }
+
+    /// The models whose requests a file holds.
+    pub(crate) fn models(path: &Path) -> Result<BTreeSet<String>, TapeError> {
+        let fields = SCHEMA.get_fields();
+        let rows = rows(path, &fields[MODEL..=MODEL])?;
+        guarded(path, || {
+            let model = |row: Result<Row, ParquetError>| {
+                let row = row.map_err(|error| TapeError::damaged(path, error))?;
+                Fields::of(row).text().map_err(|reason| TapeError::damaged(path, reason))
+            };
+            rows.map(model).collect()
+        })
     }
 
     fn read(&mut self) -> Option<Result<Record, TapeError>> {
@@ -106,12 +118,17 @@ fn check(path: &Path, metadata: &FileMetaData) -> Result<(), TapeError> {
     Ok(())
 }
 
-/// The columns to read.
-fn projection(part: Part) -> Result<Type, TapeError> {
-    let fields = SCHEMA.get_fields();
-    let count = if part == Part::Whole { fields.len() } else { fields.len() - 1 };
-    let type_of = Type::group_type_builder(SCHEMA.name()).with_fields(fields[..count].to_vec());
-    Ok(type_of.build().expect("it is a part of a schema"))
+/// The rows of a file, of these columns; an error unless it is a tape of a version that is known.
+fn rows(path: &Path, fields: &[TypePtr]) -> Result<RowIter<'static>, TapeError> {
+    let file = File::open(path).map_err(TapeError::io("open", path))?;
+    guarded(path, || {
+        let damaged = |error: ParquetError| TapeError::damaged(path, error);
+        let reader = SerializedFileReader::new(file).map_err(damaged)?;
+        check(path, reader.metadata().file_metadata())?;
+        let projection = Type::group_type_builder(SCHEMA.name()).with_fields(fields.to_vec());
+        let rows = RowIter::from_file_into(Box::new(reader));
+        rows.project(Some(projection.build().map_err(damaged)?)).map_err(damaged)
+    })
 }
 
 /// Fields one after the other, each of the kind that is expected.

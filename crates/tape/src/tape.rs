@@ -1,5 +1,6 @@
 //! The files of a folder, or those that were named.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::folder;
@@ -36,6 +37,15 @@ impl Tape {
     /// Its files, oldest first.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+
+    /// The models whose requests it holds.
+    pub fn models(&self) -> Result<BTreeSet<String>, TapeError> {
+        let mut models = BTreeSet::new();
+        for path in &self.files {
+            models.extend(Reader::models(path)?);
+        }
+        Ok(models)
     }
 
     /// All records, oldest first. Ends after the first error.

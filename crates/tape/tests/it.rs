@@ -103,6 +103,8 @@ proptest! {
         prop_assert_eq!(writer.figures().written, records.len() as u64);
         prop_assert_eq!(texts(&read(folder.path()).unwrap()), texts(&records));
         let tape = Tape::open(&[folder.path()]).unwrap();
+        let models = records.iter().map(|record| record.model.clone()).collect();
+        prop_assert_eq!(tape.models().unwrap(), models);
         for (found, record) in tape.records(Part::Requests).zip(&records) {
             let inputs = |record: &Record| format!("{:?}", record.inputs);
             prop_assert_eq!(inputs(&found.unwrap()), inputs(record));

@@ -7,6 +7,7 @@ mod lifecycle;
 mod load;
 mod orders;
 pub(crate) mod parent;
+mod recorded;
 mod recording;
 mod retire;
 pub(crate) mod stop;
@@ -70,7 +71,11 @@ impl App {
         .context("failed to start the threads that run models")?;
         let recording =
             config.tape.clone().map(|tape| Recording::start(tape, &service)).transpose()?;
-        let controller = Controller::new(service.clone(), &config.engine, &config.lifecycle);
+        let controller = Controller::new(
+            service.clone(),
+            (&config.engine, config.tape.as_ref().map(|tape| tape.folder.clone())),
+            &config.lifecycle,
+        );
         let control = config.control.clone();
         let (sources, others): (Vec<_>, Vec<_>) =
             sources.into_iter().partition(|source| is_wanted(source, &control));

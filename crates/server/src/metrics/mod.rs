@@ -144,7 +144,11 @@ fn tape(text: &mut Text, service: &Service) {
     let RecorderFigures { drawn, written, dropped, bytes, errors } = figures;
     let families = [
         ("modelyard_tape_samples_total", "Requests drawn to be recorded", drawn),
-        ("modelyard_tape_written_samples_total", "Requests recorded in files that are whole", written),
+        (
+            "modelyard_tape_written_samples_total",
+            "Requests recorded in files that are whole",
+            written,
+        ),
         (
             "modelyard_tape_dropped_samples_total",
             "Requests drawn and not recorded: the disk was too slow, or failed",

@@ -107,7 +107,7 @@ pub(super) fn folder(config: &Config) -> PathBuf {
     config.engine.data_dir.join("registry")
 }
 
-async fn open(root: &Path, makes: bool) -> anyhow::Result<Registry> {
+pub(super) async fn open(root: &Path, makes: bool) -> anyhow::Result<Registry> {
     // Whoever only looks may have mistyped the folder.
     if !makes && !Registry::is_at(root) {
         return Err(Exit::Failure.coded(anyhow!(
