@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Validate(commands::validate::Args),
     /// Measure throughput and latency of a server or of a model in process
     Bench(Box<bench::Args>),
+    /// Run recorded requests again, against another model
+    Replay(Box<commands::replay::Args>),
     /// Keep models as numbered versions, and the names that point to them
     Registry(Box<commands::registry::Args>),
     /// Make and show the keys that versions of models are signed with

@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Engine = 4,
     /// A remote server could not be reached or refused the request.
     Remote = 5,
+    /// What was measured is past a threshold that was given.
+    Threshold = 6,
     /// Ctrl-C or SIGTERM came before the work was done; what can be resumed was saved. The number
     /// is what shells report for a process that ctrl-C ended.
     Interrupted = 130,
@@ -28,13 +30,14 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Every code with what it means, for `--help`.
-    pub(crate) const ALL: [(Exit, &'static str); 7] = [
+    pub(crate) const ALL: [(Exit, &'static str); 8] = [
         (Exit::Ok, "success"),
         (Exit::Failure, "failed while running"),
         (Exit::Usage, "wrong command line or configuration"),
         (Exit::Model, "a model is not usable, or validation found mistakes"),
         (Exit::Engine, "an engine that was asked for is not usable"),
         (Exit::Remote, "a remote server could not be reached or refused the request"),
+        (Exit::Threshold, "what was measured is past a threshold"),
         (Exit::Interrupted, "stopped by ctrl-C or SIGTERM before the work was done"),
     ];
 }

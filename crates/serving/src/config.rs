@@ -11,6 +11,8 @@ pub struct ModelConfig {
     pub queue: QueueConfig,
     /// Batches of this model that run at once; `None` means as many as there are threads.
     pub instances: Option<usize>,
+    /// Share of its requests that is recorded, 0 to 1; `None` is the recorder's own.
+    pub tape_sample: Option<f64>,
 }
 
 /// How requests are put together.
@@ -47,6 +49,7 @@ impl Default for ModelConfig {
             },
             queue: QueueConfig { max_requests: 1024, max_bytes: 256 << 20, default_timeout: None },
             instances: None,
+            tape_sample: None,
         }
     }
 }

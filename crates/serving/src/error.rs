@@ -43,6 +43,22 @@ impl ErrorCode {
         ErrorCode::Internal,
     ];
 
+    /// Its name, as records have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ErrorCode::InvalidArgument => "INVALID_ARGUMENT",
+            ErrorCode::NotFound => "NOT_FOUND",
+            ErrorCode::TooLarge => "TOO_LARGE",
+            ErrorCode::Overloaded => "OVERLOADED",
+            ErrorCode::Unavailable => "UNAVAILABLE",
+            ErrorCode::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            ErrorCode::Cancelled => "CANCELLED",
+            ErrorCode::UnsupportedMedia => "UNSUPPORTED_MEDIA",
+            ErrorCode::Unimplemented => "UNIMPLEMENTED",
+            ErrorCode::Internal => "INTERNAL",
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_retryable(self) -> bool {
         matches!(self, ErrorCode::Overloaded | ErrorCode::Unavailable)

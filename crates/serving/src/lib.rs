@@ -12,6 +12,7 @@ mod error;
 mod executor;
 mod probe;
 mod queue;
+mod record;
 mod refusal;
 mod reload;
 mod request;
@@ -20,9 +21,11 @@ mod stats;
 mod table;
 mod turn;
 mod version;
+mod warm;
 
 pub use config::{BatchingConfig, ModelConfig, QueueConfig};
 pub use error::{ErrorCode, InferError};
+pub use record::{Next, Recorder, RecorderFigures, Sample, Samples};
 pub use request::{InferRequest, InferResponse, Input, RequestOptions, Timing};
 pub use service::{Phase, Service, ServiceConfig};
 pub use stats::{
@@ -30,3 +33,4 @@ pub use stats::{
 };
 pub use table::{IndexEntry, VersionState};
 pub use version::{Labels, Version, VersionSpec};
+pub use warm::RecordedInputs;

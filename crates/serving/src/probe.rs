@@ -38,7 +38,7 @@ pub(crate) struct Probe {
     /// Whether rows are independent; `None` when that could not be tried.
     pub(crate) rows_independent: Option<bool>,
     /// A row that the model took.
-    example: Option<Example>,
+    pub(crate) example: Option<Example>,
 }
 
 impl Probe {
@@ -174,9 +174,9 @@ fn same(left: &Tensor, right: &Tensor, tolerance: f64) -> bool {
     })
 }
 
-/// Made-up inputs.
-struct Example {
-    inputs: Vec<(DataType, Shape, AlignedBuffer)>,
+/// Inputs where engines want them.
+pub(crate) struct Example {
+    pub(crate) inputs: Vec<(DataType, Shape, AlignedBuffer)>,
 }
 
 impl Example {
@@ -218,6 +218,18 @@ impl Example {
         Example { inputs: self.inputs.iter().zip(below).map(join).collect() }
     }
 
+    /// The first row alone.
+    pub(crate) fn first_row(&self) -> Self {
+        let first = |(data_type, shape, data): &(DataType, Shape, AlignedBuffer)| {
+            let rows = shape.first().copied().unwrap_or(1).max(1);
+            let bytes = data.as_ref().len() / rows;
+            let mut row = AlignedBuffer::zeroed(bytes);
+            row.as_mut_slice().copy_from_slice(&data.as_ref()[..bytes]);
+            (*data_type, shape.with_rows(1), row)
+        };
+        Example { inputs: self.inputs.iter().map(first).collect() }
+    }
+
     /// So many times this row.
     fn repeated(&self, rows: usize) -> Self {
         let repeat = |(data_type, shape, data): &(DataType, Shape, AlignedBuffer)| {
@@ -233,11 +245,11 @@ impl Example {
         Example { inputs: self.inputs.iter().map(repeat).collect() }
     }
 
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.inputs.iter().map(|(_, _, data)| data.as_ref().len()).sum()
     }
 
-    fn run(
+    pub(crate) fn run(
         &self,
         session: &dyn Session,
         parallelism: Parallelism,

@@ -21,6 +21,7 @@ pub struct InferRequest {
 }
 
 /// One input tensor as it came from the wire.
+#[derive(Clone)]
 pub struct Input {
     /// What the client says the elements are.
     pub data_type: DataType,

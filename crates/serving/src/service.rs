@@ -1,7 +1,7 @@
 //! The one entry of all adapters.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -14,8 +14,8 @@ use crate::refusal::{deadline_exceeded, too_late};
 use crate::table::RoutingTable;
 use crate::turn;
 use crate::{
-    ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Version,
-    VersionState,
+    ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Recorder,
+    Version, VersionState,
 };
 
 /// Where the server stands in its life.
@@ -47,6 +47,7 @@ pub struct Service {
     table: ArcSwap<RoutingTable>,
     phase: AtomicU8,
     executor: Executor,
+    recorder: OnceLock<Recorder>,
 }
 
 impl Service {
@@ -54,7 +55,8 @@ impl Service {
     pub fn new(config: ServiceConfig) -> std::io::Result<Arc<Self>> {
         let executor = Executor::start(config.threads)?;
         let phase = AtomicU8::new(Phase::Starting as u8);
-        Ok(Arc::new(Service { config, table: ArcSwap::default(), phase, executor }))
+        let (table, recorder) = (ArcSwap::default(), OnceLock::new());
+        Ok(Arc::new(Service { config, table, phase, executor, recorder }))
     }
 
     /// The version that answers requests for `model`: the given one, or else the preferred one, or
@@ -65,8 +67,20 @@ impl Service {
 
     /// Answers a request. Dropping the future gives the request up and frees its place.
     pub async fn infer(&self, request: InferRequest) -> Result<InferResponse, InferError> {
+        self.infer_called(request, "").await
+    }
+
+    /// The same for a request that its client has given a name, which is recorded.
+    pub async fn infer_called(
+        &self,
+        request: InferRequest,
+        id: &str,
+    ) -> Result<InferResponse, InferError> {
         let InferRequest { version, inputs, outputs, options } = request;
         let arrived = options.arrived;
+        let recorder = self.recorder.get();
+        let observed =
+            recorder.and_then(|recorder| recorder.observe(&version, &inputs, &outputs, arrived));
         let admitted = admit::check(&version, inputs, outputs, options)
             .and_then(|admitted| self.check_time(&version, admitted));
         let answer = match admitted {
@@ -79,7 +93,21 @@ impl Service {
         if let Err(error) = &answer {
             version.stats().record_failure(failure_reason(error.code), arrived.elapsed());
         }
+        if let Some(observed) = observed {
+            observed.answered(&version, id, &answer);
+        }
         answer
+    }
+
+    /// Has requests recorded from now on. Only the first call counts.
+    pub fn record(&self, recorder: Recorder) {
+        // One that comes later ends at once: its samples have no sender.
+        let _ = self.recorder.set(recorder);
+    }
+
+    /// Who records requests, if anybody does.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.get()
     }
 
     /// Runs a cheap request on this thread, where that pays together with others.

@@ -15,6 +15,7 @@ use crate::cost::{CostModel, SIZE_CLASSES};
 use crate::probe::probe;
 use crate::queue::Queue;
 use crate::reload::{Slot, Standing};
+use crate::warm::{RecordedInputs, warm};
 use crate::{BatchingConfig, InferError, ModelConfig, StatsSnapshot, VersionStats};
 
 /// Names of classes, one list an output (by its position in the signature), where known.
@@ -60,13 +61,18 @@ pub struct Version {
 impl Version {
     /// Loads a version, warms it and gets to know it. Blocks, perhaps for seconds.
     pub fn load(spec: VersionSpec) -> Result<Self, LoadError> {
+        Version::load_warmed(spec, &[])
+    }
+
+    /// The same, warmed with requests that were recorded, newest first, as far as they fit.
+    pub fn load_warmed(spec: VersionSpec, recorded: &[RecordedInputs]) -> Result<Self, LoadError> {
         let loaded = (spec.load)()?;
         let costs: Box<[CostModel]> = (0..SIZE_CLASSES).map(|_| CostModel::default()).collect();
         let engine = loaded.engine;
         let failed = |message| LoadError::Failed { engine, message };
         let session = loaded.session.as_ref();
-        let probe = probe(session, &costs)
-            .map_err(|error| failed(format!("a trial run failed: {error}")))?;
+        let trial = |error| failed(format!("a trial run failed: {error}"));
+        let mut probe = probe(session, &costs).map_err(trial)?;
         let max_batch_size = match (spec.config.batching.max_batch_size, probe.rows_independent) {
             (Some(size), _) => size,
             (None, Some(true)) => DEFAULT_MAX_BATCH_SIZE,
@@ -76,7 +82,14 @@ impl Version {
         if mixes {
             warn_of_mixed_rows(&spec);
         }
-        if probe.rows_independent == Some(true) {
+        let independent = probe.rows_independent == Some(true);
+        let (warmed, row) = warm(session, &costs, recorded, independent).map_err(trial)?;
+        if warmed > 0 {
+            let (model, requests) = (&spec.model, warmed);
+            tracing::debug!(model, requests, "warmed with recorded inputs");
+        }
+        probe.example = row.or(probe.example);
+        if independent {
             probe.warm(session, &costs, batch_sizes(&spec.config.batching)).map_err(
                 |(rows, error)| failed(format!("a trial run of {rows} rows failed: {error}")),
             )?;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use modelyard_engine::{LoadError, Loaded, Parallelism, RunError, Session};
 use modelyard_serving::{
-    ErrorCode, InferError, InferRequest, InferResponse, Input, ModelConfig, Phase, RequestOptions,
-    Service, ServiceConfig, Version, VersionSpec, VersionState,
+    ErrorCode, InferError, InferRequest, InferResponse, Input, ModelConfig, Next, Phase, Recorder,
+    RequestOptions, Service, ServiceConfig, Version, VersionSpec, VersionState,
 };
 use modelyard_tensor::{DataType, Dim, Rope, Shape, Signature, Tensor, TensorSpec, TensorView};
 use parking_lot::Mutex;
@@ -129,6 +129,10 @@ impl Bench {
         behaviour: Behaviour,
         config: ModelConfig,
     ) -> Result<Arc<Version>, LoadError> {
+        Version::load(self.spec(number, behaviour, config)).map(Arc::new)
+    }
+
+    fn spec(&self, number: u64, behaviour: Behaviour, config: ModelConfig) -> VersionSpec {
         let shared = self.seen.clone();
         let load = move || {
             shared.loads.fetch_add(1, SeqCst);
@@ -145,7 +149,7 @@ impl Bench {
             })
         };
         let (model, labels, load) = ("double".to_owned(), Vec::new(), Box::new(load));
-        Version::load(VersionSpec { model, number, config, labels, load }).map(Arc::new)
+        VersionSpec { model, number, config, labels, load }
     }
 
     fn slow(config: ModelConfig) -> Self {
@@ -446,6 +450,58 @@ async fn urgent_requests_overtake() {
 }
 
 #[tokio::test]
+async fn a_recorder_gets_requests_with_their_answers() {
+    let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
+    let bench = Bench::new(cheap, ModelConfig::default());
+    let (recorder, samples) = Recorder::new(1.0);
+    bench.service.record(recorder);
+    let service = &bench.service;
+    service.infer_called(bench.request(&[[1., 2.], [3., 4.]]), "a").await.unwrap();
+    let mut wrong = bench.request(&[[1., 2.]]);
+    wrong.inputs[0].data_type = DataType::Int32;
+    service.infer(wrong).await.unwrap_err();
+    let Next::Sample(sample) = samples.next(None) else { panic!("nothing was recorded") };
+    assert_eq!((&*sample.model, sample.version, &*sample.id, sample.rows), ("double", 1, "a", 2));
+    let (name, input) = &sample.inputs[0];
+    assert_eq!((&**name, &*input.values::<f32>().unwrap()), ("x", &[1., 2., 3., 4.][..]));
+    let (outputs, timing) = sample.answer.as_ref().unwrap();
+    assert_eq!(&*outputs[0].1.values::<f32>().unwrap(), [2., 4., 6., 8.]);
+    assert!(outputs[0].0 == "y" && sample.latency >= timing.compute);
+    let Next::Sample(sample) = samples.next(None) else { panic!("a refusal was not recorded") };
+    assert_eq!(sample.answer.unwrap_err().code, ErrorCode::InvalidArgument);
+    let soon = Instant::now() + Duration::from_millis(1);
+    assert!(matches!(samples.next(Some(soon)), Next::Late));
+    let recorder = service.recorder().unwrap();
+    recorder.close();
+    assert!(matches!(samples.next(None), Next::Closed));
+    service.infer(bench.request(&[[1., 2.]])).await.unwrap();
+    assert_eq!(recorder.figures().drawn, 2, "nothing is drawn after the end");
+}
+
+#[tokio::test]
+async fn a_recorder_that_cannot_keep_up_loses_samples_and_holds_up_nobody() {
+    let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
+    let config = ModelConfig { tape_sample: Some(0.5), ..ModelConfig::default() };
+    let bench = Bench::new(cheap, config);
+    let (recorder, samples) = Recorder::new(0.0);
+    bench.service.record(recorder);
+    for _ in 0..4000 {
+        bench.service.infer(bench.request(&[[1., 2.]])).await.unwrap();
+    }
+    let recorder = bench.service.recorder().unwrap();
+    let figures = recorder.figures();
+    // Half of them, by the model's own share: 300 off is nine standard deviations.
+    assert!(figures.drawn.abs_diff(2000) < 300, "{figures:?}");
+    assert_eq!(figures.dropped, figures.drawn - 1024);
+    recorder.close();
+    let mut taken = 0;
+    while let Next::Sample(_) = samples.next(None) {
+        taken += 1;
+    }
+    assert_eq!(taken, 1024);
+}
+
+#[tokio::test]
 async fn one_bad_request_does_not_spoil_its_batch() {
     let mut config = ModelConfig::default();
     config.batching.max_batch_size = Some(8);
@@ -638,6 +694,38 @@ async fn the_index_forgets_versions_that_were_unloaded_long_ago() {
     }
     let versions: Vec<u64> = bench.service.index().iter().map(|entry| entry.version).collect();
     assert_eq!(versions, [vec![1], (92..100).collect()].concat());
+}
+
+#[test]
+fn recorded_requests_warm_a_version_as_far_as_they_fit() {
+    let cheap = Behaviour::Costs { batch: Duration::ZERO, row: Duration::ZERO };
+    let bench = Bench::new(cheap, ModelConfig::default());
+    let rows = |name: &str, rows: usize, values: usize| {
+        let data = vec![7f32; rows * values];
+        vec![(name.to_owned(), Tensor::from_vec([rows, values].into(), data).unwrap())]
+    };
+    let other_type = Tensor::from_vec([9, 3].into(), vec![1i32; 27]).unwrap();
+    let recorded = [
+        rows("x", 5, 3),
+        rows("other", 6, 3),
+        vec![("x".to_owned(), other_type)],
+        rows("x", 7, 4),
+        [rows("x", 8, 4), rows("z", 8, 4)].concat(),
+    ];
+    let mut config = ModelConfig::default();
+    config.batching.max_batch_size = Some(32);
+    let spec = bench.spec(2, cheap, config);
+    Version::load_warmed(spec, &recorded).unwrap();
+    let ran = bench.seen.batches.lock();
+    // The newest as it came, its first row, the next one; then the batch size asked for.
+    assert!(ran.ends_with(&[5, 1, 7, 32]), "{ran:?}");
+    drop(ran);
+    let refuses = bench.spec(3, Behaviour::Refuses666, ModelConfig::default());
+    let bad = vec![("x".to_owned(), Tensor::from_vec([1, 2].into(), vec![666f32; 2]).unwrap())];
+    Version::load_warmed(refuses, &[bad.clone()]).unwrap();
+    let panics = bench.spec(4, Behaviour::PanicsOn666, ModelConfig::default());
+    let error = Version::load_warmed(panics, &[bad]).err().unwrap().to_string();
+    assert!(error.contains("a trial run failed"), "{error}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! Whoever knows what is wanted (the start, a request, a watched folder) only hands in sources.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use modelyard_serving::{Service, VersionState};
@@ -50,12 +51,12 @@ impl Controller {
     /// A controller with threads of its own.
     pub(super) fn new(
         service: Arc<Service>,
-        engine: &EngineConfig,
+        (engine, tape): (&EngineConfig, Option<PathBuf>),
         lifecycle: &LifecycleConfig,
     ) -> Arc<Controller> {
         let nice = lifecycle.load_nice;
         let workers = Workers::new(lifecycle.load_concurrency, nice, service.clone());
-        let (loader, models) = (Loader::new(engine), Mutex::default());
+        let (loader, models) = (Loader::new(engine, tape), Mutex::default());
         Arc::new(Controller { service, loader, workers, nice, models })
     }
 

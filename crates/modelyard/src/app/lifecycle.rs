@@ -170,7 +170,7 @@ impl App {
     /// Not ready at once; accepting for the delay; then finishing what is under way. A second
     /// SIGTERM or ctrl-C ends it at once.
     async fn drain(self, reason: Reason, stop: &mut Stop) {
-        let App { service, server, lifecycle, address_file, folder, .. } = self;
+        let App { service, server, lifecycle, address_file, folder, recording, .. } = self;
         service.set_phase(Phase::Draining);
         tracing::info!(reason = reason.to_string(), "draining");
         let finish = async {
@@ -179,6 +179,9 @@ impl App {
             let finished = tokio::task::spawn_blocking(move || server.shutdown(grace)).await;
             if !matches!(finished, Ok(true)) {
                 tracing::warn!("drain_timeout is over: requests under way were cut off");
+            }
+            if let Some(recording) = recording {
+                recording.finish().await;
             }
         };
         tokio::select! {

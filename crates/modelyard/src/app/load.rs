@@ -1,11 +1,13 @@
 //! Loads one version: reads, checks, loads, tries and warms it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use modelyard_engine::{EngineChoice, Engines, LoadError, LoadOptions, ModelFile};
 use modelyard_graph::{Limits, file};
 use modelyard_serving::{Version, VersionSpec};
 
+use super::recorded::newest;
 use crate::config::EngineConfig;
 use crate::exit::Exit;
 use crate::source::check::{Checked, check};
@@ -27,14 +29,16 @@ pub(super) struct Loader {
     engines: Arc<Engines>,
     choice: EngineChoice,
     options: LoadOptions,
+    /// Where requests are recorded.
+    tape: Option<PathBuf>,
 }
 
 impl Loader {
     /// A loader. To be made by a thread of normal priority, which those that engines share get.
-    pub(super) fn new(engine: &EngineConfig) -> Loader {
+    pub(super) fn new(engine: &EngineConfig, tape: Option<PathBuf>) -> Loader {
         let (engines, options) = (Arc::new(engine.engines()), engine.load_options());
         engines.prepare(&options);
-        Loader { engines, choice: engine.choice, options }
+        Loader { engines, choice: engine.choice, options, tape }
     }
 
     /// The version, ready to take requests, or why there is none. Blocks, perhaps for seconds.
@@ -47,7 +51,9 @@ impl Loader {
         let failed = |reason, exit| Failure { version: number, reason, exit };
         let checked =
             check(source, version).map_err(|mistakes| failed(mistakes.line(), Exit::Model))?;
-        Version::load(self.spec(source, number, checked))
+        let recorded = self.tape.as_deref().map(|tape| newest(tape, &source.name));
+        let recorded = recorded.unwrap_or_default();
+        Version::load_warmed(self.spec(source, number, checked), &recorded)
             .map_err(|error| failed(error.to_string(), Exit::from(&error)))
     }
 
@@ -69,7 +75,7 @@ impl Loader {
 /// Hands out the parsed model once and reads it again afterwards: a second load is rare, and a
 /// parsed model is as large as its weights.
 struct Reader {
-    path: std::path::PathBuf,
+    path: PathBuf,
     limits: Limits,
     first: Mutex<Option<ModelFile>>,
     /// Where the file was given with the request to load, it lies as long as the version lives.

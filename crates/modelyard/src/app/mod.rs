@@ -8,6 +8,8 @@ mod lifecycle;
 mod load;
 mod orders;
 pub(crate) mod parent;
+mod recorded;
+mod recording;
 mod retire;
 pub(crate) mod stop;
 mod watch;
@@ -27,6 +29,7 @@ use tokio::sync::oneshot;
 use address_file::AddressFile;
 use controller::Controller;
 use follower::Follower;
+use recording::Recording;
 
 use crate::config::{Config, ControlConfig, ControlMode, LifecycleConfig};
 use crate::follow::Following;
@@ -49,6 +52,8 @@ pub(crate) struct App {
     followed: Arc<BTreeSet<String>>,
     lifecycle: LifecycleConfig,
     progress: Progress,
+    /// Where requests are recorded.
+    recording: Option<Recording>,
     /// Fires when this process itself wants the server to end.
     asked: Option<oneshot::Receiver<()>>,
     /// Removed in the end, however that comes about.
@@ -72,7 +77,13 @@ impl App {
             strict_readiness: config.lifecycle.strict_readiness,
         })
         .context("failed to start the threads that run models")?;
-        let controller = Controller::new(service.clone(), &config.engine, &config.lifecycle);
+        let recording =
+            config.tape.clone().map(|tape| Recording::start(tape, &service)).transpose()?;
+        let controller = Controller::new(
+            service.clone(),
+            (&config.engine, config.tape.as_ref().map(|tape| tape.folder.clone())),
+            &config.lifecycle,
+        );
         let control = config.control.clone();
         let (sources, others): (Vec<_>, Vec<_>) =
             sources.into_iter().partition(|source| is_wanted(source, &control));
@@ -96,6 +107,7 @@ impl App {
             followed: Arc::default(),
             lifecycle: config.lifecycle,
             progress,
+            recording,
             asked: None,
             address_file,
             folder: None,

@@ -121,7 +121,7 @@ pub(super) fn lower_priority(nice: i32) {
         false => Ok(()),
     });
     if let Err(error) = lowered {
-        tracing::warn!("loading models keeps its priority: {error}");
+        tracing::warn!("a thread in the background keeps its priority: {error}");
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod prune;
 pub(crate) mod quantize;
 pub(crate) mod quickstart;
 pub(crate) mod registry;
+pub(crate) mod replay;
 pub(crate) mod serve;
 pub(crate) mod train;
 pub(crate) mod validate;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Inspect(args) => inspect::run(&args, globals),
         Command::Validate(args) => validate::run(&args, globals),
         Command::Bench(args) => crate::bench::run(&args, globals),
+        Command::Replay(args) => replay::run(&args, globals),
         Command::Registry(args) => registry::run(&args, globals),
         Command::Keys(args) => registry::keys::run(&args),
         Command::Engine(args) => engine::run(&args, globals),

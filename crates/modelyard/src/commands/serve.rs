@@ -87,6 +87,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
         require_equals = true)]
     access_log: Option<String>,
+    /// Record a share of the requests, with their answers, as Parquet files into this folder; a
+    /// hundredth unless --set tape.sample says otherwise
+    #[arg(long, value_name = "DIR")]
+    tape: Option<String>,
     /// OpenTelemetry collector (OTLP/HTTP) that gets spans, such as http://localhost:4318
     #[arg(long, value_name = "URL")]
     otlp_endpoint: Option<String>,
@@ -161,6 +165,7 @@ impl Args {
             .flag("strict-readiness", keys::STRICT_READINESS.name, self.strict_readiness.as_ref())
             .flag("exit-on-error", keys::EXIT_ON_ERROR.name, self.exit_on_error.as_ref())
             .flag("access-log", keys::LOG_ACCESS.name, self.access_log.as_ref())
+            .flag("tape", keys::TAPE_FOLDER.name, self.tape.as_ref())
             .flag("otlp-endpoint", keys::OTLP_ENDPOINT.name, self.otlp_endpoint.as_ref())
     }
 }

@@ -10,7 +10,7 @@ use modelyard_engine::{EngineChoice, onnxruntime, rten};
 
 use super::key::keys;
 use super::kind::{Address, Choice, Count, FilePath, ListOf, Maybe, Ratio, Switch, Text};
-use super::units::Span;
+use super::units::{ByteSize, Span};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -133,6 +133,17 @@ keys! { ALL:
         "log.format", "text", Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
     /// Whether to log every request.
     LOG_ACCESS: Switch = "log.access", "false", Switch;
+
+    /// Folder that sampled requests are recorded to, with their answers: what clients sent is kept.
+    TAPE_FOLDER: Maybe<FilePath> = "tape.folder", "off", Maybe { none: "off", kind: FilePath };
+    /// Share of the requests that is recorded.
+    TAPE_SAMPLE: Ratio = "tape.sample", "0.01", Ratio;
+    /// Bytes of all files of the tape; the oldest go to make room.
+    TAPE_MAX_BYTES: ByteSize = "tape.max_bytes", "1GiB", ByteSize { min: 1 << 20, max: 1 << 44 };
+    /// Bytes of one file of the tape; a quarter of tape.max_bytes at most, whatever is said here.
+    TAPE_FILE_BYTES: ByteSize = "tape.file_bytes", "64MiB", ByteSize { min: 1 << 16, max: 1 << 40 };
+    /// How long records wait at most before their file is closed and can be read.
+    TAPE_FILE_AGE: Span = "tape.file_age", "5m", Span { min: Duration::from_secs(1), max: DAY };
 
     /// OpenTelemetry collector that gets spans over OTLP/HTTP, such as http://localhost:4318.
     OTLP_ENDPOINT: Maybe<Text> = "otlp.endpoint", "off", Maybe { none: "off", kind: Text };

@@ -30,7 +30,7 @@ pub(crate) use models::ModelLayers;
 pub(crate) use place::Place;
 pub(crate) use sections::{
     ControlConfig, EngineConfig, LifecycleConfig, ListenConfig, LogConfig, OtlpConfig,
-    RegistryConfig,
+    RegistryConfig, TapeConfig,
 };
 use value::Value;
 
@@ -57,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) lifecycle: LifecycleConfig,
     /// Logs.
     pub(crate) log: LogConfig,
+    /// Where requests are recorded, if anywhere.
+    pub(crate) tape: Option<TapeConfig>,
     /// Where spans go, if anywhere.
     pub(crate) otlp: Option<OtlpConfig>,
     /// What is said about models, to be put together model by model.
@@ -121,6 +123,7 @@ impl Config {
             model_limits: model_limits::check(&stack, mistakes),
             lifecycle: sections::lifecycle(&stack, mistakes),
             log: sections::log(&stack, mistakes),
+            tape: sections::tape(&stack, mistakes),
             otlp: sections::otlp(&stack, mistakes),
             models,
         }

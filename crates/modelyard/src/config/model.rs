@@ -9,7 +9,7 @@ use modelyard_serving::{BatchingConfig, ModelConfig, QueueConfig};
 
 use super::key::{Stack, keys};
 use super::keys::ENGINES;
-use super::kind::{Choice, Count, FilePath, Kind, ListOf, Maybe, Text};
+use super::kind::{Choice, Count, FilePath, Kind, ListOf, Maybe, Ratio, Text};
 use super::layer::Layer;
 use super::mistake::Mistakes;
 use super::units::{ByteSize, Span};
@@ -87,6 +87,9 @@ keys! { ALL:
     /// Deadline of requests that bring none.
     QUEUE_DEFAULT_TIMEOUT: Maybe<Span> = "queue.default_timeout", "none",
         Maybe { none: "none", kind: Span { min: Duration::from_micros(1), max: HOUR } };
+    /// Share of the model's requests that is recorded, where there is a tape; the default is
+    /// tape.sample.
+    TAPE_SAMPLE: Maybe<Ratio> = "tape_sample", "server", Maybe { none: "server", kind: Ratio };
     /// Names of the classes, in order.
     LABELS: ListOf<Text> = "labels", "", ListOf(Text);
     /// File with the names of the classes, one a line, beside model.toml.
@@ -130,6 +133,7 @@ impl ModelSettings {
                     default_timeout: stack.take(&QUEUE_DEFAULT_TIMEOUT, mistakes),
                 },
                 instances: stack.take(&INSTANCES, mistakes),
+                tape_sample: stack.take(&TAPE_SAMPLE, mistakes),
             },
         }
     }

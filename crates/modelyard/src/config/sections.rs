@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use modelyard_engine::{EngineChoice, Engines, LoadOptions, threads};
+use modelyard_tape::Limits;
 
 use super::key::Stack;
 use super::keys::{self, ControlMode, LogFormat};
@@ -113,6 +114,17 @@ pub(crate) struct LogConfig {
     pub(crate) access: bool,
 }
 
+/// Where requests are recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct TapeConfig {
+    /// The folder.
+    pub(crate) folder: PathBuf,
+    /// Share of requests, 0 to 1.
+    pub(crate) sample: f64,
+    /// How much the tape takes.
+    pub(crate) limits: Limits,
+}
+
 /// Where spans go.
 #[derive(Clone, Debug)]
 pub(crate) struct OtlpConfig {
@@ -219,6 +231,17 @@ pub(super) fn log(stack: &Stack<'_>, mistakes: &mut Mistakes) -> LogConfig {
         format: stack.take(&keys::LOG_FORMAT, mistakes),
         access: stack.take(&keys::LOG_ACCESS, mistakes),
     }
+}
+
+pub(super) fn tape(stack: &Stack<'_>, mistakes: &mut Mistakes) -> Option<TapeConfig> {
+    let folder = stack.take(&keys::TAPE_FOLDER, mistakes);
+    let sample = stack.take(&keys::TAPE_SAMPLE, mistakes);
+    let limits = Limits {
+        max_bytes: stack.take(&keys::TAPE_MAX_BYTES, mistakes) as u64,
+        file_bytes: stack.take(&keys::TAPE_FILE_BYTES, mistakes) as u64,
+        file_age: stack.take(&keys::TAPE_FILE_AGE, mistakes),
+    };
+    Some(TapeConfig { folder: folder?, sample, limits })
 }
 
 pub(super) fn otlp(stack: &Stack<'_>, mistakes: &mut Mistakes) -> Option<OtlpConfig> {

@@ -32,6 +32,7 @@ mod readme;
 mod registry;
 mod reload;
 mod resume;
+mod tape;
 mod train;
 mod training;
 mod validate;

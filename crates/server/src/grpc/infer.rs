@@ -73,7 +73,7 @@ impl Inference {
         let Decoded { request, id, classes } = decoded;
         let (version, wanted) = (request.version.clone(), request.outputs.clone());
         version.stats().record_stage(Stage::Parse, start.elapsed());
-        let answered = self.service.infer(request).await;
+        let answered = self.service.infer_called(request, &id).await;
         let encoding = Instant::now();
         let encoded = answered.and_then(|response| {
             let outputs =

@@ -7,7 +7,9 @@
 mod process;
 mod text;
 
-use modelyard_serving::{FailureReason, Phase, Service, Stage, StatsSnapshot, Version};
+use modelyard_serving::{
+    FailureReason, Phase, Recorder, RecorderFigures, Service, Stage, StatsSnapshot, Version,
+};
 
 use text::{Kind, Labels, Text};
 
@@ -81,6 +83,7 @@ pub(crate) fn render(service: &Service, figures: &ServerFigures) -> String {
     inference(&mut text, &versions);
     stages(&mut text, &versions);
     server(&mut text, service, figures);
+    tape(&mut text, service);
     process::render(&mut text);
     text.finish()
 }
@@ -132,6 +135,31 @@ fn stages(text: &mut Text, versions: &[Measured]) {
             let labels = version.labels.with("rows", &batch.batch_size.to_string());
             text.sample(name, &labels, batch.compute_infer.count);
         }
+    }
+}
+
+/// What became of the requests drawn for the tape, where there is one.
+fn tape(text: &mut Text, service: &Service) {
+    let Some(figures) = service.recorder().map(Recorder::figures) else { return };
+    let RecorderFigures { drawn, written, dropped, bytes, errors } = figures;
+    let families = [
+        ("modelyard_tape_samples_total", "Requests drawn to be recorded", drawn),
+        (
+            "modelyard_tape_written_samples_total",
+            "Requests recorded in files that are whole",
+            written,
+        ),
+        (
+            "modelyard_tape_dropped_samples_total",
+            "Requests drawn and not recorded: the disk was too slow, or failed",
+            dropped,
+        ),
+        ("modelyard_tape_written_bytes_total", "Bytes of the files that are whole", bytes),
+        ("modelyard_tape_errors_total", "Times that recording failed", errors),
+    ];
+    for (name, help, count) in families {
+        text.family(name, Kind::Counter, help);
+        text.sample(name, &Labels::default(), count);
     }
 }
 

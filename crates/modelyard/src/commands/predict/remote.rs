@@ -83,7 +83,7 @@ async fn only_model(client: &mut HttpClient) -> anyhow::Result<String> {
 }
 
 /// What the model takes and gives, as the server says.
-async fn signature(client: &mut HttpClient, path: &str) -> anyhow::Result<Signature> {
+pub(crate) async fn signature(client: &mut HttpClient, path: &str) -> anyhow::Result<Signature> {
     #[derive(Deserialize)]
     struct Metadata {
         inputs: Vec<Spec>,

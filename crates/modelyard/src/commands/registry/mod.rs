@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod` | the commands, and the order of things |
 //! | `place` | which registry, in whose name |
+//! | `materialize` | a version as files, for other commands |
 //! | `push`, `pull` | a file becomes a version, and the other way |
 //! | `describe` | what a manifest says of a model |
 //! | `look`, `text` | models, versions, show, log; how they read |
@@ -18,6 +19,7 @@ mod describe;
 mod diff;
 pub(crate) mod keys;
 mod look;
+mod materialize;
 mod place;
 mod pull;
 mod push;
@@ -28,6 +30,7 @@ use clap::Subcommand;
 
 use crate::cli::Globals;
 use crate::config::Overrides;
+pub(crate) use materialize::materialize;
 use place::{Desk, PlaceArgs};
 
 /// Keep models as immutable, numbered versions, and the names that point to them

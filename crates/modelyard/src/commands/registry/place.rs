@@ -104,7 +104,7 @@ impl OpenDesk {
     }
 }
 
-async fn open(root: &Path, makes: bool) -> anyhow::Result<Registry> {
+pub(super) async fn open(root: &Path, makes: bool) -> anyhow::Result<Registry> {
     // Whoever only looks may have mistyped the folder.
     if !makes && !Registry::is_at(root) {
         return Err(Exit::Failure.coded(anyhow!(

@@ -28,7 +28,7 @@ pub(in crate::rest) async fn infer(
     let Decoded { inputs, options, reply } = received.parsed(decoded)?;
     let outputs = reply.outputs.iter().flatten().map(|wanted| wanted.output).collect();
     let request = InferRequest { version: version.clone(), inputs, outputs, options };
-    let answer = call.app.service.infer(request).await?;
+    let answer = call.app.service.infer_called(request, &reply.id).await?;
     call.encoded(version, || encode(version, &reply, answer.outputs))
 }
 

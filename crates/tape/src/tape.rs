@@ -1,0 +1,70 @@
+//! The files of a folder, or those that were named.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::folder;
+use crate::reader::{Part, Reader};
+use crate::{Record, TapeError};
+
+/// Recorded requests in several files.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    /// Oldest first.
+    files: Vec<PathBuf>,
+}
+
+impl Tape {
+    /// The tape at these paths: each a folder, of which all whole files are taken, or a file.
+    pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Tape, TapeError> {
+        let mut files = Vec::new();
+        for path in paths {
+            let path = path.as_ref();
+            let found = path.metadata().map_err(TapeError::io("open the tape", path))?;
+            if !found.is_dir() {
+                files.push(path.to_owned());
+                continue;
+            }
+            let whole = folder::whole(path)?;
+            if whole.is_empty() {
+                return Err(TapeError::Nothing { path: path.to_owned() });
+            }
+            files.extend(whole);
+        }
+        Ok(Tape { files })
+    }
+
+    /// Its files, oldest first.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// The models whose requests it holds.
+    pub fn models(&self) -> Result<BTreeSet<String>, TapeError> {
+        let mut models = BTreeSet::new();
+        for path in &self.files {
+            models.extend(Reader::models(path)?);
+        }
+        Ok(models)
+    }
+
+    /// All records, oldest first. Ends after the first error.
+    pub fn records(&self, part: Part) -> impl Iterator<Item = Result<Record, TapeError>> + Send {
+        let mut ended = false;
+        let files = self.files.clone().into_iter();
+        let records = files.flat_map(move |path| {
+            let (reader, error) = match Reader::open(&path, part) {
+                Ok(reader) => (Some(reader), None),
+                // The tape goes on meanwhile: the oldest file may have made room.
+                Err(TapeError::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    (None, None)
+                }
+                Err(error) => (None, Some(Err(error))),
+            };
+            reader.into_iter().flatten().chain(error)
+        });
+        records.take_while(move |record| !std::mem::replace(&mut ended, record.is_err()))
+    }
+}
