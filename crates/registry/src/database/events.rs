@@ -41,6 +41,10 @@ pub enum Action {
     Repair,
     /// Signatures were added to a version.
     Sign,
+    /// Another key encrypts the keys of contents.
+    Rekey,
+    /// The whole registry came from a backup.
+    Recover,
 }
 
 /// A line of the log.
@@ -89,6 +93,8 @@ impl Action {
             Action::Collect => "collect",
             Action::Repair => "repair",
             Action::Sign => "sign",
+            Action::Rekey => "rekey",
+            Action::Recover => "recover",
         }
     }
 }
