@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use modelyard_registry::keys::Signer;
 use modelyard_registry::{
-    About, Actor, AliasName, Lineage, ModelName, Parent, Publication, Registry, Signature, State,
-    Tensor,
+    About, Actor, AliasName, Archive, Lineage, ModelName, Parent, Publication, Registry, Signature,
+    State, Tensor,
 };
 use serde_json::json;
 
@@ -32,8 +32,12 @@ async fn main() {
     fill(&registry, &root.join("tmp")).await;
     let first = registry.find(&"digits:1".parse().unwrap()).await.unwrap();
     std::fs::write(root.join("manifest.json"), &first.bytes).unwrap();
+    let backup = Archive::parse(root.join("backup").to_str().unwrap()).unwrap();
+    registry.back_up(&backup, &at(10)).await.unwrap();
     registry.close().await;
-    std::fs::remove_dir_all(root.join("tmp")).unwrap();
+    for tmp in ["tmp", "backup/tmp"] {
+        std::fs::remove_dir_all(root.join(tmp)).unwrap();
+    }
 }
 
 /// Publishes, moves, deprecates and removes.

@@ -19,10 +19,12 @@
 //! | `storage`, `seal` | contents as they lie, encrypted where there is a key |
 //! | `rekey` | another key for what is encrypted |
 
+//! | `backup` | all of a registry elsewhere, and back |
 //! | `wake` | says when to look again |
 //! | `fsck` | finds and mends leftovers and damage |
 
 mod aliases;
+mod backup;
 mod contents;
 mod database;
 mod digest;
@@ -39,6 +41,8 @@ mod seal;
 mod storage;
 mod wake;
 
+pub use backup::restore::Restored;
+pub use backup::{Archive, BackedUp, SnapshotEntry};
 #[doc(hidden)]
 pub use contents::faults::{Hook, Step};
 pub use database::aliases::{Alias, Expected};

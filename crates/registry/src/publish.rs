@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::database::blobs::Blob;
 use crate::database::events::Actor;
 use crate::database::publish::Entry;
+use crate::database::versions::State;
 use crate::error::io;
 use crate::keys::Signer;
 use crate::manifest::{self, About, File, SCHEMA};
@@ -111,7 +112,7 @@ impl Registry {
             };
             let bytes = manifest.encode()?;
             let signatures = signer.map(|signer| signer.sign(&bytes)).into_iter().collect();
-            Ok(Entry { manifest, bytes, signatures })
+            Ok(Entry { manifest, bytes, signatures, state: State::Active })
         };
         let published =
             self.database.publish((model, &blobs), make, &publication.aliases, actor).await;

@@ -216,3 +216,16 @@ pub(crate) async fn copy(
         }
     }
 }
+
+/// Copies as it is, to the end; answers digest and size.
+pub(crate) async fn transfer(
+    mut reader: Reader,
+    writer: &mut Writer,
+) -> Result<(Digest, u64), RegistryError> {
+    let mut hasher = Hasher::default();
+    while let Some(piece) = reader.next().await? {
+        hasher.update(&piece);
+        writer.write(&piece).await?;
+    }
+    Ok(hasher.finish())
+}

@@ -51,28 +51,19 @@ impl Wake {
 
     /// Returns when the database says that something changed. While it cannot be reached, never.
     async fn told(&mut self, url: &Url) {
-        loop {
-            let listener = match &mut self.listener {
-                Some(listener) => listener,
-                None => match listen(url).await {
-                    // Whatever happened before this connection was not told: look at once.
-                    Ok(listener) => {
-                        self.listener = Some(listener);
-                        return;
-                    }
-                    Err(_) => return std::future::pending().await,
-                },
-            };
-            match listener.recv().await {
-                Ok(_) => {
-                    // Of many changes at once the first is enough.
-                    while listener.next_buffered().is_some() {}
-                    return;
-                }
-                Err(_) => {
-                    self.listener = None;
-                    return std::future::pending().await;
-                }
+        let Some(listener) = &mut self.listener else {
+            match listen(url).await {
+                // Whatever happened before this connection was not told: look at once.
+                Ok(listener) => return self.listener = Some(listener),
+                Err(_) => return std::future::pending().await,
+            }
+        };
+        match listener.recv().await {
+            // Of many changes at once the first is enough.
+            Ok(_) => while listener.next_buffered().is_some() {},
+            Err(_) => {
+                self.listener = None;
+                std::future::pending().await
             }
         }
     }

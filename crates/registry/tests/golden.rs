@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use modelyard_registry::keys::{Signer, verify};
 use modelyard_registry::{
-    About, Actor, Manifest, Publication, Reference, Registry, RegistryError, State,
+    About, Actor, Archive, Manifest, Publication, Reference, Registry, RegistryError, State,
 };
 use serde_json::json;
 
@@ -147,6 +147,24 @@ fn a_manifest_of_schema_1_is_read_and_written_to_the_byte() {
     assert_eq!(about.metrics["accuracy"], 0.965);
     assert_eq!(about.lineage.source, Some(json!({"format": "keras"})));
     assert_eq!(about.lineage.training, Some(json!({"epochs": 3})));
+}
+
+#[tokio::test]
+async fn a_backup_of_schema_1_is_restored() {
+    let golden = Golden::copy(1);
+    let backup = Archive::parse(golden.root().join("backup").to_str().unwrap()).unwrap();
+    let restored = Registry::open(&golden.folder.path().join("restored")).await.unwrap();
+    let done = restored.restore(&backup, (None, &actor())).await.unwrap();
+    assert_eq!((done.models, done.versions, done.events, done.contents), (2, 4, 10, 4));
+    let registry = Registry::open(&golden.root()).await.unwrap();
+    for model in registry.models().await.unwrap() {
+        let versions = registry.versions(&model.name).await.unwrap();
+        assert_eq!(restored.versions(&model.name).await.unwrap(), versions);
+        let aliases = registry.aliases(&model.name).await.unwrap();
+        assert_eq!(restored.aliases(&model.name).await.unwrap(), aliases);
+    }
+    let found = restored.fsck((false, Duration::ZERO), &actor()).await.unwrap();
+    assert_eq!((found.versions, found.contents, found.faults), (4, 4, Vec::new()));
 }
 
 #[tokio::test]

@@ -243,7 +243,7 @@ async fn leftovers_are_found_and_removed_and_damage_is_said(bed: Bed) {
     assert!(found.is_sound() && found.faults.len() == 2, "{found:?}");
     assert!(found.faults.iter().all(|fault| fault.kind == FaultKind::Leftover && !fault.mended));
     assert!(check(true, Duration::ZERO).await.faults.iter().all(|fault| fault.mended));
-    assert_eq!(bed.blobs().await, [own.clone()]);
+    assert_eq!(bed.blobs().await, std::slice::from_ref(&own));
     assert_eq!(check(false, Duration::ZERO).await.faults, []);
 
     bed.write(&own, b"two").await;

@@ -123,15 +123,6 @@ impl Bucket {
         Ok(Download { bucket: self.clone(), path, read: 0, bytes: head.size })
     }
 
-    pub(super) async fn size(&self, name: &str) -> Result<Option<u64>, RegistryError> {
-        let path = self.path(name);
-        match self.store.head(&path).await {
-            Ok(head) => Ok(Some(head.size)),
-            Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.failed("look at", &path)(error)),
-        }
-    }
-
     pub(super) async fn remove(&self, name: &str) -> Result<(), RegistryError> {
         let path = self.path(name);
         match self.store.delete(&path).await {

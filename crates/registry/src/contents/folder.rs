@@ -2,7 +2,7 @@
 //! does not sync them.)
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Take, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -36,7 +36,7 @@ pub(super) struct Writing {
 
 /// A file that is being read.
 pub(super) struct Reading {
-    file: File,
+    file: Take<File>,
     path: PathBuf,
 }
 
@@ -59,18 +59,7 @@ impl Folder {
     }
 
     pub(super) fn read(&self, name: &str) -> Result<Reading, RegistryError> {
-        let path = self.path(name);
-        let file = File::open(&path).map_err(io("read content", &path))?;
-        Ok(Reading { file, path })
-    }
-
-    pub(super) fn size(&self, name: &str) -> Result<Option<u64>, RegistryError> {
-        let path = self.path(name);
-        match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io("look at", &path)(error)),
-        }
+        Reading::part(&self.path(name), (0, u64::MAX))
     }
 
     pub(super) fn remove(&self, name: &str) -> Result<(), RegistryError> {
@@ -147,6 +136,12 @@ impl Writing {
 }
 
 impl Reading {
+    pub(super) fn part(path: &Path, (from, bytes): (u64, u64)) -> Result<Reading, RegistryError> {
+        let mut file = File::open(path).map_err(io("read content", path))?;
+        file.seek(SeekFrom::Start(from)).map_err(io("read content", path))?;
+        Ok(Reading { file: file.take(bytes), path: path.to_owned() })
+    }
+
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
         let mut piece = vec![0; PIECE_BYTES];
         loop {

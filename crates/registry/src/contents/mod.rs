@@ -131,16 +131,6 @@ impl Contents {
         Ok(Reader { kind, name: name.to_owned(), faults: self.faults.clone() })
     }
 
-    /// The size of a file, if it is there.
-    pub(crate) async fn size(&self, name: &str) -> Result<Option<u64>, RegistryError> {
-        check(name)?;
-        self.faults.strike(Step::Look, name)?;
-        match &self.kind {
-            Kind::Folder(folder) => folder.size(name),
-            Kind::Bucket(bucket) => bucket.size(name).await,
-        }
-    }
-
     /// Removes a file. One that is not there is removed.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), RegistryError> {
         check(name)?;
@@ -222,6 +212,12 @@ impl Writer {
 }
 
 impl Reader {
+    /// Reads a part of a file that belongs to no contents.
+    pub(crate) fn part(path: &Path, (from, bytes): (u64, u64)) -> Result<Reader, RegistryError> {
+        let kind = Reading::File(folder::Reading::part(path, (from, bytes))?);
+        Ok(Reader { kind, name: path.display().to_string(), faults: Faults::default() })
+    }
+
     /// The next piece; nothing at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
         self.faults.strike(Step::Read, &self.name)?;

@@ -21,7 +21,7 @@ pub(crate) struct Blob {
     pub(crate) seal: String,
 }
 
-fn blob(row: &Row) -> Result<Blob, RegistryError> {
+pub(super) fn blob(row: &Row) -> Result<Blob, RegistryError> {
     Ok(Blob {
         sha256: text(row, 0)?.parse()?,
         bytes: count(row, 1)?,

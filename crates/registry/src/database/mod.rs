@@ -11,12 +11,14 @@
 //! | `aliases` | names that move |
 //! | `blobs` | where contents lie |
 //! | `events` | who did what |
+//! | `snapshot` | all of it as lines, and back |
 
 pub(crate) mod aliases;
 pub(crate) mod blobs;
 pub(crate) mod events;
 pub(crate) mod publish;
 pub(crate) mod schema;
+pub(crate) mod snapshot;
 pub(crate) mod versions;
 
 use std::fmt;
@@ -102,6 +104,15 @@ impl Database {
             Kind::Postgres => "BEGIN",
         };
         self.pool.begin_with(begin).await.map_err(database("write to"))
+    }
+
+    /// Begins a transaction that sees everything as it is now, whatever is written meanwhile.
+    pub(crate) async fn snapshot(&self) -> Result<Writing, RegistryError> {
+        let begin = match self.kind {
+            Kind::Sqlite => "BEGIN",
+            Kind::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        self.pool.begin_with(begin).await.map_err(database("read"))
     }
 
     /// Where reading statements run.

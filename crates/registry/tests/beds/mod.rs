@@ -13,6 +13,7 @@
 //! as `s3://bucket`, on a server that `AWS_ENDPOINT`, `AWS_ALLOW_HTTP` and so on lead to.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
