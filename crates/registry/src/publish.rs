@@ -127,10 +127,10 @@ impl Registry {
                 return Err(error);
             }
         };
-        // Somebody else stored the same at the same moment, and was first.
-        for blob in spare.iter().filter(|blob| fresh.contains(&blob.place)) {
-            self.storage.remove(&blob.place).await?;
-        }
+        // Somebody else stored the same at the same moment, and was first. That is published now, whether
+        // or not what is left over can be removed.
+        let spare = spare.into_iter().map(|blob| blob.place);
+        self.forget(&spare.filter(|place| fresh.contains(place)).collect::<Vec<_>>()).await;
         let manifest = self.require(model, version).await?.digest;
         Ok(Published { model: model.clone(), version, manifest, is_new: true })
     }

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::contents::faults::Hook;
 use crate::contents::{Contents, Reader, Taken};
 use crate::database::blobs::Blob;
 use crate::database::events::Actor;
@@ -38,10 +39,11 @@ const ENDING: &str = ".jsonl";
 const TRIES: usize = 3;
 
 /// Where backups are.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Archive {
     kind: Kind,
     environment: Vec<(String, String)>,
+    hook: Option<Hook>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,7 +99,7 @@ impl Archive {
             }
             store => Kind::Store(store),
         };
-        Ok(Archive { kind, environment: Vec::new() })
+        Ok(Archive { kind, environment: Vec::new(), hook: None })
     }
 
     /// What stores of objects take their credentials from, as [`crate::Place::with_environment`] does.
@@ -106,6 +108,12 @@ impl Archive {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Archive {
         Archive { environment: variables.into_iter().collect(), ..self }
+    }
+
+    /// What a test makes go wrong.
+    #[doc(hidden)]
+    pub fn with_faults(self, hook: Hook) -> Archive {
+        Archive { hook: Some(hook), ..self }
     }
 
     /// Its snapshots, oldest first.
@@ -138,8 +146,16 @@ impl Archive {
                 let text = format!("there is no backup in '{}'", root.display());
                 Err(RegistryError::NotFound(text))
             }
-            Kind::Store(store) => Ok(Source::Store(store.open(&self.environment)?)),
+            Kind::Store(store) => Ok(Source::Store(self.open(store)?)),
         }
+    }
+
+    fn open(&self, store: &Store) -> Result<Contents, RegistryError> {
+        let contents = store.open(&self.environment)?;
+        Ok(match &self.hook {
+            Some(hook) => contents.with_faults(hook.clone()),
+            None => contents,
+        })
     }
 }
 
@@ -188,7 +204,7 @@ impl Registry {
             let written = match &to.kind {
                 Kind::Tar(path) => self.write_tar(path, &mut spool).await,
                 Kind::Store(store) => {
-                    let target = store.open(&to.environment)?;
+                    let target = to.open(store)?;
                     self.write_store(&target, &mut spool).await
                 }
             };
