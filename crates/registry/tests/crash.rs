@@ -145,6 +145,8 @@ struct Known {
     published: BTreeMap<u64, String>,
     /// Where the alias may point: to where it was last, or to where it was just being moved.
     alias: Vec<u64>,
+    /// Whether it was moved for certain: the first move may have died.
+    alias_is_set: bool,
     /// Removed, or just being removed.
     removed: Vec<u64>,
     /// The last snapshot for certain.
@@ -159,7 +161,7 @@ impl Known {
         match words[0] {
             "published" => drop(self.published.insert(number(), words[2].to_owned())),
             "moving" => self.alias.push(number()),
-            "moved" => self.alias = vec![number()],
+            "moved" => (self.alias, self.alias_is_set) = (vec![number()], true),
             "removing" => self.removed.push(number()),
             "removed" => {}
             "saved" => self.saved = Some(words[1].to_owned()),
@@ -187,7 +189,7 @@ impl Known {
         if let Some(alias) = aliases.first() {
             assert!(self.alias.contains(&alias.version), "{alias:?} is none of {:?}", self.alias);
         } else {
-            assert!(self.published.is_empty() || self.alias.len() != 1, "the alias is lost");
+            assert!(!self.alias_is_set, "the alias is lost");
         }
         registry.close().await;
         if let Some(snapshot) = &self.saved {

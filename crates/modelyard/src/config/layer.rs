@@ -105,8 +105,14 @@ impl Layer {
 }
 
 /// Variables that stand for flags of commands and are no keys of the configuration.
-const OF_FLAGS: [&str; 4] =
-    ["MODELYARD_ACTOR", "MODELYARD_CONFIG", "MODELYARD_REGISTRY", "MODELYARD_SIGNING_KEY"];
+const OF_FLAGS: [&str; 6] = [
+    "MODELYARD_ACTOR",
+    "MODELYARD_CONFIG",
+    "MODELYARD_REGISTRY",
+    "MODELYARD_REGISTRY_CONTENTS",
+    "MODELYARD_REGISTRY_ENCRYPTION_KEY",
+    "MODELYARD_SIGNING_KEY",
+];
 
 /// Reads a small text file, or says what stands against it.
 pub(crate) fn read_text(path: &Path) -> Result<String, String> {

@@ -29,6 +29,7 @@ mod quantize;
 mod quickstart;
 mod readme;
 mod registry;
+mod registry_care;
 mod resume;
 mod train;
 mod training;

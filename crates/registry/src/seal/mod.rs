@@ -74,6 +74,11 @@ impl EncryptionKey {
         Ok(EncryptionKey(Arc::new(Zeroizing::new(*bytes.as_bytes()))))
     }
 
+    /// Whether a file is a key, whoever can read it.
+    pub fn is_at(path: &Path) -> bool {
+        read_key(path).is_ok_and(|text| EncryptionKey::parse(&text).is_ok())
+    }
+
     /// Reads a key. A file that others can read is refused.
     pub fn read(path: &Path) -> Result<EncryptionKey, RegistryError> {
         let text = Zeroizing::new(read_key(path)?);
