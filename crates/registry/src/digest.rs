@@ -14,6 +14,25 @@ use crate::RegistryError;
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
+/// Makes the digest of what comes piece by piece.
+#[derive(Clone, Default)]
+pub(crate) struct Hasher {
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl Hasher {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.sha256.update(piece);
+        self.bytes += piece.len() as u64;
+    }
+
+    /// The digest of all pieces, and how many bytes they had.
+    pub(crate) fn finish(self) -> (Digest, u64) {
+        (Digest(self.sha256.finalize().into()), self.bytes)
+    }
+}
+
 impl Digest {
     /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Digest {
@@ -25,19 +44,17 @@ impl Digest {
         mut from: impl Read,
         mut write: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<(Digest, u64)> {
-        let mut hasher = Sha256::new();
+        let mut hasher = Hasher::default();
         let mut buffer = vec![0; 1 << 18];
-        let mut bytes = 0;
         loop {
             let count = match from.read(&mut buffer) {
-                Ok(0) => return Ok((Digest(hasher.finalize().into()), bytes)),
+                Ok(0) => return Ok(hasher.finish()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
             hasher.update(&buffer[..count]);
             write(&buffer[..count])?;
-            bytes += count as u64;
         }
     }
 

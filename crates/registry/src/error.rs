@@ -37,6 +37,16 @@ pub enum RegistryError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A store of objects could not be used.
+    #[error("failed to {action} '{place}'")]
+    Store {
+        /// What was tried.
+        action: &'static str,
+        /// On what: its URL.
+        place: String,
+        /// Why not.
+        source: Box<object_store::Error>,
+    },
     /// The database could not be used.
     #[error("failed to {action} the registry's database")]
     Database {

@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::database::blobs::Blob;
 use crate::database::events::Actor;
 use crate::database::versions::{State, Version};
-use crate::folder::{Found, remove_file};
+use crate::keys::KeyId;
+use crate::storage::{BLOBS, Checked, name};
 use crate::{Digest, ModelName, Registry, RegistryError};
 
 /// What a check found.
@@ -22,6 +23,8 @@ pub struct Fsck {
     pub contents: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// Contents whose key was not given, by key: what lies there was checked, not what it is of.
+    pub sealed: BTreeMap<KeyId, usize>,
     /// What is wrong.
     pub faults: Vec<Fault>,
 }
@@ -72,8 +75,8 @@ impl Registry {
             self.check_model(&entry.name, &mut found, &mut wanted).await?;
         }
         let blobs = self.database.blobs().await?;
-        self.check_contents(&blobs, &wanted, &mut found)?;
-        self.check_files(&blobs, (repair, grace), &mut found)?;
+        self.check_contents(&blobs, &wanted, &mut found).await?;
+        self.check_files(&blobs, (repair, grace), &mut found).await?;
         let mended = found.faults.iter().filter(|fault| fault.mended).count();
         if mended > 0 {
             self.database.note_repair(mended, actor).await?;
@@ -141,7 +144,7 @@ impl Registry {
     }
 
     /// Reads every content.
-    fn check_contents(
+    async fn check_contents(
         &self,
         blobs: &[Blob],
         wanted: &BTreeMap<Digest, (u64, Vec<String>)>,
@@ -152,10 +155,14 @@ impl Registry {
             found.bytes += blob.bytes;
             let users = wanted.get(&blob.sha256);
             let bytes = users.map_or(blob.bytes, |(bytes, _)| *bytes);
-            if let Err(error) = self.folder.check(&blob.place, (&blob.sha256, bytes)) {
-                let users = users.map(|(_, users)| users.join(", ")).unwrap_or_default();
-                let subject = if users.is_empty() { blob.sha256.short() } else { users };
-                found.damage(&subject, with_cause(&error));
+            match self.storage.check(blob, bytes).await {
+                Ok(Checked::Whole) => {}
+                Ok(Checked::Sealed(key)) => *found.sealed.entry(key).or_default() += 1,
+                Err(error) => {
+                    let users = users.map(|(_, users)| users.join(", ")).unwrap_or_default();
+                    let subject = if users.is_empty() { blob.sha256.short() } else { users };
+                    found.damage(&subject, with_cause(&error));
+                }
             }
         }
         let known: BTreeSet<&Digest> = blobs.iter().map(|blob| &blob.sha256).collect();
@@ -166,22 +173,27 @@ impl Registry {
     }
 
     /// Looks for files that nothing refers to.
-    fn check_files(
+    async fn check_files(
         &self,
         blobs: &[Blob],
         (repair, grace): (bool, Duration),
         found: &mut Fsck,
     ) -> Result<(), RegistryError> {
-        let known: BTreeSet<&str> = blobs.iter().map(|blob| blob.place.as_str()).collect();
-        let [contents, unfinished] = self.folder.list()?;
-        let orphans = contents.iter().filter(|file| !known.contains(file.place.as_str()));
+        let names: Result<BTreeSet<String>, _> =
+            blobs.iter().map(|blob| name(&blob.place)).collect();
+        let (names, contents) = (names?, &self.storage.contents);
+        let orphans = contents.list(BLOBS).await?;
+        let orphans = orphans.into_iter().filter(|file| !names.contains(&file.name));
         let orphans = orphans.map(|file| (file, "no version has it"));
-        let unfinished = unfinished.iter().map(|file| (file, "it was not written to its end"));
+        let unfinished = contents.unfinished().await?.into_iter();
+        let unfinished = unfinished.map(|file| (file, "it was not written to its end"));
         for (file, text) in orphans.chain(unfinished).filter(|(file, _)| file.age >= grace) {
             if repair {
-                remove_file(&file.path)?;
+                contents.remove(&file.name).await?;
             }
-            found.faults.push(leftover(file, text, repair));
+            let text = format!("{text} ({} bytes)", file.bytes);
+            let (kind, subject) = (FaultKind::Leftover, contents.show(&file.name));
+            found.faults.push(Fault { kind, subject, text, mended: repair });
         }
         Ok(())
     }
@@ -192,12 +204,6 @@ impl Fsck {
         let (kind, subject) = (FaultKind::Damage, subject.to_owned());
         self.faults.push(Fault { kind, subject, text, mended: false });
     }
-}
-
-fn leftover(file: &Found, text: &str, mended: bool) -> Fault {
-    let subject = file.path.display().to_string();
-    let text = format!("{text} ({} bytes)", file.bytes);
-    Fault { kind: FaultKind::Leftover, subject, text, mended }
 }
 
 fn note_files(version: &Version, subject: &str, wanted: &mut BTreeMap<Digest, (u64, Vec<String>)>) {

@@ -44,6 +44,13 @@ impl fmt::Display for KeyId {
     }
 }
 
+impl KeyId {
+    /// The name of a key with these bytes.
+    pub(crate) fn of(key: &[u8]) -> KeyId {
+        KeyId(Digest::of(key).to_string()[..16].to_owned())
+    }
+}
+
 impl Signer {
     /// A key of 32 random bytes, which must come from the operating system.
     pub fn new(seed: &[u8; 32]) -> Signer {
@@ -119,7 +126,7 @@ impl Verifier {
 
     /// What it is called.
     pub fn id(&self) -> KeyId {
-        KeyId(Digest::of(self.0.as_bytes()).to_string()[..16].to_owned())
+        KeyId::of(self.0.as_bytes())
     }
 
     /// Whether this key made the signature of these bytes. Weak keys and malleable signatures do not
@@ -164,10 +171,10 @@ fn bytes_of(text: &str) -> Option<[u8; 64]> {
     Some(bytes)
 }
 
-fn read_key(path: &Path) -> Result<String, RegistryError> {
+pub(crate) fn read_key(path: &Path) -> Result<String, RegistryError> {
     let size = std::fs::metadata(path).map_err(io("read key", path))?.len();
     if size > KEY_BYTES_MAX {
-        let text = format!("'{}' has {size} bytes: expected a key in PEM", path.display());
+        let text = format!("'{}' has {size} bytes: expected a key", path.display());
         return Err(RegistryError::Invalid(text));
     }
     std::fs::read_to_string(path).map_err(io("read key", path))
@@ -180,8 +187,9 @@ fn wrong(path: &Path, what: &str, error: &dyn fmt::Display) -> RegistryError {
     ))
 }
 
+/// Refuses a private key that others can read.
 #[cfg(unix)]
-fn refuse_open_file(path: &Path) -> Result<(), RegistryError> {
+pub(crate) fn refuse_open_file(path: &Path) -> Result<(), RegistryError> {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(path).map_err(io("read key", path))?.permissions().mode();
     if mode & 0o077 == 0 {
@@ -195,7 +203,7 @@ fn refuse_open_file(path: &Path) -> Result<(), RegistryError> {
 }
 
 #[cfg(not(unix))]
-fn refuse_open_file(_: &Path) -> Result<(), RegistryError> {
+pub(crate) fn refuse_open_file(_: &Path) -> Result<(), RegistryError> {
     Ok(())
 }
 

@@ -14,23 +14,39 @@
 //! | `manifest` | what is known of a version, and the schema that it is written in |
 //! | `digest` | SHA-256 |
 //! | `keys` | Ed25519 keys and signatures |
+//! | `place` | where a registry is: a folder, or a database and a store that machines share |
 //! | `database` | the tables: SQLite or PostgreSQL |
-//! | `folder` | contents as files |
+//! | `contents` | files in a folder or a bucket |
+//! | `storage`, `seal` | contents as they lie, encrypted where there is a key |
+//! | `rekey` | another key for what is encrypted |
+
+//! | `backup` | all of a registry elsewhere, and back |
+//! | `wake` | says when to look again |
 //! | `fsck` | finds and mends leftovers and damage |
 
 mod aliases;
+mod backup;
+mod contents;
 mod database;
 mod digest;
 mod error;
-mod folder;
 mod fsck;
 pub mod keys;
 mod manifest;
 mod name;
+mod place;
 mod publish;
 mod registry;
+mod rekey;
 mod replicas;
+mod seal;
+mod storage;
+mod wake;
 
+pub use backup::restore::Restored;
+pub use backup::{Archive, BackedUp, SnapshotEntry};
+#[doc(hidden)]
+pub use contents::faults::{Hook, Step};
 pub use database::aliases::{Alias, Expected};
 pub use database::events::{Action, Actor, Event};
 pub use database::versions::{ModelEntry, State, Version};
@@ -39,6 +55,10 @@ pub use error::RegistryError;
 pub use fsck::{Fault, FaultKind, Fsck};
 pub use manifest::{About, File, Lineage, Manifest, Parent, SCHEMA, Signature, Tensor};
 pub use name::{AliasName, LATEST, ModelName, Reference, Selector, check_model_name};
+pub use place::Place;
 pub use publish::{Publication, Published};
 pub use registry::{Collected, Registry};
+pub use rekey::Rekeyed;
 pub use replicas::{LEASE as REPLICA_LEASE, Replica};
+pub use seal::EncryptionKey;
+pub use wake::{Wake, Woken};

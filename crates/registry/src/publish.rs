@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use crate::database::blobs::Blob;
 use crate::database::events::Actor;
 use crate::database::publish::Entry;
+use crate::database::versions::State;
 use crate::error::io;
 use crate::keys::Signer;
 use crate::manifest::{self, About, File, SCHEMA};
+use crate::seal::Seal;
 use crate::{AliasName, Digest, Manifest, ModelName, Registry, RegistryError};
 
 /// Tries to publish when contents are removed at the same moment.
@@ -57,12 +59,29 @@ impl Registry {
         signer: Option<&Signer>,
         actor: &Actor,
     ) -> Result<Published, RegistryError> {
+        self.refuse_to_store_openly().await?;
         let mut tries = 1;
         loop {
             match self.try_to_publish(publication, signer, actor).await {
                 Err(RegistryError::Conflict(_)) if tries < TRIES => tries += 1,
                 other => return other,
             }
+        }
+    }
+
+    /// Where contents are encrypted, none is stored as it is only because somebody forgot the key.
+    async fn refuse_to_store_openly(&self) -> Result<(), RegistryError> {
+        if self.storage.keys.first().is_some() {
+            return Ok(());
+        }
+        match self.database.any_seal().await?.map(|seal| Seal::parse(&seal)).transpose()?.flatten()
+        {
+            None => Ok(()),
+            Some(seal) => Err(RegistryError::Invalid(format!(
+                "the registry's contents are encrypted by key {}, and none was given: name its file by \
+                 --encryption-key",
+                seal.key
+            ))),
         }
     }
 
@@ -78,8 +97,7 @@ impl Registry {
         if let Some(version) = self.database.with_content(model, &content).await? {
             return self.known(publication, version, actor).await;
         }
-        let stored = self.stored(publication, &files, actor).await;
-        let (blobs, fresh) = stored?;
+        let (blobs, fresh) = self.stored(publication, &files, actor).await?;
         let make = |version: u64| {
             let manifest = Manifest {
                 schema: SCHEMA,
@@ -94,22 +112,25 @@ impl Registry {
             };
             let bytes = manifest.encode()?;
             let signatures = signer.map(|signer| signer.sign(&bytes)).into_iter().collect();
-            Ok(Entry { manifest, bytes, signatures })
+            Ok(Entry { manifest, bytes, signatures, state: State::Active })
         };
         let published =
             self.database.publish((model, &blobs), make, &publication.aliases, actor).await;
         let (version, spare) = match published {
             Ok(published) => published,
             Err(error) => {
-                // What was stored is nobody's. An error here matters less than the first one.
-                fresh.iter().for_each(|place| drop(self.folder.remove(place)));
+                // What was stored is nobody's; but where the database failed it may have done what it
+                // was asked all the same, and only its answer was lost: `fsck` sees what is left over.
+                if !matches!(error, RegistryError::Database { .. }) {
+                    self.forget(&fresh).await;
+                }
                 return Err(error);
             }
         };
-        // Somebody else stored the same at the same moment, and was first.
-        for blob in spare.iter().filter(|blob| fresh.contains(&blob.place)) {
-            self.folder.remove(&blob.place)?;
-        }
+        // Somebody else stored the same at the same moment, and was first. That is published now, whether
+        // or not what is left over can be removed.
+        let spare = spare.into_iter().map(|blob| blob.place);
+        self.forget(&spare.filter(|place| fresh.contains(place)).collect::<Vec<_>>()).await;
         let manifest = self.require(model, version).await?.digest;
         Ok(Published { model: model.clone(), version, manifest, is_new: true })
     }
@@ -145,18 +166,25 @@ impl Registry {
                 blobs.push(known);
                 continue;
             }
-            let named = (&file.sha256, fastrand::u64(..));
-            let (place, bytes) = match self.folder.store(path, named) {
-                Ok(stored) => stored,
+            match self.storage.store(path, &file.sha256).await {
+                Ok(blob) => {
+                    fresh.push(blob.place.clone());
+                    blobs.push(blob);
+                }
                 Err(error) => {
-                    fresh.iter().for_each(|place| drop(self.folder.remove(place)));
+                    self.forget(&fresh).await;
                     return Err(error);
                 }
-            };
-            fresh.push(place.clone());
-            blobs.push(Blob { sha256: file.sha256, bytes, place, seal: String::new() });
+            }
         }
         Ok((blobs, fresh))
+    }
+
+    /// Removes what nobody will refer to. An error here matters less than the one that led to it.
+    async fn forget(&self, places: &[String]) {
+        for place in places {
+            let _ = self.storage.remove(place).await;
+        }
     }
 }
 

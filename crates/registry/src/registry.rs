@@ -3,21 +3,22 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::contents::sync_folder;
 use crate::database::Database;
 use crate::database::aliases::Alias;
 use crate::database::events::{Actor, Event};
 use crate::database::versions::{ModelEntry, State, Version};
 use crate::error::io;
-use crate::folder::{Folder, check_file, sync_folder};
 use crate::keys::Signer;
-use crate::manifest::File;
-use crate::{AliasName, Manifest, ModelName, Reference, RegistryError, Selector};
+use crate::place::{DATABASE, Place};
+use crate::storage::Storage;
+use crate::{AliasName, Digest, Manifest, ModelName, Reference, RegistryError, Selector};
 
 /// A registry.
 #[derive(Clone, Debug)]
 pub struct Registry {
     pub(crate) database: Database,
-    pub(crate) folder: Folder,
+    pub(crate) storage: Storage,
 }
 
 /// What a collection of unused contents freed.
@@ -30,25 +31,14 @@ pub struct Collected {
 }
 
 impl Registry {
-    /// The registry in a folder, which is made if it is not there.
+    /// The registry in a folder, which is made if it is not there. For others there is [`Place`].
     pub async fn open(root: &Path) -> Result<Registry, RegistryError> {
-        std::fs::create_dir_all(root).map_err(io("make folder", root))?;
-        let folder = Folder::open(root)?;
-        let database = Database::sqlite(&root.join("registry.sqlite")).await?;
-        Ok(Registry { database, folder })
-    }
-
-    /// The registry that several machines share: names in a PostgreSQL database, contents in a folder
-    /// that all of them see.
-    pub async fn open_shared(url: &str, contents: &Path) -> Result<Registry, RegistryError> {
-        std::fs::create_dir_all(contents).map_err(io("make folder", contents))?;
-        let folder = Folder::open(contents)?;
-        Ok(Registry { database: Database::postgres(url).await?, folder })
+        Place::folder(root).open(true).await
     }
 
     /// Whether a folder holds a registry.
     pub fn is_at(root: &Path) -> bool {
-        root.join("registry.sqlite").is_file()
+        root.join(DATABASE).is_file()
     }
 
     /// Closes it. Dropping it does so, too, but later.
@@ -140,7 +130,7 @@ impl Registry {
             let folder = path.parent().unwrap_or(aside.path());
             std::fs::create_dir_all(folder).map_err(io("make folder", folder))?;
             let blob = self.database.blob(&file.sha256).await?;
-            self.folder.copy_out(&blob.place, (&file.sha256, file.bytes), &path)?;
+            self.storage.copy_out(&blob, file.bytes, &path).await?;
         }
         let aside = aside.keep();
         open_to_all(&aside)?;
@@ -198,7 +188,7 @@ impl Registry {
         let forgotten = self.database.forget_unused(since_us, actor).await?;
         let mut collected = Collected::default();
         for blob in forgotten {
-            self.folder.remove(&blob.place)?;
+            self.storage.remove(&blob.place).await?;
             collected.contents += 1;
             collected.bytes += blob.bytes;
         }
@@ -238,8 +228,22 @@ impl Registry {
 impl Manifest {
     /// Checks that a folder that was fetched still holds the version's files. Reads all of them.
     pub fn check_folder(&self, folder: &Path) -> Result<(), RegistryError> {
-        let check = |file: &File| check_file(&folder.join(&file.name), (&file.sha256, file.bytes));
-        self.files.iter().try_for_each(check)
+        for file in &self.files {
+            let path = folder.join(&file.name);
+            let read = std::fs::File::open(&path).map_err(io("read", &path))?;
+            let (found, bytes) = Digest::copy(read, |_| Ok(())).map_err(io("read", &path))?;
+            if (found, bytes) != (file.sha256, file.bytes) {
+                return Err(RegistryError::Untrusted(format!(
+                    "file '{}' was tampered with or damaged: expected {} bytes with digest {}, found \
+                     {bytes} with {}",
+                    path.display(),
+                    file.bytes,
+                    file.sha256.short(),
+                    found.short()
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,86 +1,26 @@
-//! What every registry must do, whatever its database: SQLite, or the PostgreSQL server that
-//! `MODELYARD_TEST_POSTGRES` names (`postgres://user@host:port/database`), in a schema of its own a test.
+//! What every registry must do, wherever it is: one suite, run on every kind of place (`beds`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod beds;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use beds::Bed;
 use modelyard_registry::keys::{Signer, verify};
 use modelyard_registry::{
-    About, Actor, AliasName, Expected, FaultKind, ModelName, Publication, Published, Registry,
-    RegistryError, State,
+    About, Actor, AliasName, EncryptionKey, Expected, FaultKind, ModelName, Publication, Published,
+    Registry, RegistryError, State, Woken,
 };
 
-/// A registry in a folder of its own, and files to publish.
-struct Bed {
-    folder: tempfile::TempDir,
-    place: Place,
-    registry: Registry,
-}
-
-/// Where a registry is.
-#[derive(Clone)]
-struct Place {
-    root: PathBuf,
-    /// The URL of a PostgreSQL database, if names are there.
-    url: Option<String>,
-}
-
-impl Place {
-    async fn open(&self) -> Registry {
-        match &self.url {
-            Some(url) => Registry::open_shared(url, &self.root).await.unwrap(),
-            None => Registry::open(&self.root).await.unwrap(),
-        }
-    }
-}
-
-/// A schema of PostgreSQL for one test.
-async fn schema() -> Option<String> {
-    use sqlx::Connection as _;
-    let server = std::env::var("MODELYARD_TEST_POSTGRES").ok()?;
-    let name = format!("test_{:016x}", fastrand::u64(..));
-    sqlx::any::install_default_drivers();
-    let mut connection = sqlx::AnyConnection::connect(&server).await.unwrap();
-    let statement = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"));
-    sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
-    Some(format!("{server}?options=-c%20search_path%3D{name}"))
-}
-
 impl Bed {
-    async fn new() -> Bed {
-        let folder = tempfile::TempDir::new().unwrap();
-        let place = Place { root: folder.path().join("registry"), url: schema().await };
-        let registry = place.open().await;
-        Bed { folder, place, registry }
-    }
-
-    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self.folder.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path
-    }
-
     /// Publishes a model of one file with this content.
     async fn publish(&self, content: &[u8], aliases: &[&str]) -> Published {
         let path = self.file("model.onnx", content);
         let publication = publication(&path, aliases);
         self.registry.publish(&publication, None, &actor(1)).await.unwrap()
-    }
-
-    /// All files below a folder of the registry.
-    fn files(&self, below: &str) -> Vec<PathBuf> {
-        fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() { walk(&path, found) } else { found.push(path) }
-            }
-        }
-        let mut found = Vec::new();
-        walk(&self.place.root.join(below), &mut found);
-        found
     }
 }
 
@@ -112,9 +52,7 @@ async fn points_to(registry: &Registry, name: &str) -> Option<u64> {
     aliases.into_iter().find(|found| found.name.as_str() == name).map(|found| found.version)
 }
 
-#[tokio::test]
-async fn what_is_published_is_found_whole_and_as_it_was() {
-    let bed = Bed::new().await;
+async fn what_is_published_is_found_whole_and_as_it_was(bed: Bed) {
     let (model, weights) = (bed.file("a", b"graph"), bed.file("b", b"weights"));
     let mut wanted = publication(&model, &["stable"]);
     wanted.files.push(("data/weights.bin".into(), weights));
@@ -134,27 +72,23 @@ async fn what_is_published_is_found_whole_and_as_it_was() {
     assert!(again.contains("is there already"), "{again}");
     // It is there for another process, too.
     bed.registry.close().await;
-    let reopened = bed.place.open().await;
+    let reopened = bed.place.open(true).await.unwrap();
     assert_eq!(reopened.find(&"digits:1".parse().unwrap()).await.unwrap(), version);
 }
 
-#[tokio::test]
-async fn the_same_files_are_the_same_version_and_numbers_are_never_used_again() {
-    let bed = Bed::new().await;
+async fn the_same_files_are_the_same_version_and_numbers_are_never_used_again(bed: Bed) {
     assert_eq!(bed.publish(b"one", &[]).await.version, 1);
     let again = bed.publish(b"one", &["canary"]).await;
     assert!((again.version, again.is_new) == (1, false));
     assert_eq!(points_to(&bed.registry, "canary").await, Some(1));
-    assert_eq!(bed.files("blobs").len(), 1);
+    assert_eq!(bed.blobs().await.len(), 1);
     assert_eq!(bed.publish(b"two", &[]).await.version, 2);
     bed.registry.set_state(&digits(), 2, State::Removed, &actor(9)).await.unwrap();
     let third = bed.publish(b"two", &[]).await;
     assert!((third.version, third.is_new) == (3, true));
 }
 
-#[tokio::test]
-async fn latest_passes_over_what_is_deprecated() {
-    let bed = Bed::new().await;
+async fn latest_passes_over_what_is_deprecated(bed: Bed) {
     bed.publish(b"one", &[]).await;
     bed.publish(b"two", &[]).await;
     let latest = async || {
@@ -169,9 +103,7 @@ async fn latest_passes_over_what_is_deprecated() {
     assert_eq!(latest().await, Ok(2));
 }
 
-#[tokio::test]
-async fn an_alias_moves_only_from_where_it_is_expected_to_be() {
-    let bed = Bed::new().await;
+async fn an_alias_moves_only_from_where_it_is_expected_to_be(bed: Bed) {
     for content in [b"1", b"2", b"3"] {
         bed.publish(content, &[]).await;
     }
@@ -195,9 +127,7 @@ async fn an_alias_moves_only_from_where_it_is_expected_to_be() {
     assert_eq!(error, "model 'digits' has no version 7");
 }
 
-#[tokio::test]
-async fn of_many_who_move_an_alias_at_once_one_succeeds() {
-    let bed = Bed::new().await;
+async fn of_many_who_move_an_alias_at_once_one_succeeds(bed: Bed) {
     for content in 0..8 {
         bed.publish(&[content], &[]).await;
     }
@@ -210,7 +140,7 @@ async fn of_many_who_move_an_alias_at_once_one_succeeds() {
                 let (place, model, stable) = (bed.place.clone(), model.clone(), stable.clone());
                 // Each has connections of its own, as processes do.
                 tokio::spawn(async move {
-                    let registry = place.open().await;
+                    let registry = place.open(true).await.unwrap();
                     let to = (task + round) % 8 + 1;
                     let swapped =
                         registry.swap_alias((&model, &stable), (expected, to), &actor(1)).await;
@@ -227,15 +157,13 @@ async fn of_many_who_move_an_alias_at_once_one_succeeds() {
     }
 }
 
-#[tokio::test]
-async fn writers_at_once_get_numbers_of_their_own() {
-    let bed = Bed::new().await;
+async fn writers_at_once_get_numbers_of_their_own(bed: Bed) {
     let tasks: Vec<_> = (0..6_u8)
         .map(|task| {
             let place = bed.place.clone();
             let path = bed.file(&format!("model{task}"), &[task / 2]);
             tokio::spawn(async move {
-                let registry = place.open().await;
+                let registry = place.open(true).await.unwrap();
                 registry.publish(&publication(&path, &[]), None, &actor(1)).await.unwrap()
             })
         })
@@ -252,9 +180,7 @@ async fn writers_at_once_get_numbers_of_their_own() {
     assert_eq!(checked.contents, 3);
 }
 
-#[tokio::test]
-async fn a_rollback_goes_back_through_history() {
-    let bed = Bed::new().await;
+async fn a_rollback_goes_back_through_history(bed: Bed) {
     for content in [b"1", b"2", b"3"] {
         bed.publish(content, &["stable"]).await;
     }
@@ -272,9 +198,7 @@ async fn a_rollback_goes_back_through_history() {
     assert_eq!((last.was.as_str(), last.now.as_str(), last.why.as_str()), ("3", "1", "to see"));
 }
 
-#[tokio::test]
-async fn what_is_used_is_not_removed() {
-    let bed = Bed::new().await;
+async fn what_is_used_is_not_removed(bed: Bed) {
     bed.publish(b"one", &["stable"]).await;
     let remove = async || bed.registry.set_state(&digits(), 1, State::Removed, &actor(1)).await;
     let error = remove().await.unwrap_err().to_string();
@@ -287,9 +211,7 @@ async fn what_is_used_is_not_removed() {
     assert!(error.to_string().contains("was removed"), "{error}");
 }
 
-#[tokio::test]
-async fn what_a_replica_serves_is_not_removed_until_it_says_otherwise() {
-    let bed = Bed::new().await;
+async fn what_a_replica_serves_is_not_removed_until_it_says_otherwise(bed: Bed) {
     bed.publish(b"one", &[]).await;
     bed.publish(b"two", &[]).await;
     let both = [(digits(), 1), (digits(), 2)];
@@ -314,9 +236,7 @@ async fn what_a_replica_serves_is_not_removed_until_it_says_otherwise() {
     assert!(remove(2).await.is_err());
 }
 
-#[tokio::test]
-async fn a_fetched_folder_is_checked_against_its_manifest() {
-    let bed = Bed::new().await;
+async fn a_fetched_folder_is_checked_against_its_manifest(bed: Bed) {
     bed.publish(b"one", &[]).await;
     let version = bed.registry.find(&"digits".parse().unwrap()).await.unwrap();
     let out = bed.folder.path().join("out");
@@ -330,9 +250,7 @@ async fn a_fetched_folder_is_checked_against_its_manifest() {
     assert!(version.manifest.check_folder(&out).is_err());
 }
 
-#[tokio::test]
-async fn contents_are_collected_when_nothing_has_them_and_some_time_has_passed() {
-    let bed = Bed::new().await;
+async fn contents_are_collected_when_nothing_has_them_and_some_time_has_passed(bed: Bed) {
     bed.publish(b"one", &[]).await;
     bed.publish(b"two", &[]).await;
     bed.registry.set_state(&digits(), 1, State::Removed, &actor(1)).await.unwrap();
@@ -343,21 +261,20 @@ async fn contents_are_collected_when_nothing_has_them_and_some_time_has_passed()
     assert_eq!(collect(-5).await.contents, 0);
     let collected = collect(3_601_000_000).await;
     assert_eq!((collected.contents, collected.bytes), (1, 3));
-    assert_eq!(bed.files("blobs").len(), 1);
+    assert_eq!(bed.blobs().await.len(), 1);
     assert_eq!(bed.registry.events(None, 1).await.unwrap()[0].now, "1 contents, 3 bytes");
     let checked = bed.registry.fsck((false, Duration::ZERO), &actor(1)).await.unwrap();
     assert_eq!(checked.faults, []);
 }
 
-#[tokio::test]
-async fn leftovers_are_found_and_removed_and_damage_is_said() {
-    let bed = Bed::new().await;
+async fn leftovers_are_found_and_removed_and_damage_is_said(bed: Bed) {
     bed.publish(b"one", &[]).await;
-    let own = bed.files("blobs").remove(0);
-    let orphan = own.with_file_name(format!("{}.0000000000000001", "ab".repeat(32)));
-    std::fs::write(&orphan, "x").unwrap();
-    let unfinished = bed.place.root.join("tmp/.tmpXYZ");
-    std::fs::write(&unfinished, "half").unwrap();
+    let own = bed.blobs().await.remove(0);
+    let orphan = format!("blobs/ab/{}.0000000000000001", "ab".repeat(32));
+    bed.write(&orphan, b"x").await;
+    // A bucket hides what is not written to its end.
+    let unfinished = if bed.is_folder() { "tmp/.tmpXYZ" } else { "blobs/ab/abcd.02" };
+    bed.write(unfinished, b"half").await;
     let check = async |repair, grace| bed.registry.fsck((repair, grace), &actor(1)).await.unwrap();
     // Somebody may be about to publish them.
     assert_eq!(check(true, Duration::from_secs(60)).await.faults, []);
@@ -365,10 +282,10 @@ async fn leftovers_are_found_and_removed_and_damage_is_said() {
     assert!(found.is_sound() && found.faults.len() == 2, "{found:?}");
     assert!(found.faults.iter().all(|fault| fault.kind == FaultKind::Leftover && !fault.mended));
     assert!(check(true, Duration::ZERO).await.faults.iter().all(|fault| fault.mended));
-    assert!(!orphan.exists() && !unfinished.exists());
+    assert_eq!(bed.blobs().await, std::slice::from_ref(&own));
     assert_eq!(check(false, Duration::ZERO).await.faults, []);
 
-    std::fs::write(&own, "two").unwrap();
+    bed.write(&own, b"two").await;
     let found = check(true, Duration::ZERO).await;
     assert!(!found.is_sound(), "{found:?}");
     assert_eq!(found.faults[0].subject, "digits:1");
@@ -377,14 +294,12 @@ async fn leftovers_are_found_and_removed_and_damage_is_said() {
     let error = bed.registry.fetch(&version, &out).await.unwrap_err().to_string();
     assert!(error.contains("was tampered with or damaged"), "{error}");
     assert!(!out.exists());
-    std::fs::remove_file(&own).unwrap();
+    bed.remove(&own).await;
     let found = check(true, Duration::ZERO).await;
     assert!(found.faults[0].text.contains("failed to read content"), "{found:?}");
 }
 
-#[tokio::test]
-async fn signatures_are_of_the_very_bytes() {
-    let bed = Bed::new().await;
+async fn signatures_are_of_the_very_bytes(bed: Bed) {
     let (signer, other) = (Signer::new(&[1; 32]), Signer::new(&[2; 32]));
     let path = bed.file("model.onnx", b"one");
     bed.registry.publish(&publication(&path, &[]), Some(&signer), &actor(1)).await.unwrap();
@@ -397,4 +312,87 @@ async fn signatures_are_of_the_very_bytes() {
     let version = find().await;
     assert_eq!(version.signatures.len(), 2);
     assert!(verify(&[other.verifier()], &version.bytes, &version.signatures).is_ok());
+}
+
+async fn who_waits_is_told_of_changes_and_looks_all_the_same(bed: Bed) {
+    let mut wake = bed.registry.wake(Duration::from_millis(50));
+    if bed.is_on_postgres() {
+        // Connected: what was before is not known.
+        let mut patient = bed.registry.wake(Duration::from_secs(20));
+        assert_eq!(patient.next().await, Woken::Told);
+        bed.publish(b"one", &[]).await;
+        assert_eq!(patient.next().await, Woken::Told);
+        wake.next().await;
+    }
+    assert_eq!(wake.next().await, Woken::Polled);
+}
+
+async fn a_large_content_comes_and_goes_in_parts(bed: Bed) {
+    let content: Vec<u8> = (0..20_000_001_u32).map(|index| (index % 251) as u8).collect();
+    bed.publish(&content, &[]).await;
+    let version = bed.registry.find(&"digits".parse().unwrap()).await.unwrap();
+    let out = bed.folder.path().join("out");
+    bed.registry.fetch(&version, &out).await.unwrap();
+    assert!(std::fs::read(out.join("model.onnx")).unwrap() == content);
+    let checked = bed.registry.fsck((false, Duration::ZERO), &actor(1)).await.unwrap();
+    assert_eq!((checked.bytes, checked.faults), (20_000_001, vec![]));
+}
+
+async fn contents_get_another_key_without_being_touched(bed: Bed) {
+    let Some(old) = bed.key.clone() else { return };
+    bed.publish(b"one", &[]).await;
+    let before = bed.read(&bed.blobs().await[0]).await;
+    assert!(!before.windows(3).any(|window| window == b"one"));
+    let new = EncryptionKey::generate().unwrap();
+    let with = async |keys: &[&EncryptionKey]| {
+        let keys = keys.iter().map(|&key| key.clone()).collect();
+        bed.place.clone().with_keys(keys).open(true).await.unwrap()
+    };
+    let find = async |registry: &Registry, out: &str| {
+        let version = registry.find(&"digits".parse().unwrap()).await.unwrap();
+        let out = bed.folder.path().join(out);
+        registry
+            .fetch(&version, &out)
+            .await
+            .map(|()| std::fs::read(out.join("model.onnx")).unwrap())
+    };
+    let error = with(&[&new]).await.rekey(&actor(1)).await.unwrap_err().to_string();
+    assert!(error.contains(&format!("by key {}", old.id())), "{error}");
+    let done = with(&[&new, &old]).await.rekey(&actor(1)).await.unwrap();
+    assert_eq!((done.key, done.changed, done.unchanged, done.open), (new.id(), 1, 0, 0));
+    assert_eq!(bed.read(&bed.blobs().await[0]).await, before);
+    assert_eq!(find(&with(&[&new]).await, "out").await.unwrap(), b"one");
+    let error = find(&with(&[&old]).await, "other").await.unwrap_err().to_string();
+    assert!(error.contains(&format!("by key {}, given are {}", new.id(), old.id())), "{error}");
+
+    // Without any key everything but contents is there, and nothing is stored openly by mistake.
+    let open = with(&[]).await;
+    assert_eq!(open.models().await.unwrap().len(), 1);
+    let path = bed.file("model.onnx", b"two");
+    let error = open.publish(&publication(&path, &[]), None, &actor(1)).await.unwrap_err();
+    assert!(error.to_string().contains(&format!("by key {}, and none", new.id())), "{error}");
+    let checked = open.fsck((false, Duration::ZERO), &actor(1)).await.unwrap();
+    assert_eq!((checked.faults, checked.sealed), (vec![], [(new.id(), 1)].into()));
+    // What lies there is checked all the same.
+    bed.write(&bed.blobs().await[0], b"something else").await;
+    assert!(!open.fsck((false, Duration::ZERO), &actor(1)).await.unwrap().is_sound());
+}
+
+beds::on_every_bed! {
+    what_is_published_is_found_whole_and_as_it_was,
+    the_same_files_are_the_same_version_and_numbers_are_never_used_again,
+    latest_passes_over_what_is_deprecated,
+    an_alias_moves_only_from_where_it_is_expected_to_be,
+    of_many_who_move_an_alias_at_once_one_succeeds,
+    writers_at_once_get_numbers_of_their_own,
+    a_rollback_goes_back_through_history,
+    what_is_used_is_not_removed,
+    what_a_replica_serves_is_not_removed_until_it_says_otherwise,
+    a_fetched_folder_is_checked_against_its_manifest,
+    contents_are_collected_when_nothing_has_them_and_some_time_has_passed,
+    leftovers_are_found_and_removed_and_damage_is_said,
+    signatures_are_of_the_very_bytes,
+    who_waits_is_told_of_changes_and_looks_all_the_same,
+    contents_get_another_key_without_being_touched,
+    a_large_content_comes_and_goes_in_parts,
 }

@@ -1,7 +1,8 @@
 //! The folder of a tape: names, the lock, what is old and must go.
 //!
-//! `tape-<microseconds since 1970>.parquet` is whole; the same with `.tmp` is being written, or was
-//! left by a process that died. `tape.lock` is held by whoever writes. Nothing else is touched.
+//! `tape-<microseconds since 1970>.parquet` is whole; `.tape-….parquet.tmp` is being written, or was
+//! left by a process that died. `.tape.lock` is held by whoever writes. Those with a dot are passed
+//! over by what reads a folder of Parquet files. Nothing else is touched.
 
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -10,10 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crate::TapeError;
 
-const PREFIX: &str = "tape-";
-const WHOLE: &str = ".parquet";
-const PARTIAL: &str = ".parquet.tmp";
-const LOCK: &str = "tape.lock";
+const WHOLE: (&str, &str) = ("tape-", ".parquet");
+const PARTIAL: (&str, &str) = (".tape-", ".parquet.tmp");
+const LOCK: &str = ".tape.lock";
 
 /// A folder that this process alone writes to.
 pub(crate) struct Folder {
@@ -55,17 +55,18 @@ impl Folder {
 
     /// A new file, later in order than all others, under the name it has until it is whole.
     pub(crate) fn create(&self, time_us: i64) -> Result<(PathBuf, File), TapeError> {
-        let newest = self.files.back().and_then(|(path, _)| number(path));
+        let newest = self.files.back().and_then(|(path, _)| number(path, WHOLE));
         // A clock that was set back must not put new files before old ones.
         let number = newest.map_or(0, |newest| newest.saturating_add(1)).max(time_us.max(0) as u64);
-        let path = self.path.join(format!("{PREFIX}{number:016}{PARTIAL}"));
+        let path = self.path.join(name(number, PARTIAL));
         let file = private_file().create_new(true).write(true).open(&path);
         file.map(|file| (path.clone(), file)).map_err(TapeError::io("make", &path))
     }
 
     /// Gives a file that is whole and on disk the name of one.
     pub(crate) fn publish(&mut self, partial: &Path, size: u64) -> Result<(), TapeError> {
-        let path = partial.with_extension("");
+        let number = number(partial, PARTIAL).unwrap_or_default();
+        let path = self.path.join(name(number, WHOLE));
         fs::rename(partial, &path).map_err(TapeError::io("rename", partial))?;
         self.files.push_back((path, size));
         self.total += size;
@@ -97,25 +98,28 @@ impl Folder {
 /// The whole files of a folder, oldest first.
 pub(crate) fn whole(folder: &Path) -> Result<Vec<PathBuf>, TapeError> {
     let mut files = named(folder, WHOLE)?;
-    files.sort_by_key(|path| number(path));
+    files.sort_by_key(|path| number(path, WHOLE));
     Ok(files)
 }
 
-/// The number in the name of a whole file, which is about the time of its first record.
-pub(crate) fn number(path: &Path) -> Option<u64> {
-    let name = path.file_name()?.to_str()?;
-    name.strip_prefix(PREFIX)?.strip_suffix(WHOLE)?.parse().ok()
+/// The name of a file with this number, which is about the time of its first record.
+fn name(number: u64, (prefix, ending): (&str, &str)) -> String {
+    format!("{prefix}{number:016}{ending}")
 }
 
-/// Files `tape-<number><ending>`.
-fn named(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, TapeError> {
+/// The number in the name of such a file.
+fn number(path: &Path, (prefix, ending): (&str, &str)) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix(prefix)?.strip_suffix(ending)?.parse().ok()
+}
+
+/// Files with such a name.
+fn named(folder: &Path, kind: (&str, &str)) -> Result<Vec<PathBuf>, TapeError> {
     let failed = |source| TapeError::io("read the folder", folder)(source);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        let middle = name.and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(ending));
-        if middle.is_some_and(|middle| middle.parse::<u64>().is_ok()) && path.is_file() {
+        if number(&path, kind).is_some() && path.is_file() {
             found.push(path);
         }
     }

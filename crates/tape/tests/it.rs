@@ -175,8 +175,8 @@ fn what_is_larger_than_a_quarter_of_the_tape_is_refused_alone() {
 fn what_a_killed_writer_left_is_removed_and_not_read() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), ROOMY, [record(5, 10)]);
-    let left = folder.path().join("tape-0000000000000007.parquet.tmp");
-    let others = folder.path().join("tape-of-mine.parquet.tmp");
+    let left = folder.path().join(".tape-0000000000000007.parquet.tmp");
+    let others = folder.path().join(".tape-of-mine.parquet.tmp");
     for path in [&left, &others] {
         fs::write(path, b"PAR1 torn").unwrap();
     }

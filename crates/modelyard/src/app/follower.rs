@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use modelyard_registry::{ModelName, REPLICA_LEASE, Registry, Version};
+use modelyard_registry::{ModelName, Place, REPLICA_LEASE, Registry, Version, Wake};
 use modelyard_serving::VersionState;
 use tokio::sync::oneshot;
 
@@ -38,7 +38,9 @@ pub(super) struct Follower {
     cache: Cache,
     /// What this server calls itself.
     replica: String,
+    place: Place,
     registry: Option<Registry>,
+    wake: Option<Wake>,
     /// Where the registry was at the last look, and how many polls ago.
     position: Option<(i64, u32)>,
     /// Whether it was said that the registry is out of reach.
@@ -80,7 +82,8 @@ impl Follower {
         following: Following,
     ) -> anyhow::Result<Follower> {
         let registry = &config.registry;
-        let followed = format!("{} {}", registry.folder.display(), registry.models.join(" "));
+        let place = registry.place()?;
+        let followed = format!("{place} {}", registry.models.join(" "));
         let cache = Cache::open(&registry.cache, &followed)?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let replica = format!("{host}/{}/{:08x}", std::process::id(), fastrand::u32(..));
@@ -91,7 +94,9 @@ impl Follower {
             trust: following.trust,
             cache,
             replica,
+            place,
             registry: None,
+            wake: None,
             position: None,
             is_told: false,
             models: BTreeMap::new(),
@@ -120,7 +125,7 @@ impl Follower {
             // Whoever waited may have gone.
             let _ = first.send(self.round().await);
             loop {
-                tokio::time::sleep(self.config.registry.poll_every).await;
+                self.wait().await;
                 self.round().await;
             }
         };
@@ -129,6 +134,14 @@ impl Follower {
             _ = stopped => {}
         }
         self.say_goodbye().await;
+    }
+
+    /// Waits until it is time to look again.
+    async fn wait(&mut self) {
+        match &mut self.wake {
+            Some(wake) => drop(wake.next().await),
+            None => tokio::time::sleep(self.config.registry.poll_every).await,
+        }
     }
 
     /// Looks, brings what differs, reports.
@@ -182,12 +195,9 @@ impl Follower {
         if let Some(registry) = &self.registry {
             return Ok(registry.clone());
         }
-        let folder = &self.config.registry.folder;
-        if !Registry::is_at(folder) {
-            anyhow::bail!("there is no registry in '{}'", folder.display());
-        }
-        let opened = tokio::time::timeout(PATIENCE, Registry::open(folder)).await;
+        let opened = tokio::time::timeout(PATIENCE, self.place.open(false)).await;
         let registry = opened.context("it did not answer in time")??;
+        self.wake = Some(registry.wake(self.config.registry.poll_every));
         self.registry = Some(registry.clone());
         Ok(registry)
     }

@@ -72,9 +72,12 @@ pub(crate) struct Args {
     /// digits; may be repeated
     #[arg(long, value_name = "MODEL[:VERSION]")]
     from_registry: Vec<String>,
-    /// The registry's folder [default: registry in the data folder]
-    #[arg(long, value_name = "DIR")]
+    /// The registry: a folder, or postgres://USER@HOST/DATABASE [default: registry in the data folder]
+    #[arg(long, value_name = "DIR|URL")]
     registry: Option<String>,
+    /// Where contents of a registry in PostgreSQL are: a folder, s3://BUCKET/PREFIX or the like
+    #[arg(long, value_name = "PLACE")]
+    registry_contents: Option<String>,
     /// Serve nothing of the registry that this public key, or one in this folder, did not sign; may
     /// be repeated
     #[arg(long, value_name = "FILE")]
@@ -153,6 +156,11 @@ impl Args {
             .flag("repository-poll-secs", keys::REPOSITORY_POLL_SECS.name, poll_secs)
             .flag("from-registry", keys::FROM_REGISTRY.name, from_registry.as_ref())
             .flag("registry", keys::REGISTRY.name, self.registry.as_ref())
+            .flag(
+                "registry-contents",
+                keys::REGISTRY_CONTENTS.name,
+                self.registry_contents.as_ref(),
+            )
             .flag("trust", keys::TRUST.name, trust.as_ref())
             .flag("require-signed", keys::REQUIRE_SIGNED.name, self.require_signed.as_ref())
             .flag("http-address", keys::HTTP_ADDRESS.name, self.http_address.as_ref())

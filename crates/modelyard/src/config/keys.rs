@@ -76,8 +76,15 @@ keys! { ALL:
     /// changes, they are seen at once.
     REPOSITORY_POLL_SECS: Count = "repository_poll_secs", "15", Count { min: 1, max: 86_400 };
 
-    /// The registry's folder; auto is <data_dir>/registry.
-    REGISTRY: Maybe<FilePath> = "registry", "auto", Maybe { none: "auto", kind: FilePath };
+    /// The registry: a folder, or postgres://USER@HOST/DATABASE; auto is <data_dir>/registry.
+    REGISTRY: Maybe<Text> = "registry", "auto", Maybe { none: "auto", kind: Text };
+    /// Where contents of a registry in PostgreSQL are: a folder that all machines see,
+    /// s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX.
+    REGISTRY_CONTENTS: Maybe<Text> =
+        "registry_contents", "none", Maybe { none: "none", kind: Text };
+    /// Keys that contents of the registry are encrypted by, or files that hold one; the first
+    /// encrypts, all decrypt.
+    REGISTRY_ENCRYPTION_KEY: ListOf<Text> = "registry_encryption_key", "", ListOf(Text);
     /// Models that are served from the registry, such as digits:stable (an alias, followed when it
     /// moves), digits:3, or digits (what its version_policy asks for).
     FROM_REGISTRY: ListOf<Text> = "from_registry", "", ListOf(Text);

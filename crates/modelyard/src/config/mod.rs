@@ -30,7 +30,7 @@ pub(crate) use models::ModelLayers;
 pub(crate) use place::Place;
 pub(crate) use sections::{
     ControlConfig, EngineConfig, LifecycleConfig, ListenConfig, LogConfig, OtlpConfig,
-    RegistryConfig, TapeConfig,
+    RegistryConfig, TapeConfig, environment,
 };
 use value::Value;
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use modelyard_engine::{EngineChoice, Engines, LoadOptions, threads};
+use modelyard_registry::{EncryptionKey, Place, RegistryError};
 use modelyard_tape::Limits;
 
 use super::key::Stack;
@@ -91,8 +92,12 @@ pub(crate) struct ControlConfig {
 /// The registry, and what is served from it.
 #[derive(Clone, Debug)]
 pub(crate) struct RegistryConfig {
-    /// Its folder.
-    pub(crate) folder: PathBuf,
+    /// Its folder or database.
+    registry: String,
+    /// Where contents are, where they are not in its folder.
+    contents: Option<String>,
+    /// Keys of contents, or files that hold one.
+    keys: Vec<String>,
     /// What is served: `MODEL:VERSION`, `MODEL:ALIAS` or `MODEL`.
     pub(crate) models: Vec<String>,
     /// Time between two looks.
@@ -101,6 +106,27 @@ pub(crate) struct RegistryConfig {
     pub(crate) cache: PathBuf,
     /// Keys, one of which must have signed what is served; all is served where there are none.
     pub(crate) trust: Vec<PathBuf>,
+}
+
+impl RegistryConfig {
+    /// Where it is, with the keys that it takes.
+    pub(crate) fn place(&self) -> Result<Place, RegistryError> {
+        let place = Place::parse(&self.registry, self.contents.as_deref())?;
+        let keys: Result<Vec<_>, _> = self.keys.iter().map(|text| key(text)).collect();
+        Ok(place.with_environment(environment()).with_keys(keys?))
+    }
+}
+
+/// What stores of objects take their credentials from.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// A key, or a file that holds one.
+fn key(text: &str) -> Result<EncryptionKey, RegistryError> {
+    let is_key = text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit());
+    if is_key { EncryptionKey::parse(text) } else { EncryptionKey::read(Path::new(text)) }
 }
 
 /// Logs.
@@ -199,10 +225,12 @@ pub(super) fn registry(
     data_dir: &Path,
     mistakes: &mut Mistakes,
 ) -> RegistryConfig {
-    let folder = stack.take(&keys::REGISTRY, mistakes);
+    let registry = stack.take(&keys::REGISTRY, mistakes);
     let cache = stack.take(&keys::REGISTRY_CACHE, mistakes);
     let config = RegistryConfig {
-        folder: folder.unwrap_or_else(|| data_dir.join("registry")),
+        registry: registry.unwrap_or_else(|| data_dir.join("registry").display().to_string()),
+        contents: stack.take(&keys::REGISTRY_CONTENTS, mistakes),
+        keys: stack.take(&keys::REGISTRY_ENCRYPTION_KEY, mistakes),
         models: stack.take(&keys::FROM_REGISTRY, mistakes),
         poll_every: stack.take(&keys::REGISTRY_POLL, mistakes),
         cache: cache.unwrap_or_else(|| data_dir.join("served")),

@@ -50,9 +50,11 @@ pub(crate) async fn read(
     };
     for (index, choice) in wanted.choices.iter().enumerate() {
         let versions = match versions(registry, model, choice, policy).await {
-            Err(error @ (RegistryError::Database { .. } | RegistryError::Io { .. })) => {
-                return Err(error);
-            }
+            Err(
+                error @ (RegistryError::Database { .. }
+                | RegistryError::Store { .. }
+                | RegistryError::Io { .. }),
+            ) => return Err(error),
             // What answers most requests is not guessed at.
             Err(error) if index == 0 => {
                 desired.versions = Err(error.to_string());

@@ -30,6 +30,7 @@ mod quantize;
 mod quickstart;
 mod readme;
 mod registry;
+mod registry_care;
 mod reload;
 mod resume;
 mod tape;

@@ -159,12 +159,12 @@ fn a_killed_server_leaves_a_tape_that_goes_on() {
     server.signal("KILL");
     server.end();
     drop(server);
-    fs::write(folder.path("tape/tape-0000000000000001.parquet.tmp"), "torn").unwrap();
+    fs::write(folder.path("tape/.tape-0000000000000001.parquet.tmp"), "torn").unwrap();
     fs::remove_file(folder.path("addresses.json")).unwrap();
     let mut server = recording(&folder, &[]);
     send(&server, 4);
     assert!(server.terminate().success());
-    assert!(!folder.path("tape/tape-0000000000000001.parquet.tmp").exists());
+    assert!(!folder.path("tape/.tape-0000000000000001.parquet.tmp").exists());
     assert_eq!(replay(&["--against", &digits::model()], &folder)["requests"], 4);
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Blob {
     pub(crate) seal: String,
 }
 
-fn blob(row: &Row) -> Result<Blob, RegistryError> {
+pub(super) fn blob(row: &Row) -> Result<Blob, RegistryError> {
     Ok(Blob {
         sha256: text(row, 0)?.parse()?,
         bytes: count(row, 1)?,
@@ -68,6 +68,35 @@ impl Database {
         let rows = sqlx::query("SELECT sha256, bytes, place, seal FROM blobs ORDER BY sha256");
         let rows = rows.fetch_all(self.pool()).await.map_err(database("read"))?;
         rows.iter().map(blob).collect()
+    }
+
+    /// A seal, if any content has one.
+    pub(crate) async fn any_seal(&self) -> Result<Option<String>, RegistryError> {
+        let row = sqlx::query("SELECT seal FROM blobs WHERE seal <> '' LIMIT 1");
+        let row = row.fetch_optional(self.pool()).await.map_err(database("read"))?;
+        row.map(|row| text(&row, 0)).transpose()
+    }
+
+    /// Replaces seals by others: pairs of what a content has and what it gets. What was replaced by
+    /// somebody else, or was removed, is left alone.
+    pub(crate) async fn replace_seals(
+        &self,
+        changes: &[(Blob, String)],
+        (actor, now): (&Actor, &str),
+    ) -> Result<(), RegistryError> {
+        let mut transaction = self.write().await?;
+        for (blob, seal) in changes {
+            sqlx::query("UPDATE blobs SET seal = $1 WHERE sha256 = $2 AND seal = $3")
+                .bind(seal.as_str())
+                .bind(blob.sha256.to_string())
+                .bind(blob.seal.as_str())
+                .execute(&mut *transaction)
+                .await
+                .map_err(database("write to"))?;
+        }
+        let change = Change { now, ..Change::default() };
+        events::add(&mut transaction, actor, (Action::Rekey, change)).await?;
+        commit(transaction).await
     }
 
     /// Forgets contents that no version refers to and nobody touched since; says where they lay.

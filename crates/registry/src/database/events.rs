@@ -1,8 +1,8 @@
 //! Who did what, when and why. Only added to.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Database, Writing, commit, number, text};
+use super::{Database, Row, Writing, commit, number, text};
 use crate::error::database;
 use crate::{ModelName, RegistryError};
 
@@ -41,10 +41,14 @@ pub enum Action {
     Repair,
     /// Signatures were added to a version.
     Sign,
+    /// Another key encrypts the keys of contents.
+    Rekey,
+    /// The whole registry came from a backup.
+    Recover,
 }
 
 /// A line of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Later lines have higher numbers.
     pub id: i64,
@@ -89,6 +93,8 @@ impl Action {
             Action::Collect => "collect",
             Action::Repair => "repair",
             Action::Sign => "sign",
+            Action::Rekey => "rekey",
+            Action::Recover => "recover",
         }
     }
 }
@@ -99,18 +105,34 @@ pub(crate) async fn add(
     actor: &Actor,
     (action, change): (Action, Change<'_>),
 ) -> Result<(), RegistryError> {
+    let event = Event {
+        id: 0,
+        at_us: actor.now_us,
+        actor: actor.name.clone(),
+        action: action.as_str().to_owned(),
+        model: change.model.to_owned(),
+        subject: change.subject.to_owned(),
+        was: change.was.to_owned(),
+        now: change.now.to_owned(),
+        why: actor.why.clone(),
+    };
+    insert(transaction, &event).await
+}
+
+/// Adds a line as it is, but for its number.
+pub(super) async fn insert(transaction: &mut Writing, event: &Event) -> Result<(), RegistryError> {
     sqlx::query(
         "INSERT INTO events (at_us, actor, action, model, subject, was, now, why) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
-    .bind(actor.now_us)
-    .bind(actor.name.as_str())
-    .bind(action.as_str())
-    .bind(change.model)
-    .bind(change.subject)
-    .bind(change.was)
-    .bind(change.now)
-    .bind(actor.why.as_str())
+    .bind(event.at_us)
+    .bind(event.actor.as_str())
+    .bind(event.action.as_str())
+    .bind(event.model.as_str())
+    .bind(event.subject.as_str())
+    .bind(event.was.as_str())
+    .bind(event.now.as_str())
+    .bind(event.why.as_str())
     .execute(&mut **transaction)
     .await
     .map_err(database("write to"))?;
@@ -153,20 +175,21 @@ impl Database {
         .fetch_all(self.pool())
         .await
         .map_err(database("read"))?;
-        rows.iter()
-            .map(|row| {
-                Ok(Event {
-                    id: number(row, 0)?,
-                    at_us: number(row, 1)?,
-                    actor: text(row, 2)?,
-                    action: text(row, 3)?,
-                    model: text(row, 4)?,
-                    subject: text(row, 5)?,
-                    was: text(row, 6)?,
-                    now: text(row, 7)?,
-                    why: text(row, 8)?,
-                })
-            })
-            .collect()
+        rows.iter().map(event).collect()
     }
+}
+
+/// Reads a row of `id, at_us, actor, action, model, subject, was, now, why`.
+pub(super) fn event(row: &Row) -> Result<Event, RegistryError> {
+    Ok(Event {
+        id: number(row, 0)?,
+        at_us: number(row, 1)?,
+        actor: text(row, 2)?,
+        action: text(row, 3)?,
+        model: text(row, 4)?,
+        subject: text(row, 5)?,
+        was: text(row, 6)?,
+        now: text(row, 7)?,
+        why: text(row, 8)?,
+    })
 }

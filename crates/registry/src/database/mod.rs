@@ -12,16 +12,20 @@
 //! | `blobs` | where contents lie |
 //! | `replicas` | who serves what |
 //! | `events` | who did what |
+//! | `snapshot` | all of it as lines, and back |
 
 pub(crate) mod aliases;
 pub(crate) mod blobs;
 pub(crate) mod events;
 pub(crate) mod publish;
 mod replicas;
-mod schema;
+pub(crate) mod schema;
+pub(crate) mod snapshot;
 pub(crate) mod versions;
 
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
@@ -47,7 +51,12 @@ pub(crate) enum Kind {
 pub(crate) struct Database {
     pool: AnyPool,
     kind: Kind,
+    url: Url,
 }
+
+/// The URL of a database. Its password is never shown.
+#[derive(Clone)]
+pub(crate) struct Url(Arc<str>);
 
 /// A transaction that may write.
 pub(crate) type Writing = Transaction<'static, Any>;
@@ -62,25 +71,32 @@ impl Database {
         Database::open(&url, Kind::Sqlite).await
     }
 
-    /// The PostgreSQL database at a URL.
-    pub(crate) async fn postgres(url: &str) -> Result<Database, RegistryError> {
-        Database::open(url, Kind::Postgres).await
+    /// The PostgreSQL database at a URL. Without `make` there must be a registry in it.
+    pub(crate) async fn postgres(url: &Url, make: bool) -> Result<Database, RegistryError> {
+        if !make {
+            schema::require(url).await?;
+        }
+        Database::open(url.secret(), Kind::Postgres).await
     }
 
     async fn open(url: &str, kind: Kind) -> Result<Database, RegistryError> {
-        install_default_drivers();
         let options = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
         let options = options.after_connect(move |connection, _| {
             Box::pin(async move { set_up(connection, kind).await })
         });
         // A pool tries again until its patience ends, and then no longer knows why.
-        let mut first = AnyConnection::connect(url).await.map_err(database("open"))?;
+        let mut first = connect(url).await?;
         set_up(&mut first, kind).await.map_err(database("open"))?;
         first.close().await.map_err(database("open"))?;
         let pool = options.connect(url).await.map_err(database("open"))?;
-        let opened = Database { pool, kind };
+        let opened = Database { pool, kind, url: Url::new(url) };
         schema::prepare(&opened).await?;
         Ok(opened)
+    }
+
+    /// Where it is told that something changed, if it is.
+    pub(crate) fn url(&self) -> Option<Url> {
+        (self.kind == Kind::Postgres).then(|| self.url.clone())
     }
 
     /// Begins a transaction that may write. On SQLite it is the only one: others wait.
@@ -92,6 +108,15 @@ impl Database {
         self.pool.begin_with(begin).await.map_err(database("write to"))
     }
 
+    /// Begins a transaction that sees everything as it is now, whatever is written meanwhile.
+    pub(crate) async fn snapshot(&self) -> Result<Writing, RegistryError> {
+        let begin = match self.kind {
+            Kind::Sqlite => "BEGIN",
+            Kind::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        self.pool.begin_with(begin).await.map_err(database("read"))
+    }
+
     /// Where reading statements run.
     pub(crate) fn pool(&self) -> &AnyPool {
         &self.pool
@@ -100,6 +125,44 @@ impl Database {
     /// Closes all connections.
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// Connects, or says in a bounded time why not.
+async fn connect(url: &str) -> Result<AnyConnection, RegistryError> {
+    install_default_drivers();
+    let connected = tokio::time::timeout(PATIENCE, AnyConnection::connect(url)).await;
+    connected.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(database("open"))
+}
+
+impl Url {
+    pub(crate) fn new(url: &str) -> Url {
+        Url(url.into())
+    }
+
+    /// All of it.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Url {
+    /// Without password and parameters, which may hold one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("database", ""));
+        let rest = rest.split('?').next().unwrap_or_default();
+        // A password may hold anything, even what should be encoded.
+        let (user, host) = rest.rsplit_once('@').unwrap_or(("", rest));
+        match user.split(':').next() {
+            Some("") | None => write!(f, "{scheme}://{host}"),
+            Some(user) => write!(f, "{scheme}://{user}@{host}"),
+        }
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

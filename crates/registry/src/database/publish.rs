@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::aliases::{self, Expected};
 use super::blobs::{self, Blob};
 use super::events::{Action, Actor, Change, add};
-use super::versions::as_json;
+use super::versions::{State, as_json};
 use super::{Database, Writing, commit, count};
 use crate::error::database;
 use crate::keys::Signature;
@@ -16,6 +16,7 @@ pub(crate) struct Entry {
     pub(crate) manifest: Manifest,
     pub(crate) bytes: Vec<u8>,
     pub(crate) signatures: Vec<Signature>,
+    pub(crate) state: State,
 }
 
 impl Database {
@@ -72,11 +73,12 @@ async fn next_number(transaction: &mut Writing, model: &ModelName) -> Result<u64
     count(&row, 0)
 }
 
-async fn insert(transaction: &mut Writing, entry: &Entry) -> Result<(), RegistryError> {
-    let Entry { manifest, bytes, signatures } = entry;
+/// Adds a version, and notes that its contents are used.
+pub(super) async fn insert(transaction: &mut Writing, entry: &Entry) -> Result<(), RegistryError> {
+    let Entry { manifest, bytes, signatures, state } = entry;
     sqlx::query(
         "INSERT INTO versions (model, number, manifest, digest, content, signatures, state) \
-         VALUES ($1, $2, $3, $4, $5, $6, 'active')",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(manifest.model.as_str())
     .bind(manifest.version.cast_signed())
@@ -84,9 +86,13 @@ async fn insert(transaction: &mut Writing, entry: &Entry) -> Result<(), Registry
     .bind(Digest::of(bytes).to_string())
     .bind(manifest.content().to_string())
     .bind(as_json(signatures)?)
+    .bind(state.as_str())
     .execute(&mut **transaction)
     .await
     .map_err(database("write to"))?;
+    if *state == State::Removed {
+        return Ok(());
+    }
     let contents: BTreeSet<Digest> = manifest.files.iter().map(|file| file.sha256).collect();
     for sha256 in contents {
         // Takes nothing where the content was forgotten meanwhile.

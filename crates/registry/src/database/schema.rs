@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Database, Kind, commit};
+use super::{Database, Kind, Url, Writing, commit, connect};
 use crate::RegistryError;
 use crate::error::database;
 
@@ -11,6 +11,9 @@ const SCHEMA: i64 = 1;
 
 /// Number of the lock under which PostgreSQL's tables are made: replicas may start at the same time.
 const LOCK: i64 = 0x6d6f_6465_6c79;
+
+/// Where PostgreSQL tells that something changed.
+pub(crate) const CHANNEL: &str = "modelyard_registry";
 
 /// Tables of schema 1. `BYTES` and `SERIAL` stand for types that differ.
 const TABLES: &str = "
@@ -73,7 +76,7 @@ CREATE TABLE events (
 CREATE INDEX events_by_model ON events (model, id);
 ";
 
-/// The log is only added to, whoever asks.
+/// The log is only added to, whoever asks. PostgreSQL tells whoever listens that it was.
 const APPEND_ONLY_SQLITE: &str = "
 CREATE TRIGGER events_stay BEFORE UPDATE ON events
     BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
@@ -86,7 +89,48 @@ CREATE FUNCTION events_stay() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'the audit log is only added to'; END $$;
 CREATE TRIGGER events_stay BEFORE UPDATE OR DELETE ON events
     FOR EACH ROW EXECUTE FUNCTION events_stay();
+CREATE FUNCTION events_wake() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_notify('modelyard_registry', ''); RETURN NULL; END $$;
+CREATE TRIGGER events_wake AFTER INSERT ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION events_wake();
 ";
+
+/// Refuses a database without a registry.
+pub(super) async fn require(url: &Url) -> Result<(), RegistryError> {
+    use sqlx::Connection as _;
+    let mut connection = connect(url.secret()).await?;
+    let found = sqlx::query("SELECT coalesce(CAST(to_regclass('registry') AS TEXT), '')");
+    let found = found.fetch_one(&mut connection).await.map_err(database("read"))?;
+    let found: String = found.try_get(0).map_err(database("understand"))?;
+    connection.close().await.map_err(database("read"))?;
+    match found.is_empty() {
+        true => Err(RegistryError::NotFound(format!("there is no registry in '{url}'"))),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a database, or what stands between, that does not say how many rows it changed: aliases move by
+/// that.
+async fn probe(transaction: &mut Writing) -> Result<(), RegistryError> {
+    let make = "CREATE TEMPORARY TABLE modelyard_probe (epoch BIGINT NOT NULL) ON COMMIT DROP";
+    sqlx::raw_sql(make).execute(&mut **transaction).await.map_err(database("prepare"))?;
+    let mut changed = Vec::new();
+    for statement in [
+        "INSERT INTO modelyard_probe (epoch) VALUES (1)",
+        "UPDATE modelyard_probe SET epoch = 2 WHERE epoch = 1",
+        "UPDATE modelyard_probe SET epoch = 2 WHERE epoch = 1",
+    ] {
+        let done = sqlx::query(statement).execute(&mut **transaction).await;
+        changed.push(done.map_err(database("prepare"))?.rows_affected());
+    }
+    match changed[..] {
+        [1, 1, 0] => Ok(()),
+        _ => Err(RegistryError::Invalid(format!(
+            "the database does not compare and swap: three statements changed {changed:?} rows, expected \
+             [1, 1, 0]; use another, or no proxy that hides this"
+        ))),
+    }
+}
 
 /// Makes the tables where there are none; refuses those of a newer modelyard.
 pub(super) async fn prepare(opened: &Database) -> Result<(), RegistryError> {
@@ -94,6 +138,7 @@ pub(super) async fn prepare(opened: &Database) -> Result<(), RegistryError> {
     if opened.kind == Kind::Postgres {
         let locked = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK);
         locked.execute(&mut *transaction).await.map_err(database("lock"))?;
+        probe(&mut transaction).await?;
     }
     let make = "CREATE TABLE IF NOT EXISTS registry (schema_version BIGINT NOT NULL)";
     sqlx::raw_sql(make).execute(&mut *transaction).await.map_err(database("prepare"))?;

@@ -1,6 +1,6 @@
 //! Models and their versions.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::aliases;
 use super::events::{Action, Actor, Change, add};
@@ -10,7 +10,7 @@ use crate::keys::Signature;
 use crate::{Digest, Manifest, ModelName, RegistryError};
 
 /// Whether a version is to be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It is.
@@ -49,7 +49,7 @@ pub struct ModelEntry {
 }
 
 impl State {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             State::Active => "active",
             State::Deprecated => "deprecated",
@@ -71,7 +71,7 @@ impl State {
 
 /// Reads a row of `model, number, manifest, digest, signatures, state`, and checks that it is what was
 /// stored.
-fn version(row: &Row) -> Result<Version, RegistryError> {
+pub(super) fn version(row: &Row) -> Result<Version, RegistryError> {
     use sqlx::Row as _;
     let (model, number, stated) = (text(row, 0)?, count(row, 1)?, text(row, 3)?);
     let bytes: Vec<u8> = row.try_get(2).map_err(database("understand"))?;

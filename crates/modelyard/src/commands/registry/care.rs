@@ -32,6 +32,27 @@ pub(super) struct FsckArgs {
     grace: Duration,
 }
 
+/// Encrypt contents by another key, without touching them
+///
+/// The first --encryption-key is the new one; those that encrypt now follow it. What was stored before there
+/// was a key stays as it is.
+#[derive(clap::Args)]
+pub(super) struct RekeyArgs {}
+
+pub(super) async fn rekey(_: &RekeyArgs, desk: &OpenDesk) -> anyhow::Result<()> {
+    let done = desk.registry.rekey(&desk.actor).await.map_err(coded)?;
+    desk.tell(&done, || {
+        let mut text = format!("key {} encrypts {} more contents", done.key, done.changed);
+        if done.unchanged > 0 {
+            text.push_str(&format!(", and {} as before", done.unchanged));
+        }
+        if done.open > 0 {
+            text.push_str(&format!("; {} are not encrypted", done.open));
+        }
+        text
+    })
+}
+
 pub(super) async fn gc(args: &GcArgs, desk: &OpenDesk) -> anyhow::Result<()> {
     let collected = desk.registry.collect(args.grace, &desk.actor).await.map_err(coded)?;
     desk.tell(&collected, || {
@@ -65,6 +86,12 @@ fn text(found: &Fsck) -> String {
             (FaultKind::Leftover, false) => "left over",
         };
         text.push_str(&format!("{kind}  {}: {}\n", fault.subject, fault.text));
+    }
+    for (key, contents) in &found.sealed {
+        text.push_str(&format!(
+            "{contents} contents are encrypted by key {key}, which was not given: only what lies there was \
+             checked\n"
+        ));
     }
     let left = found.faults.iter().filter(|fault| fault.kind == FaultKind::Leftover);
     if left.clone().count() > 0 && left.clone().all(|fault| !fault.mended) {

@@ -1,4 +1,5 @@
-//! `modelyard keys`: Ed25519 keys that versions are signed with.
+//! `modelyard keys`: Ed25519 keys that versions are signed with, and keys that contents are
+//! encrypted by.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -6,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
+use modelyard_registry::EncryptionKey;
 use modelyard_registry::keys::{Signer, Verifier};
 use serde_json::json;
 
 use super::place::coded;
 use crate::output;
 
-/// Make and show the keys that versions of models are signed with
+/// Make and show the keys that versions of models are signed with, and contents encrypted by
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     modelyard keys new team.pem\n  \
@@ -26,14 +28,23 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Action {
     /// Make a key: FILE is the private one, FILE.pub the public one
-    New(FileArgs),
+    New(NewArgs),
     /// Show what a key is called, private or public
     Show(FileArgs),
 }
 
 #[derive(clap::Args)]
+struct NewArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Make a key that contents are encrypted by: one file, 64 hexadecimal digits
+    #[arg(long)]
+    encryption: bool,
+}
+
+#[derive(clap::Args)]
 struct FileArgs {
-    /// The key file, in PEM
+    /// The key file
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Print one JSON object
@@ -44,7 +55,8 @@ struct FileArgs {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.action {
-        Action::New(args) => new(args),
+        Action::New(args) if args.encryption => new_encryption(&args.file),
+        Action::New(args) => new(&args.file),
         Action::Show(args) => show(args),
     }
 }
@@ -63,9 +75,29 @@ fn new(args: &FileArgs) -> anyhow::Result<()> {
     tell(args, &signer.verifier(), Some(&public))
 }
 
+fn new_encryption(args: &FileArgs) -> anyhow::Result<()> {
+    let key = EncryptionKey::generate().map_err(coded)?;
+    write_new(&args.file, &format!("{}\n", *key.to_hex()), true)?;
+    let (id, file) = (key.id(), args.file.display());
+    if args.json {
+        return output::json(&json!({"key": id, "file": args.file, "encryption": true}));
+    }
+    let text = format!(
+        "made encryption key {id}: without '{file}' nobody reads what it encrypts; keep a copy elsewhere"
+    );
+    Ok(output::line(text)?)
+}
+
 fn show(args: &FileArgs) -> anyhow::Result<()> {
     let verifier = match Verifier::read(&args.file) {
         Ok(verifier) => verifier,
+        Err(_) if EncryptionKey::is_at(&args.file) => {
+            let id = EncryptionKey::read(&args.file).map_err(coded)?.id();
+            return match args.json {
+                true => output::json(&json!({"key": id, "file": args.file, "encryption": true})),
+                false => Ok(output::line(format!("encryption key {id}"))?),
+            };
+        }
         // What is no key at all is told as such, not by who can read it.
         Err(error) => match Signer::is_at(&args.file) {
             true => Signer::read(&args.file).map_err(coded)?.verifier(),

@@ -6,7 +6,7 @@ use anyhow::Context;
 use modelyard_registry::Reference;
 use tempfile::TempDir;
 
-use super::place::{self, coded};
+use super::place::{coded, open};
 use crate::cli::Globals;
 use crate::config::keys::REGISTRY;
 use crate::config::{Config, Overrides};
@@ -19,12 +19,13 @@ pub(crate) fn materialize(
     globals: &Globals,
 ) -> anyhow::Result<(TempDir, PathBuf)> {
     let overrides = Overrides::default().flag("registry", REGISTRY.name, registry);
-    let root = Config::load(globals, overrides).exit_with(Exit::Usage)?.registry.folder;
+    let config = Config::load(globals, overrides).exit_with(Exit::Usage)?;
+    let place = config.registry.place().map_err(coded)?;
     let reference: Reference = reference.parse().map_err(coded)?;
     let folder = TempDir::new().context("failed to make a folder for the version")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let file = runtime.context("failed to start a runtime")?.block_on(async {
-        let registry = place::open(&root, false).await?;
+        let registry = open(&place, false).await?;
         let fetched = async {
             let version = registry.find(&reference).await.map_err(coded)?;
             let to = folder.path().join("version");

@@ -10,9 +10,11 @@
 //! | `look`, `text` | models, versions, show, log; how they read |
 //! | `diff` | what differs between two versions |
 //! | `change` | aliases, promotion, rollback, deprecation, removal |
-//! | `care` | fsck, gc |
+//! | `care` | fsck, gc, rekey |
+//! | `backup` | backup, restore, and what there is to restore |
 //! | `keys`, `trust` | keys, and whom to trust |
 
+mod backup;
 mod care;
 mod change;
 mod describe;
@@ -84,6 +86,14 @@ enum Action {
     Gc(care::GcArgs),
     /// Check everything, and remove what processes that died have left
     Fsck(care::FsckArgs),
+    /// Copy what is new to a backup
+    Backup(backup::BackupArgs),
+    /// List what a backup can restore
+    Snapshots(backup::SnapshotsArgs),
+    /// Make a registry from a backup
+    Restore(backup::RestoreArgs),
+    /// Encrypt contents by another key, without touching them
+    Rekey(care::RekeyArgs),
 }
 
 /// Runs the command.
@@ -92,7 +102,14 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         Action::Diff(args) => args.overrides(),
         _ => Overrides::default(),
     };
-    let makes = matches!(args.action, Action::Push(_));
+    // Whoever lost a registry looks at its backup.
+    if let Action::Snapshots(snapshots) = &args.action {
+        return place::block_on(backup::snapshots(snapshots, args.place.json));
+    }
+    if let Action::Restore(restore) = &args.action {
+        place::block_on(backup::require(restore))?;
+    }
+    let makes = matches!(args.action, Action::Push(_) | Action::Restore(_));
     let desk = Desk::new((&args.place, makes), globals, overrides)?;
     desk.run(async |desk| match &args.action {
         Action::Push(args) => push::run(args, desk).await,
@@ -110,5 +127,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         Action::Log(args) => look::log(args, desk).await,
         Action::Gc(args) => care::gc(args, desk).await,
         Action::Fsck(args) => care::fsck(args, desk).await,
+        Action::Backup(args) => backup::backup(args, desk).await,
+        Action::Restore(args) => backup::restore(args, desk).await,
+        Action::Rekey(args) => care::rekey(args, desk).await,
+        Action::Snapshots(args) => backup::snapshots(args, desk.json).await,
     })
 }

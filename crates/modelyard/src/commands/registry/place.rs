@@ -1,15 +1,13 @@
 //! Which registry, and in whose name.
 
-use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use modelyard_registry::{Actor, Reference, Registry, RegistryError, Version};
+use modelyard_registry::{Actor, Place, Reference, Registry, RegistryError, Version};
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::config::keys::REGISTRY;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, keys};
 use crate::exit::{Exit, ExitWith};
 use crate::output;
 
@@ -17,9 +15,17 @@ use crate::output;
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Options of every registry command")]
 pub(super) struct PlaceArgs {
-    /// The registry's folder [default: registry in the data folder]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// The registry: a folder, or postgres://USER@HOST/DATABASE [default: registry in the data folder]
+    #[arg(long, global = true, value_name = "DIR|URL")]
     registry: Option<String>,
+    /// Where contents of a registry in PostgreSQL are: a folder that all machines see, s3://BUCKET/PREFIX,
+    /// gs://BUCKET/PREFIX or az://CONTAINER/PREFIX
+    #[arg(long, global = true, value_name = "PLACE")]
+    registry_contents: Option<String>,
+    /// Encrypt contents by this key; `modelyard keys new --encryption` makes one. Of several the first
+    /// encrypts, all decrypt
+    #[arg(long, global = true, value_name = "FILE")]
+    encryption_key: Vec<String>,
     /// Who does it, for the log [default: user and host]
     #[arg(long, global = true, value_name = "NAME", env = "MODELYARD_ACTOR")]
     actor: Option<String>,
@@ -28,12 +34,12 @@ pub(super) struct PlaceArgs {
     why: Option<String>,
     /// Print one JSON object
     #[arg(long, global = true)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// A registry, and in whose name things are done.
 pub(super) struct Desk {
-    root: PathBuf,
+    place: Place,
     /// Whether it is made where it is not there.
     makes: bool,
     config: Config,
@@ -49,21 +55,34 @@ pub(super) struct OpenDesk {
     pub(super) json: bool,
 }
 
+impl PlaceArgs {
+    fn overrides(&self, others: Overrides) -> Overrides {
+        let keys = Some(self.encryption_key.join(",")).filter(|keys| !keys.is_empty());
+        others
+            .flag("registry", keys::REGISTRY.name, self.registry.as_ref())
+            .flag(
+                "registry-contents",
+                keys::REGISTRY_CONTENTS.name,
+                self.registry_contents.as_ref(),
+            )
+            .flag("encryption-key", keys::REGISTRY_ENCRYPTION_KEY.name, keys.as_ref())
+    }
+}
+
 impl Desk {
     pub(super) fn new(
         (args, makes): (&PlaceArgs, bool),
         globals: &Globals,
         overrides: Overrides,
     ) -> anyhow::Result<Desk> {
-        let overrides = overrides.flag("registry", REGISTRY.name, args.registry.as_ref());
-        let config = Config::load(globals, overrides).exit_with(Exit::Usage)?;
-        let root = config.registry.folder.clone();
+        let config = Config::load(globals, args.overrides(overrides)).exit_with(Exit::Usage)?;
+        let place = config.registry.place().map_err(coded)?;
         let actor = Actor {
             name: args.actor.clone().unwrap_or_else(user_at_host),
             now_us: now_us(),
             why: args.why.clone().unwrap_or_default(),
         };
-        Ok(Desk { root, makes, config, json: args.json, actor })
+        Ok(Desk { place, makes, config, json: args.json, actor })
     }
 
     /// Opens the registry, works, closes it.
@@ -71,17 +90,21 @@ impl Desk {
         self,
         work: impl AsyncFnOnce(&OpenDesk) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.context("failed to start a runtime")?;
-        runtime.block_on(async {
-            let Desk { root, makes, config, json, actor } = self;
-            let registry = open(&root, makes).await?;
+        block_on(async {
+            let Desk { place, makes, config, json, actor } = self;
+            let registry = open(&place, makes).await?;
             let desk = OpenDesk { registry, actor, config, json };
             let worked = work(&desk).await;
             desk.registry.close().await;
             worked
         })
     }
+}
+
+/// Runs to the end on this thread.
+pub(super) fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("failed to start a runtime")?.block_on(work)
 }
 
 impl OpenDesk {
@@ -97,23 +120,33 @@ impl OpenDesk {
         value: &impl Serialize,
         text: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
-        match self.json {
-            true => output::json(value),
-            false => Ok(output::line(text().trim_end())?),
-        }
+        tell(self.json, value, text)
     }
 }
 
-pub(super) async fn open(root: &Path, makes: bool) -> anyhow::Result<Registry> {
-    // Whoever only looks may have mistyped the folder.
-    if !makes && !Registry::is_at(root) {
-        return Err(Exit::Failure.coded(anyhow!(
-            "there is no registry in '{}'; `modelyard registry push` makes one, --registry names another",
-            root.display()
-        )));
+/// Prints JSON, or text.
+pub(super) fn tell(
+    json: bool,
+    value: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    match json {
+        true => output::json(value),
+        false => Ok(output::line(text().trim_end())?),
     }
-    let opened = Registry::open(root).await.map_err(coded);
-    opened.with_context(|| format!("failed to open the registry '{}'", root.display()))
+}
+
+pub(super) async fn open(place: &Place, makes: bool) -> anyhow::Result<Registry> {
+    match place.open(makes).await {
+        Ok(registry) => Ok(registry),
+        // Whoever only looks may have mistyped the folder.
+        Err(error @ RegistryError::NotFound(_)) => Err(Exit::Failure.coded(anyhow!(
+            "{error}; `modelyard registry push` makes one, --registry names another"
+        ))),
+        Err(error) => {
+            Err(coded(error)).with_context(|| format!("failed to open the registry '{place}'"))
+        }
+    }
 }
 
 /// An error with the exit code that it means.
