@@ -9,7 +9,7 @@ use crate::Version;
 use crate::trial::{Place, Trial};
 
 /// How the requests for a model that name no version are shared among its versions.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// Shares by version.
     pub split: Split,
@@ -27,7 +27,7 @@ impl Route {
     }
 
     /// The version that answers whoever asks for the model as such: the first that has a share.
-    pub(crate) fn lead(&self) -> Option<u64> {
+    pub fn lead(&self) -> Option<u64> {
         let mut shares = self.split.shares().filter(|(_, share)| *share != BasisPoints::NONE);
         shares.next().map(|(version, _)| version)
     }

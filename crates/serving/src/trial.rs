@@ -44,6 +44,12 @@ pub(crate) enum Place {
     Copied(Arc<Trial>, Arc<Version>),
 }
 
+impl std::fmt::Debug for Trial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Trial(version {})", self.candidate)
+    }
+}
+
 impl Trial {
     /// A trial of a candidate. `copied` is the share of the other version's requests that are
     /// copied to it; none but in a shadow stage.

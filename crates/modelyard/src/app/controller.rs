@@ -205,14 +205,15 @@ impl Controller {
         Outcome::default()
     }
 
-    /// Where requests that name no version go. A version that does not load leaves them where they
-    /// are.
+    /// Where requests that name no version go. A version that leads and does not load leaves them
+    /// where they are.
     fn route(&self, source: &ModelSource, changes: &[(u64, VersionState)]) -> Option<Route> {
-        let wanted = source.default?;
+        let route = source.route.as_ref()?;
+        let lead = route.lead()?;
         let is_there =
-            changes.iter().any(|(number, state)| *number == wanted && state.version().is_some());
+            changes.iter().any(|(number, state)| *number == lead && state.version().is_some());
         let now = || self.service.resolve(&source.name, None).ok().map(|version| version.number());
-        Some(Route::to(if is_there { wanted } else { now().unwrap_or(wanted) }))
+        Some(if is_there { route.clone() } else { Route::to(now().unwrap_or(lead)) })
     }
 
     /// The moment of change.

@@ -28,6 +28,6 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 pub(crate) const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// Looks up a header by its name.
-pub(crate) fn value_in(headers: &HeaderMap) -> impl FnOnce(&str) -> Option<&[u8]> {
-    |name| headers.get(name).map(HeaderValue::as_bytes)
+pub(crate) fn value_in<'a>(headers: &'a HeaderMap) -> impl FnOnce(&str) -> Option<&'a [u8]> {
+    move |name| headers.get(name).map(HeaderValue::as_bytes)
 }

@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use modelyard_serving::{InferError, Routed, Service, Version};
 use tracing::Instrument;
@@ -32,7 +32,7 @@ use tracing::Instrument;
 use self::call::{Call, with_text};
 use self::routes::{Captures, Operation};
 use crate::access::{Access, REQUEST_ID};
-use crate::http::{Bodies, Coding, Frames, Inbound, JSON, Refusal, accepted};
+use crate::http::{Bodies, Coding, Frames, Inbound, JSON, Refusal, accepted, value_in};
 use crate::identity::Missing;
 use crate::io::{Protocol, Traffic, Watch, figures};
 use crate::metrics;

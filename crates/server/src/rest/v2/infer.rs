@@ -1,7 +1,5 @@
 //! `POST /v2/models/{model}[/versions/{version}]/infer`.
 
-use std::sync::Arc;
-
 use http::Response;
 use http::header::HeaderMap;
 use modelyard_serving::{InferRequest, Routed, Version};
