@@ -1,5 +1,7 @@
 //! Tapes as their users see them: what is written is read back, whatever happens meanwhile.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 mod common;
 
 use std::fs;
