@@ -204,6 +204,27 @@ fn a_writer_that_goes_away_leaves_nothing_half() {
 }
 
 #[test]
+fn the_newest_requests_for_a_model_come_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { file_bytes: 4000, ..ROOMY };
+    let of = |index: i64| Record {
+        model: ["a", "b", "b"][index as usize % 3].into(),
+        ..record(index, 200)
+    };
+    write(folder.path(), limits, (0..30).map(of));
+    let tape = Tape::open(&[folder.path()]).unwrap();
+    assert!(tape.files().len() > 3, "{:?}", tape.files());
+    let times = |model: &str, groups: usize| -> Vec<i64> {
+        let found = tape.newest(model, groups).unwrap();
+        found.iter().map(|record| record.time_us).collect()
+    };
+    assert_eq!(times("a", 100), (0..10).rev().map(|n| 3 * n).collect::<Vec<_>>());
+    let few = times("a", 2);
+    assert!(few.len() < 10 && few[..] == times("a", 100)[..few.len()], "{few:?}");
+    assert_eq!(times("none", 1), []);
+}
+
+#[test]
 fn one_process_writes_and_its_files_are_its_owners() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/tape");
