@@ -787,7 +787,7 @@ fn recorded_requests_warm_a_version_as_far_as_they_fit() {
     drop(ran);
     let refuses = bench.spec(3, Behaviour::Refuses666, ModelConfig::default());
     let bad = vec![("x".to_owned(), Tensor::from_vec([1, 2].into(), vec![666f32; 2]).unwrap())];
-    Version::load_warmed(refuses, &[bad.clone()]).unwrap();
+    Version::load_warmed(refuses, std::slice::from_ref(&bad)).unwrap();
     let panics = bench.spec(4, Behaviour::PanicsOn666, ModelConfig::default());
     let error = Version::load_warmed(panics, &[bad]).err().unwrap().to_string();
     assert!(error.contains("a trial run failed"), "{error}");

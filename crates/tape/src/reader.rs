@@ -118,16 +118,66 @@ fn check(path: &Path, metadata: &FileMetaData) -> Result<(), TapeError> {
     Ok(())
 }
 
-/// The rows of a file, of these columns; an error unless it is a tape of a version that is known.
+/// The rows of a file, of these columns.
 fn rows(path: &Path, fields: &[TypePtr]) -> Result<RowIter<'static>, TapeError> {
+    let file = open(path)?;
+    guarded(path, || {
+        let rows = RowIter::from_file_into(Box::new(file));
+        rows.project(Some(projection(fields))).map_err(|error| TapeError::damaged(path, error))
+    })
+}
+
+/// A file; an error unless it is a tape of a version that is known.
+fn open(path: &Path) -> Result<SerializedFileReader<File>, TapeError> {
     let file = File::open(path).map_err(TapeError::io("open", path))?;
     guarded(path, || {
-        let damaged = |error: ParquetError| TapeError::damaged(path, error);
-        let reader = SerializedFileReader::new(file).map_err(damaged)?;
+        let reader = SerializedFileReader::new(file);
+        let reader = reader.map_err(|error| TapeError::damaged(path, error))?;
         check(path, reader.metadata().file_metadata())?;
-        let projection = Type::group_type_builder(SCHEMA.name()).with_fields(fields.to_vec());
-        let rows = RowIter::from_file_into(Box::new(reader));
-        rows.project(Some(projection.build().map_err(damaged)?)).map_err(damaged)
+        Ok(reader)
+    })
+}
+
+/// These columns of the schema.
+fn projection(fields: &[TypePtr]) -> Type {
+    let columns = Type::group_type_builder(SCHEMA.name()).with_fields(fields.to_vec());
+    columns.build().expect("it is a part of a schema")
+}
+
+/// The requests for a model in the last row groups of a file, newest first, without outputs.
+/// `groups` is how many groups may be read yet; those without the model do not count.
+pub(crate) fn last(path: &Path, model: &str, groups: &mut usize) -> Result<Vec<Record>, TapeError> {
+    let file = open(path)?;
+    guarded(path, || {
+        let damaged = |error: ParquetError| TapeError::damaged(path, error);
+        let wrong = |reason: String| TapeError::damaged(path, reason);
+        let fields = SCHEMA.get_fields();
+        let mut found = Vec::new();
+        for index in (0..file.num_row_groups()).rev() {
+            if *groups == 0 {
+                break;
+            }
+            let group = file.get_row_group(index).map_err(damaged)?;
+            let read = |columns: &[TypePtr]| {
+                RowIter::from_row_group(Some(projection(columns)), &*group).map_err(damaged)
+            };
+            // One column is read in no time: most groups may be about other models.
+            let mut has_model = false;
+            for row in read(&fields[MODEL..=MODEL])? {
+                has_model |= Fields::of(row.map_err(damaged)?).text().map_err(wrong)? == model;
+            }
+            if !has_model {
+                continue;
+            }
+            *groups -= 1;
+            let start = found.len();
+            for row in read(&fields[..fields.len() - 1])? {
+                let record = record(row.map_err(damaged)?).map_err(wrong)?;
+                found.extend(Some(record).filter(|record| record.model == model));
+            }
+            found[start..].reverse();
+        }
+        Ok(found)
     })
 }
 

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::folder;
-use crate::reader::{Part, Reader};
+use crate::reader::{self, Part, Reader};
 use crate::{Record, TapeError};
+
+/// Most files that are searched for the newest requests of a model: quiet servers make many.
+const LOOKED_AT: usize = 16;
 
 /// Recorded requests in several files.
 #[derive(Clone, Debug)]
@@ -46,6 +49,20 @@ impl Tape {
             models.extend(Reader::models(path)?);
         }
         Ok(models)
+    }
+
+    /// The newest requests for a model, newest first, without outputs: those in the last so many
+    /// row groups (of 4 MiB at most) that hold any, in the newest 16 files.
+    pub fn newest(&self, model: &str, groups: usize) -> Result<Vec<Record>, TapeError> {
+        let mut groups = groups;
+        let mut found = Vec::new();
+        for path in self.files.iter().rev().take(LOOKED_AT) {
+            if groups == 0 {
+                break;
+            }
+            found.extend(reader::last(path, model, &mut groups)?);
+        }
+        Ok(found)
     }
 
     /// All records, oldest first. Ends after the first error.

@@ -1,9 +1,11 @@
 //! Records in, files out.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
 
 use crate::folder::Folder;
@@ -132,7 +134,8 @@ impl Writer {
     }
 
     fn group_bytes(&self) -> u64 {
-        GROUP_BYTES.min(self.limits.file_bytes)
+        // So that a file is not much larger than it should be.
+        GROUP_BYTES.min(self.limits.file_bytes / 4).max(1)
     }
 
     /// Writes what is pending; closes the file when it is full.
@@ -211,7 +214,14 @@ fn discard(open: Open) {
     let _ = fs::remove_file(&open.path);
 }
 
-/// An error of the library as one of ours; what the system said is in there.
-fn failed(path: &Path, error: parquet::errors::ParquetError) -> TapeError {
-    TapeError::Io { what: "write", path: path.to_owned(), source: std::io::Error::other(error) }
+/// An error of the library as one of ours: what the system said, where it did.
+fn failed(path: &Path, error: ParquetError) -> TapeError {
+    let source = match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(said) => *said,
+            Err(inner) => io::Error::other(inner),
+        },
+        error => io::Error::other(error),
+    };
+    TapeError::Io { what: "write", path: path.to_owned(), source }
 }

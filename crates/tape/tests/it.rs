@@ -1,5 +1,7 @@
 //! Tapes as their users see them: what is written is read back, whatever happens meanwhile.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 mod common;
 
 use std::fs;
@@ -199,6 +201,27 @@ fn a_writer_that_goes_away_leaves_nothing_half() {
     assert_eq!(writer.due(), Some(now + limits.file_age));
     drop(writer);
     assert!(matches!(Tape::open(&[folder.path()]), Err(TapeError::Nothing { .. })));
+}
+
+#[test]
+fn the_newest_requests_for_a_model_come_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { file_bytes: 4000, ..ROOMY };
+    let of = |index: i64| Record {
+        model: ["a", "b", "b"][index as usize % 3].into(),
+        ..record(index, 200)
+    };
+    write(folder.path(), limits, (0..30).map(of));
+    let tape = Tape::open(&[folder.path()]).unwrap();
+    assert!(tape.files().len() > 3, "{:?}", tape.files());
+    let times = |model: &str, groups: usize| -> Vec<i64> {
+        let found = tape.newest(model, groups).unwrap();
+        found.iter().map(|record| record.time_us).collect()
+    };
+    assert_eq!(times("a", 100), (0..10).rev().map(|n| 3 * n).collect::<Vec<_>>());
+    let few = times("a", 2);
+    assert!(few.len() < 10 && few[..] == times("a", 100)[..few.len()], "{few:?}");
+    assert_eq!(times("none", 1), []);
 }
 
 #[test]

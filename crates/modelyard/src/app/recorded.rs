@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use modelyard_serving::RecordedInputs;
-use modelyard_tape::{Part, Tape, TapeError};
+use modelyard_tape::{Record, Tape, TapeError};
 
 /// Most requests of the same form (shapes of all inputs), and most forms.
 const OF_A_FORM: usize = 2;
 const FORMS: usize = 16;
 /// Most bytes of all of them.
 const BYTES: usize = 64 << 20;
-/// Files that are looked at, newest first.
-const FILES: usize = 2;
+/// Row groups that are read, each of a few megabytes: many models may be loaded at once.
+const GROUPS: usize = 4;
 
 /// The newest requests for a model that were answered, a few of each form, newest first. A tape that
 /// is not there or cannot be read gives none: a model loads without it.
 pub(super) fn newest(folder: &Path, model: &str) -> Vec<RecordedInputs> {
-    match read(folder, model) {
-        Ok(requests) => requests,
+    match Tape::open(&[folder]).and_then(|tape| tape.newest(model, GROUPS)) {
+        Ok(records) => choose(records),
         // Nothing was recorded yet.
         Err(TapeError::Nothing { .. }) => Vec::new(),
         Err(TapeError::Io { .. }) if !folder.exists() => Vec::new(),
@@ -30,94 +30,63 @@ pub(super) fn newest(folder: &Path, model: &str) -> Vec<RecordedInputs> {
     }
 }
 
-fn read(folder: &Path, model: &str) -> Result<Vec<RecordedInputs>, TapeError> {
-    let tape = Tape::open(&[folder])?;
-    let mut chosen = Chosen::default();
-    for file in tape.files().iter().rev().take(FILES) {
-        let mut of_file = Chosen::default();
-        for record in Tape::open(&[file])?.records(Part::Requests) {
-            let record = record?;
-            if record.model == model && record.answer.is_ok() {
-                let inputs = record.inputs.into_iter().map(|input| (input.name, input.tensor));
-                of_file.push(inputs.collect());
-            }
+/// Some of the records, newest first.
+fn choose(records: Vec<Record>) -> Vec<RecordedInputs> {
+    let mut forms: BTreeMap<Vec<Vec<usize>>, usize> = BTreeMap::new();
+    let mut room = BYTES;
+    let mut chosen = Vec::new();
+    for record in records.into_iter().filter(|record| record.answer.is_ok()) {
+        let form = record.inputs.iter().map(|input| input.tensor.shape().to_vec()).collect();
+        let bytes: usize = record.inputs.iter().map(|input| input.tensor.data().len()).sum();
+        if (forms.len() == FORMS && !forms.contains_key(&form)) || bytes > room {
+            continue;
         }
-        chosen.add_older(of_file);
-    }
-    Ok(chosen.newest_first())
-}
-
-/// Requests by form, each with its place in order.
-#[derive(Default)]
-struct Chosen {
-    forms: BTreeMap<Vec<Vec<usize>>, Vec<(usize, RecordedInputs)>>,
-    count: usize,
-}
-
-impl Chosen {
-    /// One that is newer than all others.
-    fn push(&mut self, inputs: RecordedInputs) {
-        let form = inputs.iter().map(|(_, tensor)| tensor.shape().to_vec()).collect();
-        self.count += 1;
-        let of_form = self.forms.entry(form).or_default();
-        of_form.push((self.count, inputs));
-        if of_form.len() > OF_A_FORM {
-            of_form.remove(0);
-        }
-        if self.forms.len() > FORMS {
-            let newest = |of_form: &Vec<(usize, RecordedInputs)>| of_form.last().map(|(n, _)| *n);
-            let oldest = self.forms.iter().min_by_key(|(_, of_form)| newest(of_form));
-            let oldest = oldest.map(|(form, _)| form.clone());
-            oldest.map(|form| self.forms.remove(&form));
+        let of_form = forms.entry(form).or_default();
+        if *of_form < OF_A_FORM {
+            *of_form += 1;
+            room -= bytes;
+            let inputs = record.inputs.into_iter().map(|input| (input.name, input.tensor));
+            chosen.push(inputs.collect());
         }
     }
-
-    /// Those of an older file, as far as there is room.
-    fn add_older(&mut self, older: Chosen) {
-        let mut all = older;
-        for inputs in std::mem::take(self).newest_first().into_iter().rev() {
-            all.push(inputs);
-        }
-        *self = all;
-    }
-
-    fn newest_first(self) -> Vec<RecordedInputs> {
-        let mut all: Vec<_> = self.forms.into_values().flatten().collect();
-        all.sort_by_key(|(order, _)| std::cmp::Reverse(*order));
-        let mut room = BYTES;
-        let fits = |inputs: &RecordedInputs| {
-            let bytes: usize = inputs.iter().map(|(_, tensor)| tensor.data().len()).sum();
-            let fits = bytes <= room;
-            room -= if fits { bytes } else { 0 };
-            fits
-        };
-        all.into_iter().map(|(_, inputs)| inputs).filter(fits).collect()
-    }
+    chosen
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use modelyard_tape::{Failure, NamedTensor};
     use modelyard_tensor::Tensor;
+    use std::time::Duration;
+
+    fn request(rows: usize, value: u8) -> Record {
+        let tensor = Tensor::from_vec([rows].into(), vec![value; rows]).unwrap();
+        Record {
+            time_us: 0,
+            model: "m".into(),
+            version: 1,
+            request_id: String::new(),
+            rows: 1,
+            latency: Duration::ZERO,
+            queue: None,
+            compute: None,
+            inputs: vec![NamedTensor { name: "x".into(), tensor }],
+            answer: Ok(Vec::new()),
+        }
+    }
 
     #[test]
-    fn the_newest_of_each_form_are_chosen() {
-        let request = |rows: usize, value: u8| {
-            vec![("x".to_owned(), Tensor::from_vec([rows].into(), vec![value; rows]).unwrap())]
+    fn a_few_of_each_form_are_chosen() {
+        let failure = Failure { code: "INTERNAL".into(), message: String::new() };
+        let failed = Record { answer: Err(failure), ..request(1, 9) };
+        let values = |records: Vec<Record>| -> Vec<u8> {
+            choose(records).iter().map(|inputs| inputs[0].1.data()[0]).collect()
         };
-        let chosen = |requests: &[(usize, u8)]| {
-            let mut chosen = Chosen::default();
-            requests.iter().for_each(|&(rows, value)| chosen.push(request(rows, value)));
-            chosen
-        };
-        let values = |chosen: Chosen| -> Vec<u8> {
-            chosen.newest_first().iter().map(|inputs| inputs[0].1.data()[0]).collect()
-        };
-        assert_eq!(values(chosen(&[(1, 1), (1, 2), (2, 3), (1, 4)])), [4, 3, 2]);
-        let mut newer = chosen(&[(1, 5), (2, 6)]);
-        newer.add_older(chosen(&[(1, 1), (1, 2), (3, 3)]));
-        assert_eq!(values(newer), [6, 5, 3, 2]);
-        let forms: Vec<(usize, u8)> = (1..=30).map(|rows| (rows, rows as u8)).collect();
-        assert_eq!(values(chosen(&forms)), (15..=30).rev().collect::<Vec<u8>>());
+        let newest_first = [(1, 6), (2, 5), (1, 4), (1, 3), (2, 2)];
+        let mut records: Vec<_> = newest_first.map(|(rows, value)| request(rows, value)).into();
+        records.insert(0, failed);
+        assert_eq!(values(records), [6, 5, 4, 2]);
+        let forms = (1..=30).map(|rows| request(rows, rows as u8)).collect();
+        assert_eq!(values(forms), (1..=16).collect::<Vec<u8>>());
     }
 }

@@ -1,5 +1,7 @@
 //! The records of the golden files. What version 1 wrote is what they were then: never change them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::time::Duration;
 
 use modelyard_tape::{Failure, NamedTensor, Record};

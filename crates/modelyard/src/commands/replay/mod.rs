@@ -36,25 +36,23 @@ use which::Which;
 /// compared with, and the recorded times, which were taken in a server with other requests around
 /// them; with it both models run every request, in turn on this machine, so that times can be
 /// compared too.
-///
-/// A MODEL is a file or folder; a version of a registry, as digits:2 or digits:stable; or a model of a
-/// server, as http://localhost:8000/v2/models/digits.
-///
-/// Past a threshold the exit code is 6.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     modelyard replay tape --against better.onnx\n  \
     modelyard replay tape --against digits:canary --baseline digits:stable --since 7d \\\n    \
     --max-class-changes 0.01 --max-errors 0 --max-latency-ratio 1.2\n  \
-    modelyard replay tape/tape-1795824000123456.parquet --against int8.onnx --json")]
+    modelyard replay tape/tape-1795824000123456.parquet --against int8.onnx --json\n\n\
+    The exit code is 6 when a threshold was passed.")]
 pub(crate) struct Args {
     /// Folder or files of a tape
     #[arg(value_name = "TAPE", required = true)]
     tape: Vec<PathBuf>,
-    /// The model to try
+    /// The model to try: a file or folder; a version of a registry, as digits:2 or digits:stable; a
+    /// server's, as http://localhost:8000/v2/models/digits
     #[arg(long, value_name = "MODEL")]
     against: String,
-    /// The model to compare with [default: the recorded answers]
+    /// The model to compare with, of the same kinds; its times are measured in turn with the other's
+    /// [default: the recorded answers and times]
     #[arg(long, value_name = "MODEL")]
     baseline: Option<String>,
     /// Requests for this model only; needed where the tape has several
@@ -69,8 +67,6 @@ pub(crate) struct Args {
     /// Requests that run at once
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
-    #[command(flatten)]
-    limits: LimitArgs,
     /// The registry's folder [default: registry in the data folder]
     #[arg(long, value_name = "DIR")]
     registry: Option<String>,
@@ -79,6 +75,9 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     engine: EngineArgs,
+    // Last: what follows would stand under its heading.
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 fn since(text: &str) -> Result<SystemTime, String> {
