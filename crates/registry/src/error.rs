@@ -1,5 +1,7 @@
 //! What can go wrong with a registry.
 
+use std::error::Error;
+use std::fmt;
 use std::path::PathBuf;
 
 /// What can go wrong with a registry.
@@ -45,7 +47,7 @@ pub enum RegistryError {
         /// On what: its URL.
         place: String,
         /// Why not.
-        source: Box<object_store::Error>,
+        source: StoreFailure,
     },
     /// The database could not be used.
     #[error("failed to {action} the registry's database")]
@@ -56,6 +58,43 @@ pub enum RegistryError {
         source: sqlx::Error,
     },
 }
+
+/// Why a store of objects could not be used, in one line: its own errors say everything again at each level.
+#[derive(Debug)]
+pub struct StoreFailure(Box<object_store::Error>);
+
+/// Most characters of that line: stores answer with pages.
+const FAILURE_CHARS_MAX: usize = 400;
+
+impl StoreFailure {
+    /// Whether the object is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(*self.0, object_store::Error::NotFound { .. })
+    }
+}
+
+impl From<object_store::Error> for StoreFailure {
+    fn from(error: object_store::Error) -> StoreFailure {
+        StoreFailure(Box::new(error))
+    }
+}
+
+impl fmt::Display for StoreFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outer = self.0.to_string();
+        let text: Vec<&str> = outer.split_whitespace().collect();
+        f.write_str(&text.join(" ").chars().take(FAILURE_CHARS_MAX).collect::<String>())?;
+        // What happened at last, such as a connection that was refused, is not always said.
+        let mut last: &dyn Error = &*self.0;
+        while let Some(cause) = last.source() {
+            last = cause;
+        }
+        let last = last.to_string();
+        if outer.contains(&last) { Ok(()) } else { write!(f, ": {last}") }
+    }
+}
+
+impl Error for StoreFailure {}
 
 /// Attaches a path to an I/O error.
 pub(crate) fn io(

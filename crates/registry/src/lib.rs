@@ -53,7 +53,7 @@ pub use database::aliases::{Alias, Expected};
 pub use database::events::{Action, Actor, Event};
 pub use database::versions::{ModelEntry, State, Version};
 pub use digest::Digest;
-pub use error::RegistryError;
+pub use error::{RegistryError, StoreFailure};
 pub use fsck::{Fault, FaultKind, Fsck};
 pub use manifest::{About, File, Lineage, Manifest, Parent, SCHEMA, Signature, Tensor};
 pub use name::{AliasName, LATEST, ModelName, Reference, Selector, check_model_name};

@@ -183,10 +183,10 @@ impl Store {
         match self {
             Store::Folder(root) => Contents::folder(root),
             Store::Bucket(url) => {
-                let failed = |source| RegistryError::Store {
+                let failed = |error: object_store::Error| RegistryError::Store {
                     action: "open the store",
                     place: url.clone(),
-                    source: Box::new(source),
+                    source: error.into(),
                 };
                 let prefix = url.splitn(4, '/').nth(3).unwrap_or_default();
                 let prefix = path::Path::parse(prefix).map_err(|error| failed(error.into()))?;

@@ -128,6 +128,8 @@ async fn a_store_that_cannot_be_reached_is_said_in_bounded_time_without_secrets(
     let error = place.open(true).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(error.to_string().starts_with("failed to write 's3://bucket/x/probe/"), "{error}");
+    let RegistryError::Store { source, .. } = &error else { panic!("{error:?}") };
+    assert!(source.to_string().ends_with("Connection refused (os error 111)"), "{source}");
     assert!(!text.contains("hidden") && !text.contains("secret"), "{text}");
 
     let folder = tempfile::TempDir::new().unwrap();

@@ -148,9 +148,7 @@ fn is_missing(error: &RegistryError) -> bool {
     match error {
         RegistryError::NotFound(_) => true,
         RegistryError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
-        RegistryError::Store { source, .. } => {
-            matches!(**source, object_store::Error::NotFound { .. })
-        }
+        RegistryError::Store { source, .. } => source.is_missing(),
         _ => false,
     }
 }

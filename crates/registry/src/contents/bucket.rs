@@ -74,7 +74,7 @@ impl Bucket {
         let prefix = self.prefix.as_ref();
         let name = path.as_ref().strip_prefix(prefix).unwrap_or(path.as_ref());
         let place = self.show(name.trim_start_matches('/'));
-        move |source| RegistryError::Store { action, place, source: Box::new(source) }
+        move |source| RegistryError::Store { action, place, source: source.into() }
     }
 
     /// Writes an object twice under the condition that its name is free.
