@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use modelyard_registry::{Actor, Registry, RegistryError, Rollout, Step};
+use modelyard_registry::{Actor, Registry, RegistryError, Rollout, RolloutStep};
 use modelyard_rollout::{ApplyError, Event, Plan, Split, Stage, State, Timestamp};
 use modelyard_serving::{Route, Trial};
 
@@ -74,7 +74,7 @@ impl Rolling {
         if state == self.state {
             return Ok(None);
         }
-        let step = Step {
+        let step = RolloutStep {
             state: &serde_json::to_string(&state)?,
             stage: &state.stage.to_string(),
             epoch: state.epoch,
