@@ -10,9 +10,10 @@ use crate::database::events::{Actor, Event};
 use crate::database::versions::{ModelEntry, State, Version};
 use crate::error::io;
 use crate::keys::Signer;
+use crate::manifest::File;
 use crate::place::{DATABASE, Place};
-use crate::storage::Storage;
-use crate::{AliasName, Digest, Manifest, ModelName, Reference, RegistryError, Selector};
+use crate::storage::{Storage, check_file};
+use crate::{AliasName, Manifest, ModelName, Reference, RegistryError, Selector};
 
 /// A registry.
 #[derive(Clone, Debug)]
@@ -228,22 +229,8 @@ impl Registry {
 impl Manifest {
     /// Checks that a folder that was fetched still holds the version's files. Reads all of them.
     pub fn check_folder(&self, folder: &Path) -> Result<(), RegistryError> {
-        for file in &self.files {
-            let path = folder.join(&file.name);
-            let read = std::fs::File::open(&path).map_err(io("read", &path))?;
-            let (found, bytes) = Digest::copy(read, |_| Ok(())).map_err(io("read", &path))?;
-            if (found, bytes) != (file.sha256, file.bytes) {
-                return Err(RegistryError::Untrusted(format!(
-                    "file '{}' was tampered with or damaged: expected {} bytes with digest {}, found \
-                     {bytes} with {}",
-                    path.display(),
-                    file.bytes,
-                    file.sha256.short(),
-                    found.short()
-                )));
-            }
-        }
-        Ok(())
+        let check = |file: &File| check_file(&folder.join(&file.name), (file.sha256, file.bytes));
+        self.files.iter().try_for_each(check)
     }
 }
 

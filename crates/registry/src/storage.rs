@@ -176,18 +176,28 @@ impl Storage {
         wanted: (Digest, u64),
         found: (Digest, u64),
     ) -> Result<(), RegistryError> {
-        if wanted == found {
-            return Ok(());
-        }
-        Err(RegistryError::Untrusted(format!(
-            "content '{}' was tampered with or damaged: expected {} bytes with digest {}, found {} with {}",
-            self.contents.show(name),
-            wanted.1,
-            wanted.0.short(),
-            found.1,
-            found.0.short()
-        )))
+        expect(&self.contents.show(name), wanted, found)
     }
+}
+
+/// Checks that a file holds what it is said to.
+pub(crate) fn check_file(path: &Path, wanted: (Digest, u64)) -> Result<(), RegistryError> {
+    let file = File::open(path).map_err(io("read content", path))?;
+    let found = Digest::copy(file, |_| Ok(())).map_err(io("read", path))?;
+    expect(&path.display().to_string(), wanted, found)
+}
+
+fn expect(shown: &str, wanted: (Digest, u64), found: (Digest, u64)) -> Result<(), RegistryError> {
+    if wanted == found {
+        return Ok(());
+    }
+    Err(RegistryError::Untrusted(format!(
+        "content '{shown}' was tampered with or damaged: expected {} bytes with digest {}, found {} with {}",
+        wanted.1,
+        wanted.0.short(),
+        found.1,
+        found.0.short()
+    )))
 }
 
 /// Reads to the end, decrypts where there is a key; answers the digest and size of what was given to

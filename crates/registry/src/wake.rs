@@ -15,8 +15,14 @@ use crate::database::schema::CHANNEL;
 pub struct Wake {
     /// Where notifications come from, if any do.
     url: Option<Url>,
-    listener: Option<PgListener>,
+    listener: Option<Listener>,
     interval: Duration,
+}
+
+/// A connection on which the database tells of changes in one schema.
+struct Listener {
+    connection: PgListener,
+    schema: String,
 }
 
 /// Why it is time to look.
@@ -58,19 +64,27 @@ impl Wake {
                 Err(_) => return std::future::pending().await,
             }
         };
-        match listener.recv().await {
-            // Of many changes at once the first is enough.
-            Ok(_) => while listener.next_buffered().is_some() {},
-            Err(_) => {
-                self.listener = None;
-                std::future::pending().await
-            }
+        if listener.told().await.is_err() {
+            self.listener = None;
+            std::future::pending().await
         }
     }
 }
 
-async fn listen(url: &Url) -> Result<PgListener, sqlx::Error> {
-    let mut listener = PgListener::connect(url.secret()).await?;
-    listener.listen(CHANNEL).await?;
-    Ok(listener)
+impl Listener {
+    /// Returns when something changed. There may be other registries in other schemas.
+    async fn told(&mut self) -> Result<(), sqlx::Error> {
+        while self.connection.recv().await?.payload() != self.schema {}
+        // Of many changes at once the first is enough.
+        while self.connection.next_buffered().is_some() {}
+        Ok(())
+    }
+}
+
+async fn listen(url: &Url) -> Result<Listener, sqlx::Error> {
+    let mut connection = PgListener::connect(url.secret()).await?;
+    connection.listen(CHANNEL).await?;
+    let schema = sqlx::query_scalar("SELECT CAST(current_schema() AS TEXT)");
+    let schema = schema.fetch_one(&mut connection).await?;
+    Ok(Listener { connection, schema })
 }

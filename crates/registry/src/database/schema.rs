@@ -12,7 +12,7 @@ const SCHEMA: i64 = 2;
 /// Number of the lock under which PostgreSQL's tables are made: replicas may start at the same time.
 const LOCK: i64 = 0x6d6f_6465_6c79;
 
-/// Where PostgreSQL tells that something changed.
+/// Where PostgreSQL tells that something changed, and in which schema.
 pub(crate) const CHANNEL: &str = "modelyard_registry";
 
 /// Tables of schema 1. `BYTES` and `SERIAL` stand for types that differ.
@@ -116,7 +116,7 @@ CREATE FUNCTION events_stay() RETURNS trigger LANGUAGE plpgsql AS
 CREATE TRIGGER events_stay BEFORE UPDATE OR DELETE ON events
     FOR EACH ROW EXECUTE FUNCTION events_stay();
 CREATE FUNCTION events_wake() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN PERFORM pg_notify('modelyard_registry', ''); RETURN NULL; END $$;
+    $$ BEGIN PERFORM pg_notify('modelyard_registry', TG_TABLE_SCHEMA); RETURN NULL; END $$;
 CREATE TRIGGER events_wake AFTER INSERT ON events
     FOR EACH STATEMENT EXECUTE FUNCTION events_wake();
 ";
