@@ -99,7 +99,7 @@ fn a_candidate_whose_answers_differ_is_rolled_back_before_anybody_gets_one() {
     fs::write(folder.path("m.onnx"), other).unwrap();
     registry(&["push", "m.onnx", "--alias", "canary"], &folder);
     let mut server = Server::start(&SERVE, &folder);
-    let plan = ["--plan", "shadow=100%:20,50%:20,100%", "--mean-relative-error", "0.01"];
+    let plan = ["--plan", "shadow=100%:20,50%:20,100%", "--max-relative-error", "0.01"];
     rollout(&[&["start", "m"], &plan[..]].concat(), &folder);
     server.wait_until("both are served", |server| versions(server) == json!(["1", "3"]));
     let mut asked = 0;
@@ -110,9 +110,12 @@ fn a_candidate_whose_answers_differ_is_rolled_back_before_anybody_gets_one() {
     }
     let lines = log(&folder);
     assert_eq!(lines[0][..2], ["rollout", "rolled back"]);
-    assert!(lines[0][2].contains("relative error"), "{}", lines[0][2]);
+    assert!(lines[0][2].contains("relative"), "{}", lines[0][2]);
     let models = registry(&["models"], &folder);
-    assert_eq!(models["models"][0]["aliases"][1], json!({"name": "stable", "version": 1, "epoch": 1}));
+    assert_eq!(
+        models["models"][0]["aliases"][1],
+        json!({"name": "stable", "version": 1, "epoch": 1})
+    );
 }
 
 #[test]
