@@ -10,6 +10,7 @@
 //! | `publish` | new versions |
 //! | `aliases` | moving aliases, and moving them back |
 //! | `replicas` | who serves what |
+//! | `rollouts` | candidates that take over step by step |
 //! | `name` | names of models and aliases; `model:version` |
 //! | `manifest` | what is known of a version, and the schema that it is written in |
 //! | `digest` | SHA-256 |
@@ -39,6 +40,7 @@ mod publish;
 mod registry;
 mod rekey;
 mod replicas;
+mod rollouts;
 mod seal;
 mod storage;
 mod wake;
@@ -60,5 +62,6 @@ pub use publish::{Publication, Published};
 pub use registry::{Collected, Registry};
 pub use rekey::Rekeyed;
 pub use replicas::{LEASE as REPLICA_LEASE, Replica};
+pub use rollouts::{Begin, Rollout, Step as RolloutStep};
 pub use seal::EncryptionKey;
 pub use wake::{Wake, Woken};

@@ -174,9 +174,9 @@ async fn a_schema_that_is_not_known_yet_is_refused() {
     sqlx::any::install_default_drivers();
     let url = format!("sqlite://{}", golden.root().join("registry.sqlite").display());
     let mut connection = sqlx::AnyConnection::connect(&url).await.unwrap();
-    let newer = sqlx::raw_sql("UPDATE registry SET schema_version = 2");
+    let newer = sqlx::raw_sql("UPDATE registry SET schema_version = 3");
     newer.execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let error = Registry::open(&golden.root()).await.unwrap_err();
-    assert!(matches!(error, RegistryError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, RegistryError::Newer { found: 3, known: 2, .. }), "{error}");
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use beds::Bed;
 use modelyard_registry::keys::{Signer, verify};
 use modelyard_registry::{
-    About, Actor, AliasName, EncryptionKey, Expected, FaultKind, ModelName, Publication, Published,
-    Registry, RegistryError, State, Woken,
+    About, Actor, AliasName, Begin, EncryptionKey, Expected, FaultKind, ModelName, Publication,
+    Published, Registry, RegistryError, Rollout, RolloutStep, State, Woken,
 };
 
 impl Bed {
@@ -236,6 +236,85 @@ async fn what_a_replica_serves_is_not_removed_until_it_says_otherwise(bed: Bed) 
     assert!(remove(2).await.is_err());
 }
 
+/// A rollout of version 2 from version 1 that is in its first epoch.
+async fn rollout(bed: &Bed) -> Rollout {
+    bed.publish(b"one", &["stable"]).await;
+    bed.publish(b"two", &[]).await;
+    begin(bed, 2).await.unwrap()
+}
+
+async fn begin(bed: &Bed, candidate: u64) -> Result<Rollout, RegistryError> {
+    let (model, alias) = (digits(), alias("stable"));
+    let (plan, state, stage) = ("a plan", "a state", "in step 1");
+    let sticky_header = Some("x-user");
+    let begin =
+        Begin { model: &model, alias: &alias, candidate, plan, sticky_header, state, stage };
+    bed.registry.begin_rollout(&begin, &actor(7)).await
+}
+
+fn step(epoch: u64, promotes: bool) -> RolloutStep<'static> {
+    RolloutStep { state: "another", stage: "next", epoch, ends: promotes, promotes }
+}
+
+async fn a_rollout_is_one_at_a_time_and_moves_its_alias_in_the_end(bed: Bed) {
+    let begun = rollout(&bed).await;
+    assert_eq!((begun.id, begun.stable, begun.candidate, begun.epoch), (1, 1, 2, 1));
+    assert_eq!((begun.sticky_header.as_deref(), begun.has_ended), (Some("x-user"), false));
+    let second = begin(&bed, 2).await.unwrap_err().to_string();
+    assert!(second.contains("under way"), "{second}");
+    let removed = bed.registry.set_state(&digits(), 2, State::Removed, &actor(1)).await;
+    assert!(removed.unwrap_err().to_string().contains("rollout"));
+    bed.registry.step_rollout(&begun, &step(2, false), &actor(8)).await.unwrap();
+    assert_eq!(points_to(&bed.registry, "stable").await, Some(1));
+    let now = bed.registry.rollout(&digits()).await.unwrap().unwrap();
+    assert_eq!((now.epoch, now.state.as_str(), now.stage.as_str()), (2, "another", "next"));
+    bed.registry.step_rollout(&now, &step(3, true), &actor(9)).await.unwrap();
+    assert_eq!(points_to(&bed.registry, "stable").await, Some(2));
+    assert!(bed.registry.rollout(&digits()).await.unwrap().unwrap().has_ended);
+    // A rollback knows of it, and another rollout may begin.
+    bed.registry.roll_back(&digits(), &alias("stable"), &actor(10)).await.unwrap();
+    assert_eq!(points_to(&bed.registry, "stable").await, Some(1));
+    assert_eq!(begin(&bed, 2).await.unwrap().id, 2);
+}
+
+async fn of_many_who_take_a_step_one_succeeds(bed: Bed) {
+    let begun = rollout(&bed).await;
+    let mut tasks = Vec::new();
+    for _ in 0..8 {
+        let (registry, begun) = (bed.registry.clone(), begun.clone());
+        let step = async move { registry.step_rollout(&begun, &step(2, false), &actor(8)).await };
+        tasks.push(tokio::spawn(step));
+    }
+    let mut taken = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(()) => taken += 1,
+            Err(error) => assert!(matches!(error, RegistryError::Conflict(_)), "{error}"),
+        }
+    }
+    assert_eq!(taken, 1);
+}
+
+async fn a_promotion_fails_whole_where_somebody_moved_the_alias(bed: Bed) {
+    let begun = rollout(&bed).await;
+    bed.publish(b"three", &["stable"]).await;
+    let error = bed.registry.step_rollout(&begun, &step(2, true), &actor(8)).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Conflict(_)), "{error}");
+    assert_eq!(points_to(&bed.registry, "stable").await, Some(3));
+    assert_eq!(bed.registry.rollout(&digits()).await.unwrap().unwrap().epoch, 1);
+}
+
+async fn figures_of_replicas_are_those_of_the_stage(bed: Bed) {
+    rollout(&bed).await;
+    let model = digits();
+    for (replica, stage, figures) in
+        [("a", "1/5", "old"), ("a", "1/6", "of a"), ("b", "1/6", "of b"), ("c", "1/5", "late")]
+    {
+        bed.registry.report_figures((&model, stage), replica, figures).await.unwrap();
+    }
+    assert_eq!(bed.registry.figures(&model, "1/6").await.unwrap(), ["of a", "of b"]);
+}
+
 async fn a_fetched_folder_is_checked_against_its_manifest(bed: Bed) {
     bed.publish(b"one", &[]).await;
     let version = bed.registry.find(&"digits".parse().unwrap()).await.unwrap();
@@ -389,6 +468,10 @@ beds::on_every_bed! {
     what_is_used_is_not_removed,
     what_a_replica_serves_is_not_removed_until_it_says_otherwise,
     a_fetched_folder_is_checked_against_its_manifest,
+    a_rollout_is_one_at_a_time_and_moves_its_alias_in_the_end,
+    of_many_who_take_a_step_one_succeeds,
+    a_promotion_fails_whole_where_somebody_moved_the_alias,
+    figures_of_replicas_are_those_of_the_stage,
     contents_are_collected_when_nothing_has_them_and_some_time_has_passed,
     leftovers_are_found_and_removed_and_damage_is_said,
     signatures_are_of_the_very_bytes,

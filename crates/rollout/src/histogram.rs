@@ -14,8 +14,8 @@ pub const BUCKETS_PER_OCTAVE: usize = 8;
 const LOWEST_NS: f64 = 8_000.0;
 /// From 8 µs to 134 s.
 const OCTAVES: usize = 24;
-/// The last one counts everything above the highest bound.
-pub(crate) const BUCKETS: usize = OCTAVES * BUCKETS_PER_OCTAVE + 1;
+/// All buckets; the last one counts everything above the highest bound.
+pub const BUCKETS: usize = OCTAVES * BUCKETS_PER_OCTAVE + 1;
 
 /// Counts of requests by latency; bucket `i` holds those above bound `i - 1` and up to bound `i`,
 /// where bound `i` is 8 µs · 2^(i/8).

@@ -35,7 +35,7 @@ mod weight;
 
 pub use compare::{Difference, compare_tensors, compare_values};
 pub use drift::Drift;
-pub use histogram::{BUCKETS_PER_OCTAVE, LatencyHistogram, bucket_of};
+pub use histogram::{BUCKETS, BUCKETS_PER_OCTAVE, LatencyHistogram, bucket_of};
 pub use judge::{Action, Decision, Finding, Subject, judge};
 pub use observe::{Metric, Observations, VersionFigures};
 pub use plan::{MAX_STEPS, MetricLimit, Plan, PlanError, Step, Thresholds};

@@ -66,7 +66,7 @@ fn measure(
         runtime.block_on(async {
             for _ in 0..100 {
                 let request = InferRequest {
-                    version: service.resolve("m", None).expect("it is there"),
+                    version: service.route("m", None, |_| None).expect("it is there"),
                     inputs: [Input {
                         data_type,
                         shape: shape.clone(),

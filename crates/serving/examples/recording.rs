@@ -91,7 +91,7 @@ impl Bench {
                 data: self.data.clone().into(),
             };
             let request = InferRequest {
-                version: self.version.clone(),
+                version: self.version.clone().into(),
                 inputs: [input].into_iter().collect(),
                 outputs: Default::default(),
                 options: RequestOptions::arrived(Instant::now()),

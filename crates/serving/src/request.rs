@@ -1,17 +1,16 @@
 //! What goes in and out of the core.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use modelyard_tensor::{DataType, Rope, Shape, Tensor};
 use smallvec::SmallVec;
 
-use crate::Version;
+use crate::Routed;
 
 /// One request, decoded and routed, not yet checked against the signature.
 pub struct InferRequest {
-    /// The version that answers; from [`crate::Service::resolve`]. Holding it keeps it loaded.
-    pub version: Arc<Version>,
+    /// The version that answers; from [`crate::Service::route`]. Holding it keeps it loaded.
+    pub version: Routed,
     /// The inputs, in the order of the signature.
     pub inputs: SmallVec<[Input; 2]>,
     /// Positions in the signature's outputs, in the order wanted; empty means all of them.

@@ -11,11 +11,13 @@ use crate::admit::{self, Admitted};
 use crate::executor::Executor;
 use crate::queue::Full;
 use crate::refusal::{deadline_exceeded, too_late};
+use crate::shadow::Shadow;
 use crate::table::RoutingTable;
+use crate::trial::Place as TrialPlace;
 use crate::turn;
 use crate::{
-    ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Recorder,
-    Version, VersionState,
+    ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Recorder, Route,
+    Routed, Trial, Version, VersionState,
 };
 
 /// Where the server stands in its life.
@@ -48,6 +50,7 @@ pub struct Service {
     phase: AtomicU8,
     executor: Executor,
     recorder: OnceLock<Recorder>,
+    shadow: OnceLock<Shadow>,
 }
 
 impl Service {
@@ -55,12 +58,24 @@ impl Service {
     pub fn new(config: ServiceConfig) -> std::io::Result<Arc<Self>> {
         let executor = Executor::start(config.threads)?;
         let phase = AtomicU8::new(Phase::Starting as u8);
-        let (table, recorder) = (ArcSwap::default(), OnceLock::new());
-        Ok(Arc::new(Service { config, table, phase, executor, recorder }))
+        let (recorder, shadow) = (OnceLock::new(), OnceLock::new());
+        let table = ArcSwap::default();
+        Ok(Arc::new(Service { config, table, phase, executor, recorder, shadow }))
     }
 
-    /// The version that answers requests for `model`: the given one, or else the preferred one, or
-    /// else the highest that is ready.
+    /// The version that answers a request for `model`: the given one, or else one of those that its
+    /// [`Route`] shares requests among. `key` gives the value of a header.
+    pub fn route<'a>(
+        &self,
+        model: &str,
+        version: Option<u64>,
+        key: impl FnOnce(&str) -> Option<&'a [u8]>,
+    ) -> Result<Routed, InferError> {
+        self.table.load().route(model, version, key)
+    }
+
+    /// The given version of a model, or else the one that leads its [`Route`], or else the highest
+    /// that is ready.
     pub fn resolve(&self, model: &str, version: Option<u64>) -> Result<Arc<Version>, InferError> {
         self.table.load().resolve(model, version).cloned()
     }
@@ -76,11 +91,48 @@ impl Service {
         request: InferRequest,
         id: &str,
     ) -> Result<InferResponse, InferError> {
-        let InferRequest { version, inputs, outputs, options } = request;
-        let arrived = options.arrived;
+        let InferRequest { version: routed, inputs, outputs, options } = &request;
+        let (routed, arrived) = (routed.clone(), options.arrived);
         let recorder = self.recorder.get();
         let observed =
-            recorder.and_then(|recorder| recorder.observe(&version, &inputs, &outputs, arrived));
+            recorder.and_then(|recorder| recorder.observe(&routed, inputs, outputs, arrived));
+        let copy = self.copied(&request);
+        let answer = self.answer(request).await;
+        if let Some(observed) = observed {
+            observed.answered(&routed, id, &answer);
+        }
+        if let Some(place) = &routed.place {
+            place.record(answer.as_ref().err().map(|error| error.code), arrived.elapsed());
+        }
+        if let (Some((shadow, trial, copy)), Ok(answer)) = (copy, &answer) {
+            shadow.submit(copy, answer, trial);
+        }
+        answer
+    }
+
+    /// What goes to the candidate, too, where a copy was drawn and there is room for it.
+    fn copied(&self, request: &InferRequest) -> Option<(&Shadow, Arc<Trial>, InferRequest)> {
+        let Some(TrialPlace::Copied(trial, candidate)) = &request.version.place else {
+            return None;
+        };
+        let shadow = self.shadow.get()?;
+        if request.version.queue().len() > 0 {
+            trial.record_shed();
+            return None;
+        }
+        let copy = InferRequest {
+            version: Routed::from(candidate.clone()),
+            inputs: request.inputs.clone(),
+            outputs: request.outputs.clone(),
+            options: request.options,
+        };
+        Some((shadow, trial.clone(), copy))
+    }
+
+    /// Answers a request that is noted nowhere but in its version's own figures.
+    pub(crate) async fn answer(&self, request: InferRequest) -> Result<InferResponse, InferError> {
+        let InferRequest { version, inputs, outputs, options } = request;
+        let arrived = options.arrived;
         let admitted = admit::check(&version, inputs, outputs, options)
             .and_then(|admitted| self.check_time(&version, admitted));
         let answer = match admitted {
@@ -92,9 +144,6 @@ impl Service {
         };
         if let Err(error) = &answer {
             version.stats().record_failure(failure_reason(error.code), arrived.elapsed());
-        }
-        if let Some(observed) = observed {
-            observed.answered(&version, id, &answer);
         }
         answer
     }
@@ -233,19 +282,34 @@ impl Service {
         before.replaced_by(model, changes)
     }
 
-    /// The same, and in the same step `preferred` becomes the version that answers requests that
-    /// name none; with `None`, or while that one is not loaded, the highest does.
+    /// The same, and in the same step `route` says which version answers requests that name none.
+    /// With `None`, or while no version of it is loaded, the highest does.
     pub fn switch(
-        &self,
+        self: &Arc<Self>,
         model: &str,
         changes: &[(u64, VersionState)],
-        preferred: Option<u64>,
+        route: Option<Route>,
     ) -> Vec<Arc<Version>> {
+        if route.as_ref().is_some_and(|route| route.trial.is_some()) {
+            self.start_shadow();
+        }
+        let route = route.map(Arc::new);
         let at_start = self.phase() == Phase::Starting;
         let before = self
             .table
-            .rcu(|table| table.with(model, changes, at_start).preferring(model, preferred));
+            .rcu(|table| table.with(model, changes, at_start).routed(model, route.clone()));
         before.replaced_by(model, changes)
+    }
+
+    fn start_shadow(self: &Arc<Self>) {
+        if self.shadow.get().is_some() {
+            return;
+        }
+        match Shadow::start(self) {
+            // Of two at once one is dropped, and ends.
+            Ok(shadow) => drop(self.shadow.set(shadow)),
+            Err(error) => tracing::error!("no copies for candidates: no thread for them: {error}"),
+        }
     }
 
     /// Where every version of a model stands, by number.

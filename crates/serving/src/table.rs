@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::reload::Standing;
-use crate::{InferError, Version};
+use crate::{InferError, Route, Routed, Version};
 
 /// Where a version stands.
 #[derive(Clone)]
@@ -50,9 +50,10 @@ pub(crate) struct RoutingTable {
 #[derive(Clone, Default)]
 struct Model {
     versions: BTreeMap<u64, Entry>,
-    /// The version that is to answer requests that name none; the highest, unless somebody said.
-    preferred: Option<u64>,
-    /// The version that answers them: the preferred one, or else the highest that is loaded.
+    /// Which versions answer requests that name none; the highest, unless somebody said.
+    route: Option<Arc<Route>>,
+    /// The one that leads: the only one of the route, or the first of several, or else the highest
+    /// that is loaded.
     default: Option<Arc<Version>>,
 }
 
@@ -110,13 +111,36 @@ impl RoutingTable {
         table
     }
 
-    /// The same table with another version to answer requests for a model that name none.
-    pub(crate) fn preferring(mut self, model: &str, preferred: Option<u64>) -> Self {
+    /// The same table with another route for requests for a model that name no version.
+    pub(crate) fn routed(mut self, model: &str, route: Option<Arc<Route>>) -> Self {
         if let Some(entry) = self.models.get_mut(model) {
-            entry.preferred = preferred;
+            entry.route = route;
             entry.choose_default();
         }
         self
+    }
+
+    /// The version for a request.
+    pub(crate) fn route<'a>(
+        &self,
+        model: &str,
+        number: Option<u64>,
+        key: impl FnOnce(&str) -> Option<&'a [u8]>,
+    ) -> Result<Routed, InferError> {
+        let resolved = self.resolve(model, number)?;
+        let route = self.models.get(model).and_then(|entry| entry.route.as_deref());
+        let (Some(route), None) = (route, number) else { return Ok(resolved.clone().into()) };
+        let loaded = |number: u64| self.models.get(model)?.versions.get(&number)?.state.version();
+        let version = match route.only() {
+            Some(_) => resolved,
+            // One that is not loaded leaves its requests to the one that leads.
+            None => loaded(route.pick(model, key)).unwrap_or(resolved),
+        };
+        let place = route
+            .trial
+            .as_ref()
+            .map(|trial| trial.place(version.number(), loaded(trial.candidate())));
+        Ok(Routed::new(version.clone(), place))
     }
 
     /// The versions that these changes replace or take out.
@@ -190,7 +214,8 @@ impl Model {
     fn choose_default(&mut self) {
         let loaded = |number: &u64| self.versions.get(number)?.state.version();
         let highest = || self.versions.values().rev().find_map(|entry| entry.state.version());
-        self.default = self.preferred.as_ref().and_then(loaded).or_else(highest).cloned();
+        let lead = self.route.as_deref().and_then(Route::lead);
+        self.default = lead.as_ref().and_then(loaded).or_else(highest).cloned();
     }
 
     fn nothing_ready(&self, model: &str) -> InferError {

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use modelyard_engine::{LoadError, Loaded, Parallelism, RunError, Session};
+use modelyard_rollout::{BasisPoints, Split};
 use modelyard_serving::{
     ErrorCode, InferError, InferRequest, InferResponse, Input, ModelConfig, Next, Phase, Recorder,
-    RequestOptions, Service, ServiceConfig, Version, VersionSpec, VersionState,
+    RequestOptions, Route, Service, ServiceConfig, Trial, Version, VersionSpec, VersionState,
 };
 use modelyard_tensor::{DataType, Dim, Rope, Shape, Signature, Tensor, TensorSpec, TensorView};
 use parking_lot::Mutex;
@@ -161,7 +162,7 @@ impl Bench {
         let data: Vec<u8> = rows.as_flattened().iter().flat_map(|v| v.to_le_bytes()).collect();
         let (data_type, shape) = (DataType::Fp32, Shape::from([rows.len(), 2]));
         InferRequest {
-            version: self.service.resolve("double", None).unwrap(),
+            version: self.service.route("double", None, |_| None).unwrap(),
             inputs: [Input { data_type, shape, data: Rope::from(Bytes::from(data)) }]
                 .into_iter()
                 .collect(),
@@ -657,18 +658,82 @@ async fn requests_that_name_no_version_go_to_the_preferred_one() {
     let second = bench.load(2, Behaviour::MixesRows, ModelConfig::default()).unwrap();
     let second = VersionState::Ready(second);
     let answering = || service.resolve("double", None).unwrap().number();
-    service.switch("double", &[(2, second.clone())], Some(1));
+    service.switch("double", &[(2, second.clone())], Some(Route::to(1)));
     assert_eq!(answering(), 1);
     // It holds until somebody says otherwise.
     service.set_version("double", 3, VersionState::Loading);
     assert_eq!(answering(), 1);
-    service.switch("double", &[], Some(2));
+    service.switch("double", &[], Some(Route::to(2)));
     assert_eq!(answering(), 2);
-    service.switch("double", &[(2, VersionState::Unloaded)], Some(2));
+    service.switch("double", &[(2, VersionState::Unloaded)], Some(Route::to(2)));
     assert_eq!(answering(), 1, "the preferred one is not loaded");
-    service.switch("double", &[(2, second)], Some(1));
+    service.switch("double", &[(2, second)], Some(Route::to(1)));
     service.switch("double", &[], None);
     assert_eq!(answering(), 2, "the highest");
+}
+
+/// A route to version 1, with version 2 as candidate that gets these shares, of requests and copies.
+fn trial(share: u16, copied: u16) -> (Route, Arc<Trial>) {
+    let points = |points| BasisPoints::new(points).unwrap();
+    let trial = Arc::new(Trial::new(2, points(copied)));
+    let split = Split::all(1).with_candidate(2, points(share)).unwrap();
+    (Route { split, sticky_header: None, trial: Some(trial.clone()) }, trial)
+}
+
+#[tokio::test]
+async fn a_candidate_gets_its_share_and_each_side_its_figures() {
+    let bench = Bench::new(Behaviour::MixesRows, ModelConfig::default());
+    let service = &bench.service;
+    let second = bench.load(2, Behaviour::Refuses666, ModelConfig::default()).unwrap();
+    let (route, trial) = trial(5_000, 0);
+    service.switch("double", &[(2, VersionState::Ready(second))], Some(route));
+    assert_eq!(service.resolve("double", None).unwrap().number(), 1, "who asks about the model");
+    for _ in 0..400 {
+        service.infer(bench.request(&[[666., 2.]])).await.ok();
+    }
+    // Whoever names a version is not part of the trial.
+    let mut named = bench.request(&[[1., 2.]]);
+    named.version = service.route("double", Some(2), |_| None).unwrap();
+    service.infer(named).await.unwrap();
+    let found = trial.observations();
+    assert_eq!(found.stable.requests + found.candidate.requests, 400);
+    assert!((100..300).contains(&found.candidate.requests), "{}", found.candidate.requests);
+    assert_eq!((found.stable.errors, found.stable.latency.total()), (0, found.stable.requests));
+    assert_eq!(found.candidate.errors, found.candidate.requests, "it refuses what the other takes");
+}
+
+#[tokio::test]
+async fn copies_are_compared_and_never_answered() {
+    let bench = Bench::new(Behaviour::Refuses666, ModelConfig::default());
+    let service = &bench.service;
+    let second = bench.load(2, Behaviour::MixesRows, ModelConfig::default()).unwrap();
+    let (route, trial) = trial(0, 10_000);
+    service.switch("double", &[(2, VersionState::Ready(second))], Some(route));
+    for _ in 0..20 {
+        let answer = service.infer(bench.request(&[[1., 2.]])).await.unwrap();
+        assert_eq!(answer.outputs[0].view().values::<f32>().unwrap(), [2., 4.]);
+    }
+    while trial.observations().drift.answers + trial.shed() < 20 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let found = trial.observations();
+    assert!(found.drift.answers > 0);
+    assert_eq!(found.candidate.requests, found.drift.answers);
+    assert_eq!(found.stable.requests, 0, "all were copied");
+    // 2 and 4 against 5 and 7.
+    let expected = (18.0f64 / 20.0).sqrt();
+    assert!((found.drift.mean_relative_error() - expected).abs() < 1e-6, "{:?}", found.drift);
+}
+
+#[tokio::test]
+async fn a_candidate_that_is_not_loaded_leaves_its_share_to_the_other() {
+    let bench = Bench::new(Behaviour::MixesRows, ModelConfig::default());
+    let (route, trial) = trial(9_999, 10_000);
+    bench.service.switch("double", &[(2, VersionState::Unavailable("torn".into()))], Some(route));
+    for _ in 0..20 {
+        bench.service.infer(bench.request(&[[1., 2.]])).await.unwrap();
+    }
+    assert_eq!(trial.observations().stable.requests, 20);
 }
 
 #[tokio::test]

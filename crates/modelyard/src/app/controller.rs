@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use modelyard_serving::{Service, VersionState};
+use modelyard_serving::{Route, Service, VersionState};
 use tokio::sync::oneshot;
 
 use super::load::{Failure, Loader};
@@ -170,7 +170,7 @@ impl Controller {
                 serving.remove(number);
             }
         }
-        self.switch(model, &changes, self.preferred(source, &changes));
+        self.switch(model, &changes, self.route(source, &changes));
         self.remember(model, Known { tried, serving });
         Outcome { ready: source.versions.len().saturating_sub(failures.len()), failures }
     }
@@ -205,21 +205,21 @@ impl Controller {
         Outcome::default()
     }
 
-    /// The version that answers requests that name none. One that does not load leaves them where
-    /// they are.
-    fn preferred(&self, source: &ModelSource, changes: &[(u64, VersionState)]) -> Option<u64> {
-        let wanted = source.default?;
-        let is_there = changes.iter().any(|(number, state)| {
-            *number == wanted && matches!(state, VersionState::Ready(_) | VersionState::Kept(..))
-        });
+    /// Where requests that name no version go. A version that leads and does not load leaves them
+    /// where they are.
+    fn route(&self, source: &ModelSource, changes: &[(u64, VersionState)]) -> Option<Route> {
+        let route = source.route.as_ref()?;
+        let lead = route.lead()?;
+        let is_there =
+            changes.iter().any(|(number, state)| *number == lead && state.version().is_some());
         let now = || self.service.resolve(&source.name, None).ok().map(|version| version.number());
-        if is_there { Some(wanted) } else { now().or(Some(wanted)) }
+        Some(if is_there { route.clone() } else { Route::to(now().unwrap_or(lead)) })
     }
 
     /// The moment of change.
-    fn switch(&self, model: &str, changes: &[(u64, VersionState)], preferred: Option<u64>) {
+    fn switch(&self, model: &str, changes: &[(u64, VersionState)], route: Option<Route>) {
         let before: BTreeMap<u64, VersionState> = self.service.states(model).into_iter().collect();
-        let replaced = self.service.switch(model, changes, preferred);
+        let replaced = self.service.switch(model, changes, route);
         retire(replaced, self.nice);
         for (number, state) in changes {
             log(model, *number, state, before.get(number));

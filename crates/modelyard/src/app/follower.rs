@@ -14,6 +14,7 @@ use modelyard_serving::VersionState;
 use tokio::sync::oneshot;
 
 use super::controller::{Controller, Outcome};
+use super::trials::Trials;
 use crate::config::Config;
 use crate::config::mistake::Mistakes;
 use crate::follow::{
@@ -46,6 +47,7 @@ pub(super) struct Follower {
     /// Whether it was said that the registry is out of reach.
     is_told: bool,
     models: BTreeMap<ModelName, Followed>,
+    trials: Trials,
     reported: Option<(Instant, Vec<(ModelName, u64)>)>,
 }
 
@@ -53,7 +55,7 @@ pub(super) struct Follower {
 struct Followed {
     desired: Desired,
     /// What was brought last, whatever became of it.
-    brought: Outline,
+    brought: Option<Outline>,
     /// When to fetch again what could not be fetched, and how long to wait after that.
     retry: Option<(Instant, Duration)>,
 }
@@ -87,6 +89,7 @@ impl Follower {
         let cache = Cache::open(&registry.cache, &followed)?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let replica = format!("{host}/{}/{:08x}", std::process::id(), fastrand::u32(..));
+        let trials = Trials::new(&replica);
         Ok(Follower {
             controller,
             config: config.clone(),
@@ -100,6 +103,7 @@ impl Follower {
             position: None,
             is_told: false,
             models: BTreeMap::new(),
+            trials,
             reported: None,
         })
     }
@@ -152,6 +156,7 @@ impl Follower {
         }
         let outcomes = self.bring().await;
         self.report().await;
+        self.go_on().await;
         outcomes
     }
 
@@ -218,9 +223,9 @@ impl Follower {
     }
 
     fn insert(&mut self, desired: Desired) {
-        let numbers = desired.outline().0.unwrap_or_default();
+        let numbers = desired.numbers();
         self.controller.announce(desired.model.as_str(), &numbers, &VersionState::Loading);
-        let brought = (Ok(Vec::new()), None);
+        let brought = None;
         self.models.insert(desired.model.clone(), Followed { desired, brought, retry: None });
     }
 
@@ -239,13 +244,9 @@ impl Follower {
         let mut recalled: BTreeMap<ModelName, Desired> =
             recalled.into_iter().map(|desired| (desired.model.clone(), desired)).collect();
         for wanted in self.wanted.clone() {
-            let nothing = || Desired {
-                model: wanted.model.clone(),
-                versions: Err(format!("the registry is out of reach: {error:#}")),
-                default: None,
-                warnings: Vec::new(),
-            };
-            let desired = recalled.remove(&wanted.model).unwrap_or_else(nothing);
+            let reason = || format!("the registry is out of reach: {error:#}");
+            let unknown = || Desired::unknown(wanted.model.clone(), reason());
+            let desired = recalled.remove(&wanted.model).unwrap_or_else(unknown);
             self.insert(desired);
         }
     }
@@ -253,9 +254,9 @@ impl Follower {
     /// Brings the models that are not what is desired, all at once.
     async fn bring(&mut self) -> Vec<Outcome> {
         let now = Instant::now();
-        let due = |followed: &Followed| match followed.retry {
-            Some((at, _)) => at <= now || followed.brought != followed.desired.outline(),
-            None => followed.brought != followed.desired.outline(),
+        let due = |followed: &Followed| {
+            followed.retry.is_some_and(|(at, _)| at <= now)
+                || followed.brought.as_ref() != Some(&followed.desired.outline())
         };
         let due: Vec<ModelName> = self
             .models
@@ -268,9 +269,12 @@ impl Follower {
             brought.push(self.bring_one(model).await);
         }
         let mut outcomes = Vec::with_capacity(due.len());
-        for outcome in brought.into_iter().flatten() {
+        for (model, outcome) in due.iter().zip(brought) {
             // Where the server stops first there is nothing to say.
-            outcomes.extend(outcome.await);
+            let Some(outcome) = outcome else { continue };
+            let Ok(outcome) = outcome.await else { continue };
+            self.give_up(model, &outcome).await;
+            outcomes.push(outcome);
         }
         if !due.is_empty() {
             self.remember();
@@ -286,12 +290,14 @@ impl Follower {
         }
         let failed = fetched.iter().any(|(_, files)| files.is_err());
         let followed = self.models.get_mut(model)?;
-        followed.brought = desired.outline();
+        followed.brought = Some(desired.outline());
         followed.retry = failed.then(|| {
             let pause = followed.retry.map_or(RETRY[0], |(_, pause)| pause);
             (Instant::now() + pause, (pause * 2).min(RETRY[1]))
         });
-        Some(self.controller.bring(model_source(&desired, fetched, &self.config)))
+        let route = self.trials.route(&desired);
+        let source = model_source((&desired, route), fetched, &self.config);
+        Some(self.controller.bring(source))
     }
 
     /// The folder with the files of a version that may be served.
@@ -336,6 +342,34 @@ impl Follower {
             numbers.into_iter().map(|number| (model.clone(), number))
         });
         versions.collect()
+    }
+
+    /// Has the rollouts go on. A step that is taken shows at the next look.
+    async fn go_on(&mut self) {
+        let Some(registry) = self.registry.clone() else { return };
+        for followed in self.models.values() {
+            let going = self.trials.go_on(&registry, &followed.desired);
+            let model = followed.desired.model.as_str();
+            match tokio::time::timeout(PATIENCE, going).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    let error = anyhow::Error::new(error);
+                    tracing::warn!(model, "the rollout does not go on: {error:#}");
+                }
+                Err(_) => tracing::warn!(model, "the rollout does not go on: no answer"),
+            }
+        }
+    }
+
+    /// Ends a rollout whose candidate did not load.
+    async fn give_up(&self, model: &ModelName, outcome: &Outcome) {
+        let (Some(registry), Some(followed)) = (&self.registry, self.models.get(model)) else {
+            return;
+        };
+        if let Err(error) = self.trials.give_up(registry, &followed.desired, outcome).await {
+            let (model, error) = (model.as_str(), anyhow::Error::new(error));
+            tracing::warn!(model, "the rollout could not be ended: {error:#}");
+        }
     }
 
     /// Tells the registry what is served, when it has changed and now and then.

@@ -12,6 +12,7 @@ mod recorded;
 mod recording;
 mod retire;
 pub(crate) mod stop;
+mod trials;
 mod watch;
 mod workers;
 

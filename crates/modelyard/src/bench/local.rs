@@ -56,7 +56,7 @@ impl Caller for ServiceCaller {
             data: data.clone().into(),
         });
         let request = InferRequest {
-            version: self.model.version.clone(),
+            version: self.model.version.clone().into(),
             inputs: inputs.collect(),
             outputs: SmallVec::new(),
             options: RequestOptions::arrived(Instant::now()),

@@ -129,7 +129,8 @@ impl Cache {
                 model.versions.into_iter().map(|version| self.version(version)).collect();
             let versions = versions.map_err(|error| format!("{error:#}"));
             let (model, default) = (model.model, model.default);
-            Desired { model, versions, default, warnings: Vec::new() }
+            let (rolling, warnings) = (None, Vec::new());
+            Desired { model, versions, default, rolling, warnings }
         };
         Ok(kept.models.into_iter().map(desired).collect())
     }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use modelyard_registry::{ModelName, Reference, Registry, RegistryError, Selector, State, Version};
+use modelyard_registry::{
+    AliasName, ModelName, Reference, Registry, RegistryError, Selector, State, Version,
+};
 
+use super::Rolling;
 use super::wanted::{Choice, Wanted};
 use crate::config::model::VersionPolicy;
 
@@ -16,20 +19,44 @@ pub(crate) struct Desired {
     pub(crate) versions: Result<Vec<Arc<Version>>, String>,
     /// The version that answers requests that name none.
     pub(crate) default: Option<u64>,
+    /// A candidate that takes over from it.
+    pub(crate) rolling: Option<Rolling>,
     /// What could not be found although somebody asked for it, beside the rest.
     pub(crate) warnings: Vec<String>,
 }
 
-/// What makes two states of a model the same one.
-pub(crate) type Outline = (Result<Vec<u64>, String>, Option<u64>);
+/// What makes two states of a model the same one: versions, the one that leads, and where its rollout
+/// stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outline {
+    versions: Result<Vec<u64>, String>,
+    default: Option<u64>,
+    rolling: Option<(u64, u64)>,
+}
 
 impl Desired {
-    /// Numbers of the versions, and which of them answers. A number never means another version.
+    /// A model of which nothing is known yet, or why nothing is.
+    pub(crate) fn unknown(model: ModelName, reason: String) -> Desired {
+        let (default, rolling, warnings) = (None, None, Vec::new());
+        Desired { model, versions: Err(reason), default, rolling, warnings }
+    }
+
+    /// Numbers of its versions, ascending.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        let versions = self.versions.iter().flatten();
+        versions.map(|version| version.manifest.version).collect()
+    }
+
+    /// What is to be served, in short. A number never means another version.
     pub(crate) fn outline(&self) -> Outline {
         let numbers = |versions: &Vec<Arc<Version>>| {
             versions.iter().map(|version| version.manifest.version).collect()
         };
-        (self.versions.as_ref().map(numbers).map_err(String::clone), self.default)
+        Outline {
+            versions: self.versions.as_ref().map(numbers).map_err(String::clone),
+            default: self.default,
+            rolling: self.rolling.as_ref().map(|one| (one.record.id, one.record.epoch)),
+        }
     }
 }
 
@@ -42,12 +69,7 @@ pub(crate) async fn read(
 ) -> Result<Desired, RegistryError> {
     let model = &wanted.model;
     let mut found: Vec<Arc<Version>> = Vec::new();
-    let mut desired = Desired {
-        model: model.clone(),
-        versions: Ok(Vec::new()),
-        default: None,
-        warnings: Vec::new(),
-    };
+    let mut desired = Desired::unknown(model.clone(), String::new());
     for (index, choice) in wanted.choices.iter().enumerate() {
         let versions = match versions(registry, model, choice, policy).await {
             Err(
@@ -71,10 +93,34 @@ pub(crate) async fn read(
         }
         found.extend(versions.into_iter().map(Arc::new));
     }
+    if let Some(Choice::One(Selector::Alias(alias))) = wanted.choices.first()
+        && let Some(rolling) = rolling(registry, model, alias).await?
+    {
+        let candidate = Choice::One(Selector::Number(rolling.record.candidate));
+        match versions(registry, model, &candidate, policy).await {
+            Ok(candidate) => found.extend(candidate.into_iter().map(Arc::new)),
+            Err(error) => desired.warnings.push(error.to_string()),
+        }
+        desired.rolling = Some(rolling);
+    }
     found.sort_by_key(|version| version.manifest.version);
     found.dedup_by_key(|version| version.manifest.version);
     desired.versions = Ok(found);
     Ok(desired)
+}
+
+/// The rollout under way that moves this alias.
+async fn rolling(
+    registry: &Registry,
+    model: &ModelName,
+    alias: &AliasName,
+) -> Result<Option<Rolling>, RegistryError> {
+    let record = registry.rollout(model).await?;
+    let record = record.filter(|record| !record.has_ended && record.alias == *alias);
+    record
+        .map(Rolling::read)
+        .transpose()
+        .map_err(|error| RegistryError::Invalid(format!("{error:#}")))
 }
 
 async fn versions(

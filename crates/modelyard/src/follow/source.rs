@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use modelyard_registry::Version;
+use modelyard_serving::Route;
 
 use super::Desired;
 use crate::config::layer::Layer;
@@ -19,7 +20,7 @@ pub(crate) type Fetched = (Arc<Version>, Result<PathBuf, String>);
 
 /// The model that serves these versions. Settings are those of the version that answers by default.
 pub(crate) fn model_source(
-    desired: &Desired,
+    (desired, route): (&Desired, Option<Route>),
     fetched: Vec<Fetched>,
     config: &Config,
 ) -> ModelSource {
@@ -48,10 +49,5 @@ pub(crate) fn model_source(
         registered: Some(version),
     };
     let versions = fetched.into_iter().map(version).collect();
-    ModelSource {
-        versions,
-        default: desired.default,
-        mistakes,
-        ..ModelSource::new(name, folder, settings, config)
-    }
+    ModelSource { versions, route, mistakes, ..ModelSource::new(name, folder, settings, config) }
 }

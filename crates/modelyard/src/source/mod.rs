@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use modelyard_graph::Limits;
+use modelyard_serving::Route;
 
 use crate::config::layer::unknown;
 use crate::config::mistake::{Mistake, Mistakes, nearest};
@@ -47,8 +48,8 @@ pub(crate) struct ModelSource {
     pub(crate) folder: PathBuf,
     /// The versions to serve, ascending.
     pub(crate) versions: Vec<VersionSource>,
-    /// The version that answers requests that name none; the highest where nobody says.
-    pub(crate) default: Option<u64>,
+    /// Which versions answer requests that name none; the highest where nobody says.
+    pub(crate) route: Option<Route>,
     /// How to serve it.
     pub(crate) settings: ModelSettings,
     /// What lies beside it in `config.pbtxt`.
@@ -90,7 +91,7 @@ impl ModelSource {
             name: name.to_owned(),
             folder,
             versions: Vec::new(),
-            default: None,
+            route: None,
             settings,
             triton: TritonConfig::default(),
             limits: config.model_limits.clone(),

@@ -33,6 +33,7 @@ mod registry;
 mod registry_care;
 mod reload;
 mod resume;
+mod rollout;
 mod tape;
 mod train;
 mod training;

@@ -155,6 +155,15 @@ pub(super) async fn set(
     Ok(Alias { name: name.clone(), version, epoch: epoch + 1 })
 }
 
+/// The version that an alias points to.
+pub(super) async fn pointed(
+    transaction: &mut Writing,
+    model: &ModelName,
+    name: &AliasName,
+) -> Result<Option<u64>, RegistryError> {
+    Ok(stored(transaction, model, name).await?.and_then(|stored| stored.version))
+}
+
 async fn stored(
     transaction: &mut Writing,
     model: &ModelName,

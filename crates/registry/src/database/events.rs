@@ -45,6 +45,8 @@ pub enum Action {
     Rekey,
     /// The whole registry came from a backup.
     Recover,
+    /// A rollout began, moved on or ended.
+    Rollout,
 }
 
 /// A line of the log.
@@ -95,6 +97,7 @@ impl Action {
             Action::Sign => "sign",
             Action::Rekey => "rekey",
             Action::Recover => "recover",
+            Action::Rollout => "rollout",
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | `aliases` | names that move |
 //! | `blobs` | where contents lie |
 //! | `replicas` | who serves what |
+//! | `rollouts` | candidates that take over, and what was seen of them |
 //! | `events` | who did what |
 //! | `snapshot` | all of it as lines, and back |
 
@@ -19,6 +20,7 @@ pub(crate) mod blobs;
 pub(crate) mod events;
 pub(crate) mod publish;
 mod replicas;
+mod rollouts;
 pub(crate) mod schema;
 pub(crate) mod snapshot;
 pub(crate) mod versions;

@@ -7,7 +7,7 @@ use crate::RegistryError;
 use crate::error::database;
 
 /// The schema that is written and the newest that is read.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 /// Number of the lock under which PostgreSQL's tables are made: replicas may start at the same time.
 const LOCK: i64 = 0x6d6f_6465_6c79;
@@ -75,6 +75,32 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_model ON events (model, id);
 ";
+
+/// What makes of each schema the next one: first, of 1 the 2.
+const MIGRATIONS: [&str; SCHEMA as usize - 1] = ["
+CREATE TABLE rollouts (
+    model TEXT PRIMARY KEY REFERENCES models (name),
+    id BIGINT NOT NULL,
+    alias TEXT NOT NULL,
+    stable BIGINT NOT NULL,
+    candidate BIGINT NOT NULL,
+    plan TEXT NOT NULL,
+    sticky TEXT NOT NULL,
+    state TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    ended BIGINT NOT NULL,
+    begun_us BIGINT NOT NULL,
+    begun_by TEXT NOT NULL
+);
+CREATE TABLE rollout_figures (
+    model TEXT NOT NULL,
+    replica TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    figures TEXT NOT NULL,
+    PRIMARY KEY (model, replica)
+);
+"];
 
 /// The log is only added to, whoever asks. PostgreSQL tells whoever listens that it was.
 const APPEND_ONLY_SQLITE: &str = "
@@ -144,7 +170,8 @@ pub(super) async fn prepare(opened: &Database) -> Result<(), RegistryError> {
     sqlx::raw_sql(make).execute(&mut *transaction).await.map_err(database("prepare"))?;
     let found = sqlx::query("SELECT schema_version FROM registry");
     let found = found.fetch_optional(&mut *transaction).await.map_err(database("read"))?;
-    match found.map(|row| row.try_get::<i64, _>(0)).transpose().map_err(database("understand"))? {
+    let found = found.map(|row| row.try_get::<i64, _>(0)).transpose();
+    let from = match found.map_err(database("understand"))? {
         None => {
             let (bytes, serial, append_only) = match opened.kind {
                 Kind::Sqlite => ("BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT", APPEND_ONLY_SQLITE),
@@ -161,15 +188,33 @@ pub(super) async fn prepare(opened: &Database) -> Result<(), RegistryError> {
                 .execute(&mut *transaction)
                 .await
                 .map_err(database("prepare"))?;
-            let noted =
-                sqlx::query("INSERT INTO registry (schema_version) VALUES ($1)").bind(SCHEMA);
+            let noted = sqlx::query("INSERT INTO registry (schema_version) VALUES (1)");
             noted.execute(&mut *transaction).await.map_err(database("prepare"))?;
-            commit(transaction).await
+            1
         }
-        Some(found) if found <= SCHEMA => Ok(()),
+        Some(found) if found <= SCHEMA => found.max(1),
         Some(found) => {
             let what = "the registry's database".into();
-            Err(RegistryError::Newer { what, found, known: SCHEMA })
+            return Err(RegistryError::Newer { what, found, known: SCHEMA });
+        }
+    };
+    match from == SCHEMA {
+        true => Ok(()),
+        false => {
+            migrate(&mut transaction, from).await?;
+            commit(transaction).await
         }
     }
+}
+
+/// Makes the newest schema of an older one.
+async fn migrate(transaction: &mut Writing, from: i64) -> Result<(), RegistryError> {
+    let done = usize::try_from(from - 1).unwrap_or_default();
+    for step in &MIGRATIONS[done..] {
+        let migrated = sqlx::raw_sql(*step).execute(&mut **transaction).await;
+        migrated.map_err(database("bring up to date"))?;
+    }
+    let noted = sqlx::query("UPDATE registry SET schema_version = $1").bind(SCHEMA);
+    noted.execute(&mut **transaction).await.map_err(database("bring up to date"))?;
+    Ok(())
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aliases;
 use super::events::{Action, Actor, Change, add};
+use super::rollouts;
 use super::{Database, Row, Writing, commit, count, text};
 use crate::error::database;
 use crate::keys::Signature;
@@ -215,7 +216,12 @@ impl Database {
     ) -> Result<(), RegistryError> {
         let aliases = aliases::of_version(transaction, model, number).await?;
         let replicas = self.serving(transaction, (model, number)).await?;
-        let used = [("alias", aliases, "points to it"), ("replica", replicas, "serves it")];
+        let rollouts = rollouts::of_version(transaction, model, number).await?;
+        let used = [
+            ("alias", aliases, "points to it"),
+            ("replica", replicas, "serves it"),
+            ("the rollout of", rollouts, "is about it"),
+        ];
         match used.iter().find(|(_, names, _)| !names.is_empty()) {
             None => Ok(()),
             Some((what, names, how)) => Err(RegistryError::Conflict(format!(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::HeaderMap;
 use modelyard_serving::{InferError, InferRequest, Input, RequestOptions, Service, Version};
 use modelyard_tensor::{DataType, Rope, Shape, Signature};
 use smallvec::SmallVec;
@@ -10,6 +11,7 @@ use smallvec::SmallVec;
 use super::contents;
 use super::message::{Head, InputHead, Message, OutputHead};
 use super::parameters::Parameter;
+use crate::http::value_in;
 use crate::options;
 use crate::wording::{check_elements, is_shared_memory, shared_memory, shown, unknown};
 
@@ -26,6 +28,8 @@ pub(super) struct Decoded {
 /// How to decode.
 pub(super) struct Decoder<'a> {
     pub(super) service: &'a Service,
+    /// The metadata that came with the request.
+    pub(super) headers: &'a HeaderMap,
     /// Most elements in one tensor.
     pub(super) tensor_elements: usize,
 }
@@ -44,7 +48,8 @@ impl Decoder<'_> {
         let head = message.head()?;
         let refused = |error| Refused { error, id: head.id.to_owned(), version: None };
         let version = version_number(head.model_version).map_err(refused)?;
-        let version = self.service.resolve(head.model_name, version).map_err(refused)?;
+        let routed = self.service.route(head.model_name, version, value_in(self.headers));
+        let version = routed.map_err(refused)?;
         let decoded = self.inputs(&message, &head, version.signature()).and_then(|inputs| {
             let (outputs, classes) = outputs(&head, version.signature())?;
             Ok((inputs, outputs, classes, request_options(&head.parameters, arrived, deadline)?))
@@ -54,7 +59,7 @@ impl Decoder<'_> {
                 let request = InferRequest { version, inputs, outputs, options };
                 Ok(Decoded { request, id: head.id.to_owned(), classes })
             }
-            Err(error) => Err(Refused { version: Some(version), ..refused(error) }),
+            Err(error) => Err(Refused { version: Some((*version).clone()), ..refused(error) }),
         }
     }
 
@@ -269,7 +274,7 @@ mod tests {
     use crate::grpc::testing::{self, rope, spec};
 
     fn decode(service: &Service, request: &ModelInferRequest) -> Result<Decoded, InferError> {
-        let decoder = Decoder { service, tensor_elements: 1 << 20 };
+        let decoder = Decoder { service, headers: &HeaderMap::new(), tensor_elements: 1 << 20 };
         let message = rope(&request.encode_to_vec(), 100);
         decoder.decode(message, Instant::now(), None).map_err(|refused| refused.error)
     }
@@ -473,7 +478,8 @@ mod tests {
         let mut message = vec![10, 3, b'o', b'n', b'e', 5 << 3 | 2];
         message.push(u8::try_from(input.len()).unwrap());
         message.extend(input);
-        let decoder = Decoder { service: &service, tensor_elements: 10 };
+        let headers = HeaderMap::new();
+        let decoder = Decoder { service: &service, headers: &headers, tensor_elements: 10 };
         let decoded = decoder.decode(rope(&message, 7), Instant::now(), None);
         let decoded = decoded.unwrap_or_else(|refused| panic!("{}", refused.error));
         let expected = [1f32.to_le_bytes(), 2f32.to_le_bytes()].concat();

@@ -63,13 +63,18 @@ impl Inference {
         let message = poll_fn(|cx| messages.poll_next(cx, &self.room)).await?;
         let message = message.ok_or_else(|| InferError::invalid("the request has no message"))?;
         let call = Call { arrived, deadline, streamed: false };
-        self.infer(message.bytes, call).await.map_err(|refused| refused.error)
+        self.infer(message.bytes, call, headers).await.map_err(|refused| refused.error)
     }
 
     /// Answers one message.
-    pub(super) async fn infer(&self, message: Rope, call: Call) -> Result<Pieces, Refused> {
+    pub(super) async fn infer(
+        &self,
+        message: Rope,
+        call: Call,
+        headers: &HeaderMap,
+    ) -> Result<Pieces, Refused> {
         let start = Instant::now();
-        let decoded = self.decode(message, call)?;
+        let decoded = self.decode(message, call, headers)?;
         let Decoded { request, id, classes } = decoded;
         let (version, wanted) = (request.version.clone(), request.outputs.clone());
         version.stats().record_stage(Stage::Parse, start.elapsed());
@@ -89,9 +94,9 @@ impl Inference {
         Ok(pieces)
     }
 
-    fn decode(&self, message: Rope, call: Call) -> Result<Decoded, Refused> {
-        let decoder =
-            Decoder { service: &self.service, tensor_elements: self.room.limits.tensor_elements };
+    fn decode(&self, message: Rope, call: Call, headers: &HeaderMap) -> Result<Decoded, Refused> {
+        let tensor_elements = self.room.limits.tensor_elements;
+        let decoder = Decoder { service: &self.service, headers, tensor_elements };
         decoder.decode(message, call.arrived, call.deadline).inspect_err(|refused| {
             if let Some(version) = &refused.version {
                 let reason = wire(refused.error.code).reason;

@@ -38,6 +38,7 @@ pub(super) fn answer(inference: &Arc<Inference>, request: Request<Incoming>) -> 
         Body::stream(Answers {
             inference: inference.clone(),
             deadline,
+            headers: Arc::new(head.headers),
             coding,
             messages: Some(messages),
             under_way: FuturesOrdered::new(),
@@ -52,6 +53,7 @@ pub(super) fn answer(inference: &Arc<Inference>, request: Request<Incoming>) -> 
 pub(super) struct Answers {
     inference: Arc<Inference>,
     deadline: Option<Instant>,
+    headers: Arc<HeaderMap>,
     coding: Option<Coding>,
     /// `None` when the client has sent its last request.
     messages: Option<Messages<Incoming>>,
@@ -114,12 +116,13 @@ impl Answers {
 
     fn start(&mut self, message: Message) {
         let (inference, coding) = (self.inference.clone(), self.coding);
+        let headers = self.headers.clone();
         let call = Call { arrived: Instant::now(), deadline: self.deadline, streamed: true };
         let request_bytes = message.bytes.len();
         self.bytes_under_way += request_bytes;
         self.under_way.push_back(Box::pin(async move {
             let Message { bytes, hold: _hold } = message;
-            let pieces = match inference.infer(bytes, call).await {
+            let pieces = match inference.infer(bytes, call, &headers).await {
                 Ok(pieces) => pieces,
                 Err(refused) => encode::stream_error(&refused.error.message, &refused.id),
             };

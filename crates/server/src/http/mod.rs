@@ -20,9 +20,14 @@ pub(crate) use frames::Frames;
 pub(crate) use inbound::Inbound;
 pub(crate) use refusal::Refusal;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 /// Media types that are spoken.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// JSON and then tensors, or tensors alone.
 pub(crate) const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// Looks up a header by its name.
+pub(crate) fn value_in<'a>(headers: &'a HeaderMap) -> impl FnOnce(&str) -> Option<&'a [u8]> {
+    move |name| headers.get(name).map(HeaderValue::as_bytes)
+}

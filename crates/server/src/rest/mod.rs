@@ -24,15 +24,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use modelyard_serving::{InferError, Service, Version};
+use modelyard_serving::{InferError, Routed, Service, Version};
 use tracing::Instrument;
 
 use self::call::{Call, with_text};
 use self::routes::{Captures, Operation};
 use crate::access::{Access, REQUEST_ID};
-use crate::http::{Bodies, Coding, Frames, Inbound, JSON, Refusal, accepted};
+use crate::http::{Bodies, Coding, Frames, Inbound, JSON, Refusal, accepted, value_in};
 use crate::identity::Missing;
 use crate::io::{Protocol, Traffic, Watch, figures};
 use crate::metrics;
@@ -68,6 +68,13 @@ impl App {
     fn repository(&self) -> Result<&Repository, InferError> {
         let what = "loading and unloading models on request";
         self.config.repository.as_ref().ok_or_else(|| Missing::Loading.error(what))
+    }
+
+    /// The version that answers a request to this path.
+    fn route(&self, captures: &Captures<'_>, headers: &HeaderMap) -> Result<Routed, Refusal> {
+        let model = decode_segment(captures.model.unwrap_or_default())?;
+        let version = version_number(captures)?;
+        Ok(self.service.route(&model, version, value_in(headers))?)
     }
 
     /// The version that a path means.
@@ -127,11 +134,11 @@ async fn dispatch(
     }
     match operation {
         Operation::Infer => {
-            let version = app.resolve(&captures)?;
+            let version = app.route(&captures, &request.head.headers)?;
             v2::infer(call, &version, request).await
         }
         Operation::Predict => {
-            let version = predict::resolve(app, &captures)?;
+            let version = predict::route(app, &captures, &request.head.headers)?;
             predict::predict(call, &version, request).await
         }
         Operation::RepositoryIndex => v2::repository_index(call, request).await,

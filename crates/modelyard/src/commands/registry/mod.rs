@@ -9,6 +9,7 @@
 //! | `describe` | what a manifest says of a model |
 //! | `look`, `text` | models, versions, show, log; how they read |
 //! | `diff` | what differs between two versions |
+//! | `rollout` | candidates that take over step by step |
 //! | `change` | aliases, promotion, rollback, deprecation, removal |
 //! | `care` | fsck, gc, rekey |
 //! | `backup` | backup, restore, and what there is to restore |
@@ -25,6 +26,7 @@ mod materialize;
 mod place;
 mod pull;
 mod push;
+mod rollout;
 mod text;
 mod trust;
 
@@ -74,6 +76,8 @@ enum Action {
     Promote(change::PromoteArgs),
     /// Point `stable` back to where it was before
     Rollback(change::RollbackArgs),
+    /// Let a candidate take over step by step, as long as it is no worse
+    Rollout(rollout::Args),
     /// Say that a version should not be used any more
     Deprecate(change::DeprecateArgs),
     /// Remove a version that no alias points to
@@ -121,6 +125,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
         Action::Alias(args) => change::alias(args, desk).await,
         Action::Promote(args) => change::promote(args, desk).await,
         Action::Rollback(args) => change::rollback(args, desk).await,
+        Action::Rollout(args) => rollout::run(args, desk).await,
         Action::Deprecate(args) => change::deprecate(args, desk).await,
         Action::Rm(args) => change::remove(args, desk).await,
         Action::Sign(args) => trust::sign(args, desk).await,

@@ -18,7 +18,7 @@ fn answer(file: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let (inputs, form) = with_text(&body, |text| decode(&version, text, limits))?;
     let options = RequestOptions::arrived(Instant::now());
     let outputs = SmallVec::new();
-    let request = InferRequest { version: version.clone(), inputs, outputs, options };
+    let request = InferRequest { version: version.clone().into(), inputs, outputs, options };
     let answer = hostile::wait(hostile::service().infer(request))?;
     encode(&version, form, &answer.outputs).map(drop)
 }

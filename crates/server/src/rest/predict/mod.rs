@@ -22,28 +22,30 @@ mod hostile;
 mod rows;
 mod shape;
 
-use std::sync::Arc;
-
-use http::Response;
-use modelyard_serving::{InferError, InferRequest, RequestOptions, Version};
+use http::{HeaderMap, Response};
+use modelyard_serving::{InferError, InferRequest, RequestOptions, Routed};
 use smallvec::SmallVec;
 
 use self::decode::decode;
 use self::encode::encode;
 use super::routes::Captures;
 use super::{App, Call, with_text};
-use crate::http::{Frames, Inbound, Refusal};
+use crate::http::{Frames, Inbound, Refusal, value_in};
 
 /// The version that a path means: the named model, the default one, or the only one.
-pub(super) fn resolve(app: &App, captures: &Captures<'_>) -> Result<Arc<Version>, Refusal> {
+pub(super) fn route(
+    app: &App,
+    captures: &Captures<'_>,
+    headers: &HeaderMap,
+) -> Result<Routed, Refusal> {
     if captures.model.is_some() {
-        return app.resolve(captures);
+        return app.route(captures, headers);
     }
     if let Some(model) = &app.config.default_model {
-        return Ok(app.service.resolve(model, None)?);
+        return Ok(app.service.route(model, None, value_in(headers))?);
     }
     match app.service.models().as_slice() {
-        [only] => Ok(app.service.resolve(only, None)?),
+        [only] => Ok(app.service.route(only, None, value_in(headers))?),
         [] => Err(InferError::unavailable("there is no model (yet)").into()),
         several => Err(Refusal::invalid(format!(
             "there are several models: post to /predict/{{model}} with one of {}, or start the \
@@ -56,7 +58,7 @@ pub(super) fn resolve(app: &App, captures: &Captures<'_>) -> Result<Arc<Version>
 /// Answers a prediction.
 pub(super) async fn predict(
     call: &Call<'_>,
-    version: &Arc<Version>,
+    version: &Routed,
     request: &mut Inbound,
 ) -> Result<Response<Frames>, Refusal> {
     let received = call.receive(version, request).await?;

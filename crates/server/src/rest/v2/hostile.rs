@@ -15,7 +15,7 @@ fn answer(file: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let decoded = decode_body(&version, body, json_length(&headers)?, limits)?;
     let Decoded { inputs, options, reply } = decoded;
     let outputs = reply.outputs.iter().flatten().map(|wanted| wanted.output).collect();
-    let request = InferRequest { version: version.clone(), inputs, outputs, options };
+    let request = InferRequest { version: version.clone().into(), inputs, outputs, options };
     let answer = hostile::wait(hostile::service().infer(request))?;
     encode(&version, &reply, answer.outputs).map(drop)
 }

@@ -1,10 +1,8 @@
 //! `POST /v2/models/{model}[/versions/{version}]/infer`.
 
-use std::sync::Arc;
-
 use http::Response;
 use http::header::HeaderMap;
-use modelyard_serving::{InferRequest, Version};
+use modelyard_serving::{InferRequest, Routed, Version};
 use modelyard_tensor::Rope;
 
 use super::decode::{Decoded, decode, decode_raw};
@@ -17,7 +15,7 @@ use crate::wording::{bytes, shown};
 /// Answers an inference request.
 pub(in crate::rest) async fn infer(
     call: &Call<'_>,
-    version: &Arc<Version>,
+    version: &Routed,
     request: &mut Inbound,
 ) -> Result<Response<Frames>, Refusal> {
     let json_length = json_length(&request.head.headers);
