@@ -177,8 +177,8 @@ async fn set_up(connection: &mut AnyConnection, kind: Kind) -> Result<(), sqlx::
         }
         // Whoever was cut off in the middle of a change holds nobody up for long.
         Kind::Postgres => {
-            "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = '10s'; \
-             SET statement_timeout = '30s'"
+            "SET client_min_messages = warning; SET idle_in_transaction_session_timeout = '5s'; \
+             SET lock_timeout = '10s'; SET statement_timeout = '30s'"
         }
     };
     sqlx::raw_sql(statements).execute(connection).await?;
