@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use modelyard_registry::keys::Signer;
 use modelyard_registry::{
-    About, Actor, AliasName, Archive, Lineage, ModelName, Parent, Publication, Registry, Signature,
-    State, Tensor,
+    About, Actor, AliasName, Archive, Begin, Lineage, ModelName, Parent, Publication, Registry,
+    Signature, State, Tensor,
 };
 use serde_json::json;
 
@@ -33,7 +33,7 @@ async fn main() {
     let first = registry.find(&"digits:1".parse().unwrap()).await.unwrap();
     std::fs::write(root.join("manifest.json"), &first.bytes).unwrap();
     let backup = Archive::parse(root.join("backup").to_str().unwrap()).unwrap();
-    registry.back_up(&backup, &at(10)).await.unwrap();
+    registry.back_up(&backup, &at(11)).await.unwrap();
     registry.close().await;
     for tmp in ["tmp", "backup/tmp"] {
         std::fs::remove_dir_all(root.join(tmp)).unwrap();
@@ -63,6 +63,16 @@ async fn fill(registry: &Registry, aside: &Path) {
     let other = publication("words", &[("model.onnx", "graph of words")], aside);
     registry.publish(&other, None, &at(8)).await.unwrap();
     registry.set_state(&other.model, 1, State::Deprecated, &at(9)).await.unwrap();
+    roll_out(registry, (&digits, &stable)).await;
+}
+
+/// A rollout that is under way.
+async fn roll_out(registry: &Registry, (model, alias): (&ModelName, &AliasName)) {
+    let (plan, state, stage) = ("{\"plan\":1}", "{\"state\":1}", "in step 1");
+    let (candidate, sticky_header) = (2, Some("x-user"));
+    let begin = Begin { model, alias, candidate, plan, sticky_header, state, stage };
+    registry.begin_rollout(&begin, &at(10)).await.unwrap();
+    registry.report_figures((model, "1/7"), "replica", "{\"figures\":1}").await.unwrap();
 }
 
 fn at(now_us: i64) -> Actor {

@@ -4,16 +4,17 @@
 //! truth; what was served last is kept on this machine, so that the server starts and goes on while the
 //! registry is out of reach. Other servers do the same, each for itself: nobody leads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use modelyard_registry::{ModelName, Place, REPLICA_LEASE, Registry, Version, Wake};
+use modelyard_registry::{ModelName, REPLICA_LEASE, Registry, Version};
 use modelyard_serving::VersionState;
 use tokio::sync::oneshot;
 
 use super::controller::{Controller, Outcome};
+use super::link::{Link, NoAnswer, patiently};
 use super::trials::Trials;
 use crate::config::Config;
 use crate::config::mistake::Mistakes;
@@ -21,8 +22,6 @@ use crate::follow::{
     Cache, Desired, Fetched, Following, Outline, Trust, Wanted, model_source, read,
 };
 
-/// How long one look, or one report, may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the registry is told what is served.
 const REPORT_EVERY: Duration = REPLICA_LEASE.checked_div(4).expect("four is not zero");
 /// Everything is looked at after so many polls, even where nothing seems to have changed.
@@ -39,9 +38,7 @@ pub(super) struct Follower {
     cache: Cache,
     /// What this server calls itself.
     replica: String,
-    place: Place,
-    registry: Option<Registry>,
-    wake: Option<Wake>,
+    link: Link,
     /// Where the registry was at the last look, and how many polls ago.
     position: Option<(i64, u32)>,
     /// Whether it was said that the registry is out of reach.
@@ -97,9 +94,7 @@ impl Follower {
             trust: following.trust,
             cache,
             replica,
-            place,
-            registry: None,
-            wake: None,
+            link: Link::new(place, registry.poll_every),
             position: None,
             is_told: false,
             models: BTreeMap::new(),
@@ -129,7 +124,7 @@ impl Follower {
             // Whoever waited may have gone.
             let _ = first.send(self.round().await);
             loop {
-                self.wait().await;
+                self.link.wait().await;
                 self.round().await;
             }
         };
@@ -137,15 +132,7 @@ impl Follower {
             () = follow => {}
             _ = stopped => {}
         }
-        self.say_goodbye().await;
-    }
-
-    /// Waits until it is time to look again.
-    async fn wait(&mut self) {
-        match &mut self.wake {
-            Some(wake) => drop(wake.next().await),
-            None => tokio::time::sleep(self.config.registry.poll_every).await,
-        }
+        self.link.close(&self.replica).await;
     }
 
     /// Looks, brings what differs, reports.
@@ -162,49 +149,27 @@ impl Follower {
 
     /// What is desired now; nothing where nothing has changed.
     async fn look(&mut self) -> anyhow::Result<Vec<Desired>> {
-        let registry = self.registry().await?;
-        let looking = async {
-            let position = registry.position().await?;
-            if let Some((last, polls)) = &mut self.position
-                && *last == position
-                && *polls < LOOK_CLOSELY
-            {
-                *polls += 1;
-                return Ok(Vec::new());
+        let registry = self.link.open().await?;
+        let seen = self.position.filter(|(_, polls)| *polls < LOOK_CLOSELY);
+        let seen = seen.map(|(position, _)| position);
+        match patiently(read_all(&registry, &self.wanted, &self.config, seen)).await {
+            Ok(looked) => {
+                if std::mem::take(&mut self.is_told) {
+                    tracing::info!("the registry is in reach again");
+                }
+                let (position, polls) = match (&looked, self.position) {
+                    (Some((position, _)), _) => (*position, 0),
+                    (None, before) => before.map_or((0, 0), |(at, polls)| (at, polls + 1)),
+                };
+                self.position = Some((position, polls));
+                Ok(looked.map(|(_, all)| all).unwrap_or_default())
             }
-            let mut all = Vec::with_capacity(self.wanted.len());
-            for wanted in &self.wanted {
-                let settings = self.config.models.settings(
-                    wanted.model.as_str(),
-                    &[],
-                    &mut Mistakes::default(),
-                );
-                all.push(read(&registry, wanted, &settings.version_policy).await?);
+            Err(error) => {
+                self.link.give_up();
+                self.position = None;
+                Err(error)
             }
-            self.position = Some((position, 0));
-            anyhow::Ok(all)
-        };
-        let looked = tokio::time::timeout(PATIENCE, looking).await;
-        let looked = looked.context("it did not answer in time").flatten();
-        if looked.is_err() {
-            // Its connections may be dead.
-            self.registry = None;
-            self.position = None;
-        } else if std::mem::take(&mut self.is_told) {
-            tracing::info!("the registry is in reach again");
         }
-        looked
-    }
-
-    async fn registry(&mut self) -> anyhow::Result<Registry> {
-        if let Some(registry) = &self.registry {
-            return Ok(registry.clone());
-        }
-        let opened = tokio::time::timeout(PATIENCE, self.place.open(false)).await;
-        let registry = opened.context("it did not answer in time")??;
-        self.wake = Some(registry.wake(self.config.registry.poll_every));
-        self.registry = Some(registry.clone());
-        Ok(registry)
     }
 
     fn take(&mut self, all: Vec<Desired>) {
@@ -303,33 +268,27 @@ impl Follower {
     /// The folder with the files of a version that may be served.
     async fn files(&mut self, version: &Version) -> Result<std::path::PathBuf, String> {
         self.trust.check(version).map_err(|error| error.to_string())?;
-        let files = self.cache.files(self.registry.as_ref(), version).await;
+        let files = self.cache.files(self.link.registry(), version).await;
         files.map_err(|error| format!("failed to fetch its files: {error:#}"))
     }
 
-    /// Keeps what is served on disk.
-    fn remember(&mut self) {
+    /// Keeps what is served on disk. A state that is not whole is not a good one to go back to.
+    fn remember(&self) {
         let serving = self.serving();
-        let is_served = |desired: &&Desired| match &desired.versions {
-            Ok(versions) => versions.iter().all(|version| {
-                serving.contains(&(desired.model.clone(), version.manifest.version))
-            }),
-            Err(_) => false,
-        };
-        let all = self.models.values().map(|followed| &followed.desired);
-        // A state that is not whole is not a good one to go back to.
-        if all.clone().all(|desired| is_served(&desired))
-            && let Err(error) = self.cache.remember(all)
-        {
-            tracing::error!("what is served could not be noted on disk: {error:#}");
+        for Followed { desired, .. } in self.models.values() {
+            let serves = |number| serving.contains(&(desired.model.clone(), number));
+            let is_whole = desired.versions.is_ok() && desired.numbers().into_iter().all(serves);
+            if is_whole && let Err(error) = self.cache.remember(desired) {
+                tracing::error!("what is served could not be noted on disk: {error:#}");
+            }
         }
-        let used: BTreeSet<_> = self
-            .models
-            .values()
-            .flat_map(|followed| followed.desired.versions.iter().flatten())
-            .map(|version| version.digest)
-            .collect();
-        if let Err(error) = self.cache.tidy(&used) {
+    }
+
+    /// Marks files as used, and removes what nobody uses. Others may share the folder, so now and then.
+    fn tidy(&mut self) {
+        let wanted = self.models.values().flat_map(|followed| &followed.desired.versions);
+        let used = wanted.flatten().map(|version| version.digest).collect();
+        if let Err(error) = self.cache.tidy(used) {
             tracing::warn!("old versions stay on disk: {error:#}");
         }
     }
@@ -346,28 +305,29 @@ impl Follower {
 
     /// Has the rollouts go on. A step that is taken shows at the next look.
     async fn go_on(&mut self) {
-        let Some(registry) = self.registry.clone() else { return };
         for followed in self.models.values() {
-            let going = self.trials.go_on(&registry, &followed.desired);
-            let model = followed.desired.model.as_str();
-            match tokio::time::timeout(PATIENCE, going).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => {
-                    let error = anyhow::Error::new(error);
-                    tracing::warn!(model, "the rollout does not go on: {error:#}");
+            let Some(registry) = self.link.registry().cloned() else { return };
+            let going = async { Ok(self.trials.go_on(&registry, &followed.desired).await?) };
+            if let Err(error) = patiently(going).await {
+                // The others would wait as long.
+                if error.is::<NoAnswer>() {
+                    self.link.give_up();
                 }
-                Err(_) => tracing::warn!(model, "the rollout does not go on: no answer"),
+                let model = followed.desired.model.as_str();
+                tracing::warn!(model, "the rollout does not go on: {error:#}");
             }
         }
     }
 
     /// Ends a rollout whose candidate did not load.
     async fn give_up(&self, model: &ModelName, outcome: &Outcome) {
-        let (Some(registry), Some(followed)) = (&self.registry, self.models.get(model)) else {
+        let (Some(registry), Some(followed)) = (self.link.registry(), self.models.get(model))
+        else {
             return;
         };
-        if let Err(error) = self.trials.give_up(registry, &followed.desired, outcome).await {
-            let (model, error) = (model.as_str(), anyhow::Error::new(error));
+        let ending = async { Ok(self.trials.give_up(registry, &followed.desired, outcome).await?) };
+        if let Err(error) = patiently(ending).await {
+            let model = model.as_str();
             tracing::warn!(model, "the rollout could not be ended: {error:#}");
         }
     }
@@ -379,23 +339,37 @@ impl Follower {
             .reported
             .as_ref()
             .is_none_or(|(at, reported)| *reported != serving || at.elapsed() >= REPORT_EVERY);
-        let Some(registry) = self.registry.clone().filter(|_| is_due) else { return };
-        let reporting = registry.report(&self.replica, &serving);
-        match tokio::time::timeout(PATIENCE, reporting).await {
-            Ok(Ok(())) => self.reported = Some((Instant::now(), serving)),
-            Ok(Err(error)) => tracing::warn!(
-                "the registry does not know what is served here: {:#}",
-                anyhow::Error::new(error)
-            ),
-            Err(_) => tracing::warn!("the registry does not know what is served here: no answer"),
+        let Some(registry) = self.link.registry().cloned().filter(|_| is_due) else { return };
+        let said = async { Ok(registry.report(&self.replica, &serving).await?) };
+        match patiently(said).await {
+            Ok(()) => {
+                self.reported = Some((Instant::now(), serving));
+                self.tidy();
+            }
+            Err(error) => {
+                self.link.give_up();
+                tracing::warn!("the registry does not know what is served here: {error:#}");
+            }
         }
     }
+}
 
-    async fn say_goodbye(&mut self) {
-        if let Some(registry) = self.registry.take() {
-            // Best effort: its lease ends by itself.
-            let _ = registry.report(&self.replica, &[]).await;
-            registry.close().await;
-        }
+/// All that is wanted as the registry has it; nothing where the registry is as it was seen last.
+async fn read_all(
+    registry: &Registry,
+    wanted: &[Wanted],
+    config: &Config,
+    seen: Option<i64>,
+) -> anyhow::Result<Option<(i64, Vec<Desired>)>> {
+    let position = registry.position().await?;
+    if seen == Some(position) {
+        return Ok(None);
     }
+    let mut all = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let name = wanted.model.as_str();
+        let settings = config.models.settings(name, &[], &mut Mistakes::default());
+        all.push(read(registry, wanted, &settings.version_policy).await?);
+    }
+    Ok(Some((position, all)))
 }

@@ -5,6 +5,7 @@ mod address_file;
 mod controller;
 mod follower;
 mod lifecycle;
+mod link;
 mod load;
 mod orders;
 pub(crate) mod parent;

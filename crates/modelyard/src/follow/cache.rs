@@ -1,7 +1,7 @@
 //! Files of versions on this machine, and what was served last.
 //!
 //! `versions/<digest of the manifest>/` has a version's files and `<digest>.json` its manifest, as it
-//! was signed; `state/<what is followed>.json` says which of them served. All of it can be fetched
+//! was signed; `state/<what is followed>/<model>.json` says which of them served last. All of it can be fetched
 //! again, so that nothing here needs care, and nothing here is believed: digests are checked.
 
 use std::collections::BTreeSet;
@@ -29,15 +29,10 @@ pub(crate) struct Cache {
     checked: BTreeSet<Digest>,
 }
 
-/// What was served last, as a file.
+/// What was served last of a model, as a file.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     schema: u32,
-    models: Vec<KeptModel>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptModel {
     model: ModelName,
     default: Option<u64>,
     versions: Vec<KeptVersion>,
@@ -53,12 +48,12 @@ impl Cache {
     /// The folder, made if it is not there. `followed` says which registry and which models: what was
     /// served last is kept by it.
     pub(crate) fn open(folder: &Path, followed: &str) -> anyhow::Result<Cache> {
-        let (versions, state) = (folder.join("versions"), folder.join("state"));
+        let state = folder.join("state").join(Digest::of(followed.as_bytes()).to_string());
+        let versions = folder.join("versions");
         for path in [&versions, &state] {
             std::fs::create_dir_all(path)
                 .with_context(|| format!("failed to make folder '{}'", path.display()))?;
         }
-        let state = state.join(format!("{}.json", Digest::of(followed.as_bytes())));
         Ok(Cache { versions, state, checked: BTreeSet::new() })
     }
 
@@ -93,46 +88,48 @@ impl Cache {
         Ok(folder)
     }
 
-    /// Keeps what is served now for a start without the registry.
-    pub(crate) fn remember<'a>(
-        &self,
-        served: impl Iterator<Item = &'a Desired>,
-    ) -> anyhow::Result<()> {
+    /// Keeps what is served now of a model for a start without the registry.
+    pub(crate) fn remember(&self, served: &Desired) -> anyhow::Result<()> {
         let kept = |version: &Arc<Version>| KeptVersion {
             manifest: version.digest,
             signatures: version.signatures.clone(),
         };
-        let models = served.filter_map(|desired| {
-            let versions = desired.versions.as_ref().ok()?.iter().map(kept).collect();
-            let (model, default) = (desired.model.clone(), desired.default);
-            Some(KeptModel { model, default, versions })
-        });
-        let kept = Kept { schema: SCHEMA, models: models.collect() };
-        write_atomically(&self.state, &serde_json::to_vec_pretty(&kept)?)
+        let kept = Kept {
+            schema: SCHEMA,
+            model: served.model.clone(),
+            default: served.default,
+            versions: served.versions.iter().flatten().map(kept).collect(),
+        };
+        let path = self.state.join(format!("{}.json", served.model));
+        write_atomically(&path, &serde_json::to_vec_pretty(&kept)?)
     }
 
     /// What was served last; nothing where nothing was.
     pub(crate) fn recall(&self) -> anyhow::Result<Vec<Desired>> {
-        let path = self.state.display();
-        let bytes = match std::fs::read(&self.state) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).with_context(|| format!("failed to read '{path}'")),
-        };
-        let kept: Kept = serde_json::from_slice(&bytes)
-            .with_context(|| format!("failed to understand '{path}'"))?;
-        if kept.schema > SCHEMA {
-            bail!("'{path}' is of schema {}, this modelyard knows {SCHEMA}", kept.schema);
-        }
-        let desired = |model: KeptModel| {
+        let desired = |kept: Kept| {
             let versions: anyhow::Result<Vec<Arc<Version>>> =
-                model.versions.into_iter().map(|version| self.version(version)).collect();
+                kept.versions.into_iter().map(|version| self.version(version)).collect();
             let versions = versions.map_err(|error| format!("{error:#}"));
-            let (model, default) = (model.model, model.default);
             let (rolling, warnings) = (None, Vec::new());
-            Desired { model, versions, default, rolling, warnings }
+            Desired { model: kept.model, versions, default: kept.default, rolling, warnings }
         };
-        Ok(kept.models.into_iter().map(desired).collect())
+        Ok(self.kept()?.into_iter().map(desired).collect())
+    }
+
+    fn kept(&self) -> anyhow::Result<Vec<Kept>> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(&self.state)?.flatten() {
+            let path = entry.path();
+            // What was being written when a process died ends otherwise.
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match read_kept(&path) {
+                Ok(kept) => all.push(kept),
+                Err(error) => tracing::warn!("'{}' is passed over: {error:#}", path.display()),
+            }
+        }
+        Ok(all)
     }
 
     fn version(&self, kept: KeptVersion) -> anyhow::Result<Arc<Version>> {
@@ -148,8 +145,11 @@ impl Cache {
     }
 
     /// Marks what is used as used, and removes what nobody has used for a while.
-    pub(crate) fn tidy(&mut self, used: &BTreeSet<Digest>) -> anyhow::Result<()> {
-        for digest in used {
+    pub(crate) fn tidy(&mut self, mut used: BTreeSet<Digest>) -> anyhow::Result<()> {
+        // What would be served without the registry stays, even while something else is wanted.
+        let kept = self.kept()?;
+        used.extend(kept.iter().flat_map(|kept| &kept.versions).map(|version| version.manifest));
+        for digest in &used {
             let manifest = self.versions.join(format!("{digest}.json"));
             let now = std::fs::FileTimes::new().set_modified(SystemTime::now());
             // Not there yet, or a file system without times: then it is only fetched again.
@@ -173,6 +173,14 @@ impl Cache {
             }
         }
         Ok(())
+    }
+}
+
+fn read_kept(path: &Path) -> anyhow::Result<Kept> {
+    let kept: Kept = serde_json::from_slice(&std::fs::read(path)?)?;
+    match kept.schema > SCHEMA {
+        true => bail!("it is of schema {}, this modelyard knows {SCHEMA}", kept.schema),
+        false => Ok(kept),
     }
 }
 

@@ -169,15 +169,19 @@ impl fmt::Debug for Url {
 }
 
 async fn set_up(connection: &mut AnyConnection, kind: Kind) -> Result<(), sqlx::Error> {
-    if kind == Kind::Sqlite {
+    let statements = match kind {
         // FULL: what was committed is on disk, whatever happens to the machine.
-        sqlx::raw_sql(
+        Kind::Sqlite => {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON",
-        )
-        .execute(connection)
-        .await?;
-    }
+             PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON"
+        }
+        // Whoever was cut off in the middle of a change holds nobody up for long.
+        Kind::Postgres => {
+            "SET client_min_messages = warning; SET idle_in_transaction_session_timeout = '5s'; \
+             SET lock_timeout = '10s'; SET statement_timeout = '30s'"
+        }
+    };
+    sqlx::raw_sql(statements).execute(connection).await?;
     Ok(())
 }
 
