@@ -70,7 +70,7 @@ impl ErrorCode {
 
     /// Whether the same request may succeed later.
     pub fn is_retryable(self) -> bool {
-        matches!(self, ErrorCode::Overloaded | ErrorCode::Unavailable)
+        matches!(self, ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::StandsBy)
     }
 }
 
