@@ -75,6 +75,10 @@ pub struct Limits {
     pub body_bytes_per_second: u32,
     /// How long a client may refuse to take any byte of an answer.
     pub write_timeout: Duration,
+    /// How long a request may wait for its model to be loaded, where that is not in memory.
+    pub load_timeout: Duration,
+    /// Requests that wait for models to be loaded, all together.
+    pub load_waiting: usize,
 }
 
 impl Default for Limits {
@@ -95,6 +99,8 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(15),
             body_bytes_per_second: 16 << 10,
             write_timeout: Duration::from_secs(30),
+            load_timeout: Duration::from_secs(60),
+            load_waiting: 1024,
         }
     }
 }

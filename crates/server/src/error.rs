@@ -28,6 +28,10 @@ pub fn wire(code: ErrorCode) -> Wire {
         ErrorCode::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::OutOfRange, Other),
         ErrorCode::Overloaded => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, Rejected),
         ErrorCode::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, Rejected),
+        ErrorCode::StandsBy => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, Rejected),
+        ErrorCode::OutOfMemory => {
+            (StatusCode::INSUFFICIENT_STORAGE, Code::ResourceExhausted, Rejected)
+        }
         ErrorCode::DeadlineExceeded => {
             (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded, Rejected)
         }
@@ -89,6 +93,8 @@ mod tests {
             (413, 11, "OTHER"),
             (429, 8, "REJECTED"),
             (503, 14, "REJECTED"),
+            (503, 14, "REJECTED"),
+            (507, 8, "REJECTED"),
             (504, 4, "REJECTED"),
             (499, 1, "CANCELED"),
             (415, 12, "OTHER"),

@@ -14,6 +14,7 @@
 //! | `classification`, `identity`, `options`, `wording` | what means the same in both protocols |
 //! | `access`, [`trace`] | the access log, spans |
 //! | [`repository`] | orders to load and unload models, for whoever owns them |
+//! | `wake` | models that are loaded for whoever asks first |
 //! | `error` | error codes on the wire, in one table |
 
 mod access;
@@ -32,6 +33,7 @@ mod options;
 pub mod repository;
 mod rest;
 pub mod trace;
+mod wake;
 mod wording;
 
 use std::sync::Arc;

@@ -3,9 +3,13 @@
 //! This crate only carries the orders: whoever owns the models takes them from [`Orders`] and
 //! answers each when it is done.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use modelyard_serving::{ErrorCode, InferError};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::wake::Wakes;
 
 /// Orders that wait to be taken; one more is refused.
 const WAITING: usize = 64;
@@ -17,7 +21,10 @@ pub type Orders = mpsc::Receiver<Order>;
 
 /// Where orders are given.
 #[derive(Clone, Debug)]
-pub struct Repository(mpsc::Sender<Order>);
+pub struct Repository {
+    orders: mpsc::Sender<Order>,
+    pub(crate) wakes: Arc<Wakes>,
+}
 
 /// One order.
 #[derive(Debug)]
@@ -37,6 +44,8 @@ pub enum Action {
     Load(Overrides),
     /// Take it out.
     Unload,
+    /// Load it as it is known: somebody asks for it.
+    Wake,
 }
 
 /// What replaces what lies beside a model.
@@ -61,7 +70,7 @@ impl Repository {
     /// Both ends.
     pub fn new() -> (Repository, Orders) {
         let (sender, orders) = mpsc::channel(WAITING);
-        (Repository(sender), orders)
+        (Repository { orders: sender, wakes: Arc::default() }, orders)
     }
 
     /// Gives an order and waits until it is done.
@@ -70,7 +79,7 @@ impl Repository {
         let model = model.to_owned();
         let order = Order { model, action, reply };
         let stopping = || InferError::unavailable("the server is stopping");
-        self.0.try_send(order).map_err(|error| match error {
+        self.orders.try_send(order).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 InferError::new(ErrorCode::Overloaded, "too many models are waiting to be loaded")
             }

@@ -16,6 +16,11 @@ pub enum ErrorCode {
     Overloaded,
     /// The model or server is not ready: loading, draining, failed.
     Unavailable,
+    /// The model is known but not in memory: it has to be loaded first. Adapters have that done, and
+    /// ask again.
+    StandsBy,
+    /// The model does not fit into memory beside those that are in use.
+    OutOfMemory,
     /// The answer would have come, or did come, after the deadline.
     DeadlineExceeded,
     /// The caller went away.
@@ -30,12 +35,14 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [ErrorCode; 10] = [
+    pub const ALL: [ErrorCode; 12] = [
         ErrorCode::InvalidArgument,
         ErrorCode::NotFound,
         ErrorCode::TooLarge,
         ErrorCode::Overloaded,
         ErrorCode::Unavailable,
+        ErrorCode::StandsBy,
+        ErrorCode::OutOfMemory,
         ErrorCode::DeadlineExceeded,
         ErrorCode::Cancelled,
         ErrorCode::UnsupportedMedia,
@@ -52,6 +59,8 @@ impl ErrorCode {
             ErrorCode::Overloaded => "OVERLOADED",
             ErrorCode::Unavailable => "UNAVAILABLE",
             ErrorCode::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            ErrorCode::StandsBy => "STANDS_BY",
+            ErrorCode::OutOfMemory => "OUT_OF_MEMORY",
             ErrorCode::Cancelled => "CANCELLED",
             ErrorCode::UnsupportedMedia => "UNSUPPORTED_MEDIA",
             ErrorCode::Unimplemented => "UNIMPLEMENTED",
@@ -61,7 +70,7 @@ impl ErrorCode {
 
     /// Whether the same request may succeed later.
     pub fn is_retryable(self) -> bool {
-        matches!(self, ErrorCode::Overloaded | ErrorCode::Unavailable)
+        matches!(self, ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::StandsBy)
     }
 }
 

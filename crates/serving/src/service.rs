@@ -367,9 +367,11 @@ impl Drop for Place<'_> {
 
 fn failure_reason(code: ErrorCode) -> FailureReason {
     match code {
-        ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::DeadlineExceeded => {
-            FailureReason::Rejected
-        }
+        ErrorCode::Overloaded
+        | ErrorCode::Unavailable
+        | ErrorCode::StandsBy
+        | ErrorCode::OutOfMemory
+        | ErrorCode::DeadlineExceeded => FailureReason::Rejected,
         ErrorCode::Cancelled => FailureReason::Canceled,
         ErrorCode::Internal => FailureReason::Backend,
         _ => FailureReason::Other,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::reload::Standing;
-use crate::{InferError, Route, Routed, Version};
+use crate::{ErrorCode, InferError, Route, Routed, Version};
 
 /// Where a version stands.
 #[derive(Clone)]
@@ -17,6 +17,8 @@ pub enum VersionState {
     Kept(Arc<Version>, String),
     /// Does not answer; the text says why.
     Unavailable(String),
+    /// Not in memory; loaded with the first request for it.
+    StandsBy,
     /// Was taken out.
     Unloaded,
 }
@@ -89,7 +91,11 @@ impl RoutingTable {
 
     /// Whether that version answers now.
     pub(crate) fn answers(&self, model: &str, number: Option<u64>) -> bool {
-        self.resolve(model, number).is_ok_and(|version| version.standing() == Standing::Up)
+        match self.resolve(model, number) {
+            Ok(version) => version.standing() == Standing::Up,
+            // It will, once it is asked.
+            Err(error) => error.code == ErrorCode::StandsBy,
+        }
     }
 
     /// The same table with the states of some versions of a model replaced.
@@ -255,9 +261,10 @@ impl VersionState {
         matches!(self, VersionState::Unloaded)
     }
 
-    /// Whether it is loaded and its engine has not panicked since.
+    /// Whether it is loaded and its engine has not panicked since, or will be when it is asked.
     fn answers(&self) -> bool {
-        self.version().is_some_and(|version| version.standing() == Standing::Up)
+        let is_up = |version: &Arc<Version>| version.standing() == Standing::Up;
+        matches!(self, VersionState::StandsBy) || self.version().is_some_and(is_up)
     }
 
     fn name(&self) -> &'static str {
@@ -272,6 +279,7 @@ impl VersionState {
         match (self.standing(), self) {
             (Standing::Failed(reason), _) => Some(reason),
             (_, VersionState::Kept(_, reason)) => Some(reason.clone()),
+            (_, VersionState::StandsBy) => Some("not in memory: its first request loads it".into()),
             _ => None,
         }
     }
@@ -281,6 +289,7 @@ impl VersionState {
             VersionState::Loading => Standing::Loading,
             VersionState::Ready(version) | VersionState::Kept(version, _) => version.standing(),
             VersionState::Unavailable(reason) => Standing::Failed(reason.clone()),
+            VersionState::StandsBy => Standing::Up,
             // The word of Triton's index.
             VersionState::Unloaded => Standing::Failed("unloaded".into()),
         }
@@ -292,6 +301,10 @@ impl VersionState {
                 return InferError::not_found(format!(
                     "version {number} of model '{model}' is not loaded"
                 ));
+            }
+            VersionState::StandsBy => {
+                let message = format!("version {number} of model '{model}' is not in memory");
+                return InferError::new(ErrorCode::StandsBy, message);
             }
             VersionState::Unavailable(why) => {
                 format!("version {number} of model '{model}' is unavailable: {why}")

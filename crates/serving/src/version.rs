@@ -54,6 +54,7 @@ pub struct Version {
     costs: Box<[CostModel]>,
     stats: VersionStats,
     since: SystemTime,
+    bytes: u64,
     /// Batches that run at once, for estimates.
     at_once: usize,
 }
@@ -99,6 +100,7 @@ impl Version {
             signature: loaded.session.signature().clone(),
             engine,
             queue: Queue::new(instances, spec.config.queue.clone()),
+            bytes: loaded.bytes,
             session: Slot::new(loaded),
             max_batch_size,
             batches: AtomicBool::new(max_batch_size > 1 && !mixes),
@@ -108,6 +110,22 @@ impl Version {
             at_once: threads::budget().min(instances).max(1),
             spec,
         })
+    }
+
+    /// Memory that it took when it was loaded, as far as that can be told: what the process grew by.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// When it last ran, or else when it was loaded.
+    pub fn last_used(&self) -> SystemTime {
+        let ran = Duration::from_millis(self.stats.last_inference_ms());
+        self.since.max(SystemTime::UNIX_EPOCH + ran)
+    }
+
+    /// Whether requests wait for it.
+    pub fn is_waited_for(&self) -> bool {
+        self.queue.len() > 0
     }
 
     /// Name of the model.

@@ -8,10 +8,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use modelyard_serving::{Route, Service, VersionState};
+use modelyard_serving::{Route, Service, Version, VersionState};
 use tokio::sync::oneshot;
 
+use super::budget::{Budget, Use};
 use super::load::{Failure, Loader};
 use super::retire::retire;
 use super::workers::Workers;
@@ -27,6 +29,8 @@ pub(super) struct Outcome {
     pub(super) ready: usize,
     /// Wanted versions that do not.
     pub(super) failures: Vec<Failure>,
+    /// Why there is no room in memory.
+    pub(super) no_room: Option<String>,
 }
 
 /// The one that changes what the service serves.
@@ -36,6 +40,10 @@ pub(super) struct Controller {
     workers: Workers,
     nice: i32,
     models: Mutex<BTreeMap<String, Known>>,
+    /// What may be in memory at once, where that is bounded.
+    budget: Option<Budget>,
+    /// All models as they were brought last, where not all of them are in memory.
+    sources: Mutex<BTreeMap<String, Arc<ModelSource>>>,
 }
 
 /// What the files of a model's versions were, by number.
@@ -57,7 +65,9 @@ impl Controller {
         let nice = lifecycle.load_nice;
         let workers = Workers::new(lifecycle.load_concurrency, nice, service.clone());
         let (loader, models) = (Loader::new(engine, tape), Mutex::default());
-        Arc::new(Controller { service, loader, workers, nice, models })
+        let budget = lifecycle.memory_budget.map(Budget::new);
+        let sources = Mutex::default();
+        Arc::new(Controller { service, loader, workers, nice, models, budget, sources })
     }
 
     /// Puts a model into the index before it is loaded, so that nobody takes it for an unknown one.
@@ -66,17 +76,38 @@ impl Controller {
         self.service.set_versions(model, &changes);
     }
 
-    /// The versions of a model that answer.
+    /// The versions of a model that answer, at least once they are asked.
     pub(super) fn answering(&self, model: &str) -> Vec<u64> {
+        let answers = |state: &VersionState| {
+            state.version().is_some() || matches!(state, VersionState::StandsBy)
+        };
         let states = self.service.states(model).into_iter();
-        states.filter(|(_, state)| state.version().is_some()).map(|(number, _)| number).collect()
+        states.filter(|(_, state)| answers(state)).map(|(number, _)| number).collect()
     }
 
     /// Brings one model to what its source says. Loads what is not there, has changed or failed
     /// before. The receiver fails when the server stops first.
     pub(super) fn bring(self: &Arc<Self>, source: ModelSource) -> oneshot::Receiver<Outcome> {
-        let this = self.clone();
-        self.submit(&source.name.clone(), move || this.bring_now(&source))
+        let (this, source) = (self.clone(), Arc::new(source));
+        self.submit(&source.name.clone(), move || this.bring_or_stand_by(source))
+    }
+
+    /// The same, into memory, even where that is bounded and models wait for their first request.
+    pub(super) fn load(self: &Arc<Self>, source: ModelSource) -> oneshot::Receiver<Outcome> {
+        let (this, source) = (self.clone(), Arc::new(source));
+        self.submit(&source.name.clone(), move || {
+            this.keep(&source);
+            this.bring_now(&source)
+        })
+    }
+
+    /// Loads a model that stands by.
+    pub(super) fn wake(self: &Arc<Self>, model: &str) -> oneshot::Receiver<Outcome> {
+        let (this, name) = (self.clone(), model.to_owned());
+        self.submit(model, move || match this.kept(&name) {
+            Some(source) => this.bring_now(&source),
+            None => Outcome::default(),
+        })
     }
 
     /// Unloads a model, whatever it serves.
@@ -118,7 +149,103 @@ impl Controller {
         outcome
     }
 
+    /// Where memory is bounded, a model that is not in use is loaded by its first request.
+    fn bring_or_stand_by(&self, source: Arc<ModelSource>) -> Outcome {
+        self.keep(&source);
+        let model = source.name.as_str();
+        let is_used = !self.loaded(model).is_empty();
+        if self.budget.is_none() || is_used || source.versions.is_empty() {
+            return self.bring_now(&source);
+        }
+        let tried = source.identities();
+        let before: BTreeMap<u64, VersionState> = self.service.states(model).into_iter().collect();
+        let versions = source.versions.iter();
+        let mut changes: Vec<(u64, VersionState)> =
+            versions.map(|version| (version.number, VersionState::StandsBy)).collect();
+        changes.extend(surplus(&source, &before, true));
+        self.switch(model, &changes, source.route.clone());
+        self.remember(model, Known { tried, serving: BTreeMap::new() });
+        Outcome { ready: source.versions.len(), ..Outcome::default() }
+    }
+
     fn bring_now(&self, source: &ModelSource) -> Outcome {
+        let started = Instant::now();
+        let brought = self.make_room(source).and_then(|()| {
+            let outcome = self.bring_versions(source);
+            self.settle(source, started.elapsed()).map(|()| outcome)
+        });
+        brought.unwrap_or_else(|reason| {
+            let model = source.name.as_str();
+            tracing::warn!(model, "there is no room in memory: {reason}");
+            Outcome { no_room: Some(reason), ..Outcome::default() }
+        })
+    }
+
+    /// Keeps room in memory for a model, at the cost of others.
+    fn make_room(&self, source: &ModelSource) -> Result<(), String> {
+        let Some(budget) = &self.budget else { return Ok(()) };
+        let gone = budget.reserve(&source.name, source.bytes(), |model| self.usage(model))?;
+        gone.iter().for_each(|model| self.put_aside(model));
+        Ok(())
+    }
+
+    /// Notes what a model takes that was loaded. It goes again where that is too much.
+    fn settle(&self, source: &ModelSource, took: Duration) -> Result<(), String> {
+        let Some(budget) = &self.budget else { return Ok(()) };
+        let model = source.name.as_str();
+        let versions = self.loaded(model);
+        if versions.is_empty() {
+            budget.release(model);
+            return Ok(());
+        }
+        let grown: u64 = versions.iter().map(|version| version.bytes()).sum();
+        let bytes = grown.max(source.bytes());
+        match budget.settle(model, (bytes, took), |model| self.usage(model)) {
+            Ok(gone) => gone.iter().for_each(|model| self.put_aside(model)),
+            Err(reason) => {
+                self.put_aside(model);
+                return Err(reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a model out of memory; its next request loads it again.
+    fn put_aside(&self, model: &str) {
+        let loaded = self.loaded(model).into_iter();
+        let changes: Vec<_> =
+            loaded.map(|version| (version.number(), VersionState::StandsBy)).collect();
+        tracing::info!(model, "makes room in memory");
+        let replaced = self.service.set_versions(model, &changes);
+        retire(replaced, self.nice);
+    }
+
+    fn usage(&self, model: &str) -> Use {
+        let versions = self.loaded(model);
+        let last = versions.iter().map(|version| version.last_used()).max();
+        Use {
+            last: last.unwrap_or(SystemTime::UNIX_EPOCH),
+            is_waited_for: versions.iter().any(|version| version.is_waited_for()),
+        }
+    }
+
+    fn loaded(&self, model: &str) -> Vec<Arc<Version>> {
+        let states = self.service.states(model).into_iter();
+        states.filter_map(|(_, state)| state.version().cloned()).collect()
+    }
+
+    fn keep(&self, source: &Arc<ModelSource>) {
+        if self.budget.is_some() {
+            let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+            sources.insert(source.name.clone(), source.clone());
+        }
+    }
+
+    fn kept(&self, model: &str) -> Option<Arc<ModelSource>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
+    }
+
+    fn bring_versions(&self, source: &ModelSource) -> Outcome {
         let model = source.name.as_str();
         for warning in &source.triton.warnings {
             tracing::warn!(model, "{warning}");
@@ -132,7 +259,11 @@ impl Controller {
                 && before.get(number).is_some_and(|state| state.version().is_some())
         };
         for version in source.versions.iter().filter(|version| !is_there(&version.number)) {
-            if before.get(&version.number).is_none_or(|state| state.version().is_none()) {
+            // Who asks for one that stands by waits for it.
+            let stays = |state: &VersionState| {
+                state.version().is_some() || matches!(state, VersionState::StandsBy)
+            };
+            if !before.get(&version.number).is_some_and(stays) {
                 self.service.set_version(model, version.number, VersionState::Loading);
             }
         }
@@ -172,7 +303,8 @@ impl Controller {
         }
         self.switch(model, &changes, self.route(source, &changes));
         self.remember(model, Known { tried, serving });
-        Outcome { ready: source.versions.len().saturating_sub(failures.len()), failures }
+        let ready = source.versions.len().saturating_sub(failures.len());
+        Outcome { ready, failures, no_room: None }
     }
 
     /// A model without versions. What serves goes on: a folder is empty for a moment while somebody
@@ -201,6 +333,10 @@ impl Controller {
         let states = self.service.states(model).into_iter();
         let changes: Vec<_> = states.map(|(number, _)| (number, VersionState::Unloaded)).collect();
         self.switch(model, &changes, None);
+        if let Some(budget) = &self.budget {
+            budget.release(model);
+        }
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).remove(model);
         self.models.lock().unwrap_or_else(PoisonError::into_inner).remove(model);
         Outcome::default()
     }

@@ -2,6 +2,7 @@
 //! takes it through its life: starting → ready → draining → stopped.
 
 mod address_file;
+mod budget;
 mod controller;
 mod follower;
 mod lifecycle;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use modelyard_server::repository::{Action, Order, Orders, Overrides};
-use modelyard_serving::InferError;
+use modelyard_serving::{ErrorCode, InferError};
 use tokio::task::JoinSet;
 
 use super::controller::{Controller, Outcome};
@@ -35,6 +36,7 @@ impl Clerk {
     async fn carry_out(&self, order: Order) {
         let Order { model, action, reply } = order;
         let done = match action {
+            Action::Wake => self.wake(&model).await,
             _ if self.mode != ControlMode::Explicit => Err(self.refusal()),
             _ if self.followed.contains(&model) => Err(InferError::invalid(format!(
                 "model '{model}' follows the registry: move its alias there to change what is served"
@@ -69,8 +71,23 @@ impl Clerk {
                 "failed to load '{model}': there is no such model in any repository"
             )));
         };
-        let outcome = self.controller.bring(source).await.map_err(|_| stopping())?;
+        let outcome = self.controller.load(source).await.map_err(|_| stopping())?;
         told(&model, &outcome)
+    }
+
+    async fn wake(&self, model: &str) -> Result<(), InferError> {
+        let outcome = self.controller.wake(model).await.map_err(|_| stopping())?;
+        if let Some(reason) = &outcome.no_room {
+            return Err(no_room(model, reason));
+        }
+        match outcome.failures.first() {
+            // Of several versions some may have been loaded: the request says which it is for.
+            Some(failure) if outcome.ready == 0 => Err(InferError::unavailable(format!(
+                "version {} of model '{model}' is unavailable: {}",
+                failure.version, failure.reason
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn unload(&self, model: &str) -> Result<(), InferError> {
@@ -95,11 +112,19 @@ fn given(model: &str, overrides: Overrides) -> Result<Option<Arc<Given>>, String
     Given::new(model, config, &files).map(|given| Some(Arc::new(given)))
 }
 
+fn no_room(model: &str, reason: &str) -> InferError {
+    let message = format!("model '{model}' cannot be loaded: {reason}");
+    InferError::new(ErrorCode::OutOfMemory, message).retry_after(Duration::from_secs(1))
+}
+
 fn stopping() -> InferError {
     InferError::unavailable("the server is stopping")
 }
 
 fn told(model: &str, outcome: &Outcome) -> Result<(), InferError> {
+    if let Some(reason) = &outcome.no_room {
+        return Err(no_room(model, reason));
+    }
     if outcome.failures.is_empty() {
         return Ok(());
     }

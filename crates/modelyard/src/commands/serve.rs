@@ -68,6 +68,10 @@ pub(crate) struct Args {
     /// are seen at once [default: 15]
     #[arg(long, value_name = "SECONDS")]
     repository_poll_secs: Option<String>,
+    /// Memory that all models may take together, such as 2GiB: each is loaded by its first request, and
+    /// those used least recently make room [default: off]
+    #[arg(long, value_name = "SIZE")]
+    memory_budget: Option<String>,
     /// Serve a model of the registry: digits:stable (an alias, followed when it moves), digits:3, or
     /// digits; may be repeated
     #[arg(long, value_name = "MODEL[:VERSION]")]
@@ -154,6 +158,7 @@ impl Args {
             )
             .flag("load-model", keys::LOAD_MODEL.name, load_models.as_ref())
             .flag("repository-poll-secs", keys::REPOSITORY_POLL_SECS.name, poll_secs)
+            .flag("memory-budget", keys::MEMORY_BUDGET.name, self.memory_budget.as_ref())
             .flag("from-registry", keys::FROM_REGISTRY.name, from_registry.as_ref())
             .flag("registry", keys::REGISTRY.name, self.registry.as_ref())
             .flag(

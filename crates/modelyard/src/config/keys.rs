@@ -67,6 +67,10 @@ keys! { ALL:
     /// How nice threads are that load models while requests are served: 19 lets everybody else go
     /// first; lower is faster on a machine that is always busy.
     LOAD_NICE: Count = "load_nice", "19", Count { min: 0, max: 19 };
+    /// Memory that all models may take together. With it a model is loaded by its first request, and
+    /// those used least recently make room.
+    MEMORY_BUDGET: Maybe<ByteSize> = "memory_budget", "off",
+        Maybe { none: "off", kind: ByteSize { min: 1 << 20, max: 1 << 50 } };
     /// Who decides which models are loaded: the start (none), clients by request (explicit), or the
     /// repository folders as they change (poll).
     MODEL_CONTROL_MODE: Choice<ControlMode> = "model_control_mode", "none", CONTROL_MODES;

@@ -47,6 +47,10 @@ keys! { ALL:
         "limits.body_bytes_per_second", "16KiB", ByteSize { min: 1, max: 1 << 31 };
     /// How long a client may refuse to take any byte of an answer.
     WRITE_TIMEOUT: Span = "limits.write_timeout", "30s", WAIT;
+    /// How long a request may wait for its model to be loaded, where that is not in memory.
+    LOAD_TIMEOUT: Span = "limits.load_timeout", "60s", WAIT;
+    /// Requests that wait for models to be loaded, all together.
+    LOAD_WAITING: Count = "limits.load_waiting", "1024", Count { min: 1, max: 1 << 20 };
 }
 
 /// The checked limits.
@@ -69,6 +73,8 @@ pub(super) fn check(stack: &Stack<'_>, mistakes: &mut Mistakes) -> Limits {
         body_timeout: stack.take(&BODY_TIMEOUT, mistakes),
         body_bytes_per_second: small(stack.take(&BODY_BYTES_PER_SECOND, mistakes)),
         write_timeout: stack.take(&WRITE_TIMEOUT, mistakes),
+        load_timeout: stack.take(&LOAD_TIMEOUT, mistakes),
+        load_waiting: stack.take(&LOAD_WAITING, mistakes),
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct LifecycleConfig {
     pub(crate) load_concurrency: usize,
     /// How nice threads are that load beside requests.
     pub(crate) load_nice: i32,
+    /// Memory that models may take together; they are loaded by their first requests then.
+    pub(crate) memory_budget: Option<u64>,
     /// Accepting after SIGTERM.
     pub(crate) drain_delay: Duration,
     /// Finishing after that.
@@ -197,6 +199,7 @@ pub(super) fn lifecycle(stack: &Stack<'_>, mistakes: &mut Mistakes) -> Lifecycle
         strict_readiness: stack.take(&keys::STRICT_READINESS, mistakes),
         load_concurrency: stack.take(&keys::LOAD_CONCURRENCY, mistakes),
         load_nice: i32::try_from(stack.take(&keys::LOAD_NICE, mistakes)).unwrap_or(19),
+        memory_budget: stack.take(&keys::MEMORY_BUDGET, mistakes).map(|bytes| bytes as u64),
         drain_delay: stack.take(&keys::DRAIN_DELAY, mistakes),
         drain_timeout: stack.take(&keys::DRAIN_TIMEOUT, mistakes),
         exit_with_parent: stack.take(&keys::EXIT_WITH_PARENT, mistakes),

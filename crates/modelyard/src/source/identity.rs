@@ -58,7 +58,17 @@ impl ModelSource {
     }
 }
 
+/// What a version is made of now, but for what lies beside it.
+pub(super) fn of_version(version: &VersionSource) -> Identity {
+    Identity::default().with(version)
+}
+
 impl Identity {
+    /// The size of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.values().map(|stamp| stamp.bytes).sum()
+    }
+
     fn with(mut self, version: &VersionSource) -> Identity {
         if let Some(registered) = &version.registered {
             return Identity { manifest: Some(registered.digest), ..Identity::default() };

@@ -102,6 +102,15 @@ impl ModelSource {
         }
     }
 
+    /// Bytes of the files that it is made of: a guess at what it takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let version = |version: &VersionSource| match &version.registered {
+            Some(registered) => registered.manifest.bytes(),
+            None => identity::of_version(version).bytes(),
+        };
+        self.versions.iter().map(version).sum()
+    }
+
     /// Numbers of its versions, ascending.
     pub(crate) fn numbers(&self) -> Vec<u64> {
         self.versions.iter().map(|version| version.number).collect()

@@ -16,7 +16,8 @@ use crate::{Limits, hostile};
 
 fn inference(limits: Limits) -> Inference {
     let bodies = Bodies::new(limits.all_bodies_bytes);
-    Inference { service: hostile::service().clone(), room: Room { limits, bodies } }
+    let room = Room { limits, bodies };
+    Inference { service: hostile::service().clone(), room, repository: None }
 }
 
 /// Answers a `ModelInfer` call with this body.

@@ -13,15 +13,19 @@ use super::body::{self, Body};
 use super::decode::{Decoded, Decoder, Refused};
 use super::encode::{Answer, Pieces};
 use super::framing::{Messages, Room};
+use super::message::Message;
 use super::status::refusal;
 use crate::classification::{Classes, classify};
 use crate::error::wire;
 use crate::http::Coding;
+use crate::repository::Repository;
 
 /// Answers inferences, unary or in a stream.
 pub(super) struct Inference {
     pub(super) service: Arc<Service>,
     pub(super) room: Room,
+    /// Who loads models that are not in memory.
+    pub(super) repository: Option<Repository>,
 }
 
 /// When a message came and how to answer it.
@@ -74,7 +78,13 @@ impl Inference {
         headers: &HeaderMap,
     ) -> Result<Pieces, Refused> {
         let start = Instant::now();
-        let decoded = self.decode(message, call, headers)?;
+        let decoded = match self.decode(message.clone(), call, headers) {
+            Err(refused) if refused.error.code == ErrorCode::StandsBy => {
+                self.wake(&message, refused).await?;
+                self.decode(message, call, headers)?
+            }
+            decoded => decoded?,
+        };
         let Decoded { request, id, classes } = decoded;
         let (version, wanted) = (request.version.clone(), request.outputs.clone());
         version.stats().record_stage(Stage::Parse, start.elapsed());
@@ -92,6 +102,15 @@ impl Inference {
         version.stats().record_stage(Stage::Encode, end - encoding);
         version.stats().record_stage(Stage::Request, end - call.arrived);
         Ok(pieces)
+    }
+
+    /// Has the model of a request loaded.
+    async fn wake(&self, message: &Rope, refused: Refused) -> Result<(), Refused> {
+        let Some(repository) = &self.repository else { return Err(refused) };
+        let message = Message::split(message.clone())?;
+        let model = message.head()?.model_name.to_owned();
+        let woken = repository.wake(&model, &self.room.limits).await;
+        woken.map_err(|error| Refused { error, ..refused })
     }
 
     fn decode(&self, message: Rope, call: Call, headers: &HeaderMap) -> Result<Decoded, Refused> {

@@ -84,7 +84,11 @@ pub(crate) struct Grpc {
 
 impl Grpc {
     pub(crate) fn new(service: Arc<Service>, room: Room, repository: Option<Repository>) -> Self {
-        let inference = Arc::new(Inference { service: service.clone(), room: room.clone() });
+        let inference = Arc::new(Inference {
+            service: service.clone(),
+            room: room.clone(),
+            repository: repository.clone(),
+        });
         let others = [
             ("/grpc.health.v1.Health/", handler(HealthServer::new(ServiceHealth(service.clone())))),
             (

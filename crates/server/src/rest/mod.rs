@@ -26,7 +26,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use modelyard_serving::{InferError, Routed, Service, Version};
+use modelyard_serving::{ErrorCode, InferError, Routed, Service, Version};
 use tracing::Instrument;
 
 use self::call::{Call, with_text};
@@ -71,17 +71,54 @@ impl App {
     }
 
     /// The version that answers a request to this path.
-    fn route(&self, captures: &Captures<'_>, headers: &HeaderMap) -> Result<Routed, Refusal> {
+    async fn route(&self, captures: &Captures<'_>, headers: &HeaderMap) -> Result<Routed, Refusal> {
         let model = decode_segment(captures.model.unwrap_or_default())?;
-        let version = version_number(captures)?;
-        Ok(self.service.route(&model, version, value_in(headers))?)
+        self.route_to(&model, version_number(captures)?, headers).await
     }
 
-    /// The version that a path means.
-    fn resolve(&self, captures: &Captures<'_>) -> Result<Arc<Version>, Refusal> {
+    /// The version that answers a request for a model, which is loaded where it stands by.
+    async fn route_to(
+        &self,
+        model: &str,
+        version: Option<u64>,
+        headers: &HeaderMap,
+    ) -> Result<Routed, Refusal> {
+        match self.service.route(model, version, value_in(headers)) {
+            Err(error) if error.code == ErrorCode::StandsBy => {
+                self.wake(model, error).await?;
+                Ok(self.service.route(model, version, value_in(headers))?)
+            }
+            routed => Ok(routed?),
+        }
+    }
+
+    /// The version that a path means, which is loaded where it stands by.
+    async fn resolve(&self, captures: &Captures<'_>) -> Result<Arc<Version>, Refusal> {
         let model = decode_segment(captures.model.unwrap_or_default())?;
         let version = version_number(captures)?;
-        Ok(self.service.resolve(&model, version)?)
+        match self.service.resolve(&model, version) {
+            Err(error) if error.code == ErrorCode::StandsBy => {
+                self.wake(&model, error).await?;
+                Ok(self.service.resolve(&model, version)?)
+            }
+            resolved => Ok(resolved?),
+        }
+    }
+
+    /// Refuses a path whose model or version is not there.
+    fn exists(&self, captures: &Captures<'_>) -> Result<(), Refusal> {
+        let model = decode_segment(captures.model.unwrap_or_default())?;
+        match self.service.resolve(&model, version_number(captures)?) {
+            Err(error) if error.code != ErrorCode::StandsBy => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn wake(&self, model: &str, error: InferError) -> Result<(), InferError> {
+        match &self.config.repository {
+            Some(repository) => repository.wake(model, &self.config.limits).await,
+            None => Err(error),
+        }
     }
 }
 
@@ -134,11 +171,11 @@ async fn dispatch(
     }
     match operation {
         Operation::Infer => {
-            let version = app.route(&captures, &request.head.headers)?;
+            let version = app.route(&captures, &request.head.headers).await?;
             v2::infer(call, &version, request).await
         }
         Operation::Predict => {
-            let version = predict::route(app, &captures, &request.head.headers)?;
+            let version = predict::route(app, &captures, &request.head.headers).await?;
             predict::predict(call, &version, request).await
         }
         Operation::RepositoryIndex => v2::repository_index(call, request).await,
@@ -149,6 +186,12 @@ async fn dispatch(
         Operation::RepositoryUnload => {
             let model = decode_segment(captures.model.unwrap_or_default())?.into_owned();
             v2::repository_unload(call, &model, request).await
+        }
+        Operation::ModelMetadata => {
+            Ok(v2::model_metadata(&app.service, &*app.resolve(&captures).await?))
+        }
+        Operation::ModelConfig => {
+            Ok(v2::model_config(&app.service, &*app.resolve(&captures).await?))
         }
         _ => about(app, operation, &captures),
     }
@@ -165,9 +208,7 @@ fn about(
         Operation::ServerReady => v2::server_ready(&app.service),
         Operation::ServerMetadata => Ok(v2::server_metadata()),
         Operation::Models => Ok(v2::models(&app.service)),
-        Operation::ModelMetadata => Ok(v2::model_metadata(&app.service, &*app.resolve(captures)?)),
         Operation::ModelReady => v2::model_ready(app, captures),
-        Operation::ModelConfig => Ok(v2::model_config(&app.service, &*app.resolve(captures)?)),
         Operation::ModelStatistics => v2::statistics(app, captures),
         Operation::Metrics => Ok(metrics_page(app)),
         Operation::OpenApi => {

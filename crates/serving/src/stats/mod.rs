@@ -108,6 +108,12 @@ impl VersionStats {
         shard.last_inference_ms.store(now.as_millis() as u64, Relaxed);
     }
 
+    /// When a batch last ran, in milliseconds since 1970; 0 for never.
+    pub(crate) fn last_inference_ms(&self) -> u64 {
+        let shards = self.shards.iter();
+        shards.map(|shard| shard.last_inference_ms.load(Relaxed)).max().unwrap_or(0)
+    }
+
     /// The figures now; `pending` is filled in by the version, which knows its queue.
     pub(crate) fn snapshot(&self, pending: usize) -> StatsSnapshot {
         let mut sum = StatsSnapshot {

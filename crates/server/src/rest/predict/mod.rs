@@ -30,22 +30,22 @@ use self::decode::decode;
 use self::encode::encode;
 use super::routes::Captures;
 use super::{App, Call, with_text};
-use crate::http::{Frames, Inbound, Refusal, value_in};
+use crate::http::{Frames, Inbound, Refusal};
 
 /// The version that a path means: the named model, the default one, or the only one.
-pub(super) fn route(
+pub(super) async fn route(
     app: &App,
     captures: &Captures<'_>,
     headers: &HeaderMap,
 ) -> Result<Routed, Refusal> {
     if captures.model.is_some() {
-        return app.route(captures, headers);
+        return app.route(captures, headers).await;
     }
     if let Some(model) = &app.config.default_model {
-        return Ok(app.service.route(model, None, value_in(headers))?);
+        return app.route_to(model, None, headers).await;
     }
     match app.service.models().as_slice() {
-        [only] => Ok(app.service.route(only, None, value_in(headers))?),
+        [only] => app.route_to(only, None, headers).await,
         [] => Err(InferError::unavailable("there is no model (yet)").into()),
         several => Err(Refusal::invalid(format!(
             "there are several models: post to /predict/{{model}} with one of {}, or start the \

@@ -131,8 +131,8 @@ pub(in crate::rest) fn statistics(
     let versions = app.service.versions();
     let model = captures.model.map(decode_segment).transpose()?;
     if model.is_some() {
-        // For the error where there is none.
-        app.resolve(captures)?;
+        // For the error where there is none. One that is not in memory has no figures.
+        app.exists(captures)?;
     }
     let number = version_number(captures)?;
     let wanted = versions.iter().filter(|version| {
