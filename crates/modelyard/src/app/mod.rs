@@ -8,6 +8,7 @@ mod follower;
 mod lifecycle;
 mod link;
 mod load;
+mod memory;
 mod orders;
 pub(crate) mod parent;
 mod recorded;
