@@ -10,11 +10,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use modelyard_serving::{Route, Service, VersionState};
+use modelyard_serving::{Phase, Route, Service, VersionState};
 use tokio::sync::oneshot;
 
 use super::budget::Budget;
 use super::load::{Failure, Loader};
+use super::others::Others;
 use super::retire::retire;
 use super::workers::Workers;
 use crate::config::{EngineConfig, LifecycleConfig};
@@ -150,16 +151,34 @@ impl Controller {
     }
 
     pub(super) fn bring_now(&self, source: &ModelSource) -> Outcome {
-        let started = Instant::now();
+        let (started, others) = (Instant::now(), Others::than(&source.name, &self.service));
         let brought = self.make_room(source).and_then(|()| {
             let outcome = self.bring_versions(source);
-            self.settle(source, started.elapsed()).map(|()| outcome)
+            self.settle(source, started.elapsed())?;
+            self.tell_cost(source, (started, &others));
+            Ok(outcome)
         });
         brought.unwrap_or_else(|reason| {
             let model = source.name.as_str();
             tracing::warn!(model, "there is no room in memory: {reason}");
             Outcome { no_room: Some(reason), ..Outcome::default() }
         })
+    }
+
+    /// Says what bringing a model has cost those that serve.
+    fn tell_cost(&self, source: &ModelSource, (started, others): (Instant, &Others)) {
+        if self.service.phase() != Phase::Ready {
+            return;
+        }
+        let [during, usually] = others.p99(&self.service);
+        let (model, took_ms) = (source.name.as_str(), started.elapsed().as_millis());
+        tracing::info!(
+            model,
+            took_ms,
+            others_p99 = during.to_string(),
+            others_p99_before = usually.to_string(),
+            "loaded and switched"
+        );
     }
 
     fn bring_versions(&self, source: &ModelSource) -> Outcome {

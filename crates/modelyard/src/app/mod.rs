@@ -10,6 +10,7 @@ mod link;
 mod load;
 mod memory;
 mod orders;
+mod others;
 pub(crate) mod parent;
 mod recorded;
 mod recording;
