@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-use modelyard_serving::{Route, Service, Version, VersionState};
+use modelyard_serving::{Phase, Route, Service, VersionState};
 use tokio::sync::oneshot;
 
-use super::budget::{Budget, Use};
+use super::budget::Budget;
 use super::load::{Failure, Loader};
+use super::others::Others;
 use super::retire::retire;
 use super::workers::Workers;
 use crate::config::{EngineConfig, LifecycleConfig};
@@ -35,24 +36,24 @@ pub(super) struct Outcome {
 
 /// The one that changes what the service serves.
 pub(super) struct Controller {
-    service: Arc<Service>,
+    pub(super) service: Arc<Service>,
     loader: Loader,
     workers: Workers,
-    nice: i32,
+    pub(super) nice: i32,
     models: Mutex<BTreeMap<String, Known>>,
     /// What may be in memory at once, where that is bounded.
-    budget: Option<Budget>,
+    pub(super) budget: Option<Budget>,
     /// All models as they were brought last, where not all of them are in memory.
-    sources: Mutex<BTreeMap<String, Arc<ModelSource>>>,
+    pub(super) sources: Mutex<BTreeMap<String, Arc<ModelSource>>>,
 }
 
 /// What the files of a model's versions were, by number.
 #[derive(Clone, Default)]
-struct Known {
+pub(super) struct Known {
     /// When they were last tried.
-    tried: BTreeMap<u64, Identity>,
+    pub(super) tried: BTreeMap<u64, Identity>,
     /// When what serves was loaded.
-    serving: BTreeMap<u64, Identity>,
+    pub(super) serving: BTreeMap<u64, Identity>,
 }
 
 impl Controller {
@@ -149,30 +150,13 @@ impl Controller {
         outcome
     }
 
-    /// Where memory is bounded, a model that is not in use is loaded by its first request.
-    fn bring_or_stand_by(&self, source: Arc<ModelSource>) -> Outcome {
-        self.keep(&source);
-        let model = source.name.as_str();
-        let is_used = !self.loaded(model).is_empty();
-        if self.budget.is_none() || is_used || source.versions.is_empty() {
-            return self.bring_now(&source);
-        }
-        let tried = source.identities();
-        let before: BTreeMap<u64, VersionState> = self.service.states(model).into_iter().collect();
-        let versions = source.versions.iter();
-        let mut changes: Vec<(u64, VersionState)> =
-            versions.map(|version| (version.number, VersionState::StandsBy)).collect();
-        changes.extend(surplus(&source, &before, true));
-        self.switch(model, &changes, source.route.clone());
-        self.remember(model, Known { tried, serving: BTreeMap::new() });
-        Outcome { ready: source.versions.len(), ..Outcome::default() }
-    }
-
-    fn bring_now(&self, source: &ModelSource) -> Outcome {
-        let started = Instant::now();
+    pub(super) fn bring_now(&self, source: &ModelSource) -> Outcome {
+        let (started, others) = (Instant::now(), Others::than(&source.name, &self.service));
         let brought = self.make_room(source).and_then(|()| {
             let outcome = self.bring_versions(source);
-            self.settle(source, started.elapsed()).map(|()| outcome)
+            self.settle(source, started.elapsed())?;
+            self.tell_cost(source, (started, &others));
+            Ok(outcome)
         });
         brought.unwrap_or_else(|reason| {
             let model = source.name.as_str();
@@ -181,68 +165,20 @@ impl Controller {
         })
     }
 
-    /// Keeps room in memory for a model, at the cost of others.
-    fn make_room(&self, source: &ModelSource) -> Result<(), String> {
-        let Some(budget) = &self.budget else { return Ok(()) };
-        let gone = budget.reserve(&source.name, source.bytes(), |model| self.usage(model))?;
-        gone.iter().for_each(|model| self.put_aside(model));
-        Ok(())
-    }
-
-    /// Notes what a model takes that was loaded. It goes again where that is too much.
-    fn settle(&self, source: &ModelSource, took: Duration) -> Result<(), String> {
-        let Some(budget) = &self.budget else { return Ok(()) };
-        let model = source.name.as_str();
-        let versions = self.loaded(model);
-        if versions.is_empty() {
-            budget.release(model);
-            return Ok(());
+    /// Says what bringing a model has cost those that serve.
+    fn tell_cost(&self, source: &ModelSource, (started, others): (Instant, &Others)) {
+        if self.service.phase() != Phase::Ready {
+            return;
         }
-        let grown: u64 = versions.iter().map(|version| version.bytes()).sum();
-        let bytes = grown.max(source.bytes());
-        match budget.settle(model, (bytes, took), |model| self.usage(model)) {
-            Ok(gone) => gone.iter().for_each(|model| self.put_aside(model)),
-            Err(reason) => {
-                self.put_aside(model);
-                return Err(reason);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a model out of memory; its next request loads it again.
-    fn put_aside(&self, model: &str) {
-        let loaded = self.loaded(model).into_iter();
-        let changes: Vec<_> =
-            loaded.map(|version| (version.number(), VersionState::StandsBy)).collect();
-        tracing::info!(model, "makes room in memory");
-        let replaced = self.service.set_versions(model, &changes);
-        retire(replaced, self.nice);
-    }
-
-    fn usage(&self, model: &str) -> Use {
-        let versions = self.loaded(model);
-        let last = versions.iter().map(|version| version.last_used()).max();
-        Use {
-            last: last.unwrap_or(SystemTime::UNIX_EPOCH),
-            is_waited_for: versions.iter().any(|version| version.is_waited_for()),
-        }
-    }
-
-    fn loaded(&self, model: &str) -> Vec<Arc<Version>> {
-        let states = self.service.states(model).into_iter();
-        states.filter_map(|(_, state)| state.version().cloned()).collect()
-    }
-
-    fn keep(&self, source: &Arc<ModelSource>) {
-        if self.budget.is_some() {
-            let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-            sources.insert(source.name.clone(), source.clone());
-        }
-    }
-
-    fn kept(&self, model: &str) -> Option<Arc<ModelSource>> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner).get(model).cloned()
+        let [during, usually] = others.p99(&self.service);
+        let (model, took_ms) = (source.name.as_str(), started.elapsed().as_millis());
+        tracing::info!(
+            model,
+            took_ms,
+            others_p99 = during.to_string(),
+            others_p99_before = usually.to_string(),
+            "loaded and switched"
+        );
     }
 
     fn bring_versions(&self, source: &ModelSource) -> Outcome {
@@ -353,7 +289,12 @@ impl Controller {
     }
 
     /// The moment of change.
-    fn switch(&self, model: &str, changes: &[(u64, VersionState)], route: Option<Route>) {
+    pub(super) fn switch(
+        &self,
+        model: &str,
+        changes: &[(u64, VersionState)],
+        route: Option<Route>,
+    ) {
         let before: BTreeMap<u64, VersionState> = self.service.states(model).into_iter().collect();
         let replaced = self.service.switch(model, changes, route);
         retire(replaced, self.nice);
@@ -367,7 +308,7 @@ impl Controller {
         models.get(model).cloned().unwrap_or_default()
     }
 
-    fn remember(&self, model: &str, known: Known) {
+    pub(super) fn remember(&self, model: &str, known: Known) {
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         models.insert(model.to_owned(), known);
     }
@@ -375,7 +316,7 @@ impl Controller {
 
 /// The versions that nobody wants any more. Those that serve go only when all that is wanted has
 /// come.
-fn surplus(
+pub(super) fn surplus(
     source: &ModelSource,
     before: &BTreeMap<u64, VersionState>,
     all_there: bool,

@@ -23,8 +23,11 @@ pub(super) fn retire(versions: Vec<Arc<Version>>, nice: i32) {
     }
     let unload = move || {
         lower_priority(nice);
+        let before = memory::resident_bytes();
         versions.into_iter().for_each(unload);
         memory::give_back();
+        let (before, now) = (before >> 20, memory::resident_bytes() >> 20);
+        tracing::info!(resident_mib = now, resident_mib_before = before, "memory given back");
     };
     if let Err(error) = std::thread::Builder::new().name("unload".into()).spawn(unload) {
         // Then whoever holds them last unloads them.
