@@ -4,7 +4,7 @@
 //! Record ─Writer::add→ row group ─full or old→ tape-….parquet ─Reader→ Record
 //! ```
 //!
-//! A file that is being written has another name ([`folder`]) until it is whole and on disk, so a
+//! A file that is being written has another name (`folder`) until it is whole and on disk, so a
 //! reader never meets half of one. One process at a time writes to a folder; any number read.
 //!
 //! | module | holds |
