@@ -71,7 +71,9 @@ impl Budget {
     ) -> Result<Vec<String>, String> {
         let mut models = self.lock();
         models.footprints.insert(model.to_owned(), bytes);
-        let gone = self.make_room(&mut models, (model, bytes), used)?;
+        let gone = self.make_room(&mut models, (model, bytes), used).inspect_err(|_| {
+            models.held.remove(model);
+        })?;
         let lease = LEASE_LEAST.max(took * LEASE_LOADS);
         if let Some(held) = models.held.get_mut(model) {
             held.until = Some(Instant::now() + lease);
@@ -90,7 +92,7 @@ impl Budget {
         (model, need): (&str, u64),
         used: impl Fn(&str) -> Use,
     ) -> Result<Vec<String>, String> {
-        models.held.remove(model);
+        let before = models.held.remove(model);
         let others: u64 = models.held.values().map(|held| held.bytes).sum();
         let mut over = (others + need).saturating_sub(self.limit);
         let mut gone = Vec::new();
@@ -102,7 +104,10 @@ impl Budget {
             gone.push(name);
         }
         if over > 0 {
-            return Err(self.full(models, need));
+            let reason = self.full(models, need);
+            // A version that serves meanwhile takes what it took.
+            models.held.extend(before.map(|held| (model.to_owned(), held)));
+            return Err(reason);
         }
         for name in &gone {
             models.held.remove(name);
@@ -206,6 +211,16 @@ mod tests {
         budget.release("a");
         budget.reserve("b", 50, used).unwrap();
         assert!(budget.reserve("a", 60, used).is_err(), "being loaded");
+    }
+
+    #[test]
+    fn what_serves_is_counted_on_where_there_is_no_room_for_its_successor() {
+        let budget = Budget::new(100);
+        let used = |_: &str| at(1);
+        load(&budget, "a", 60, &used);
+        budget.lock().footprints.insert("a".into(), 120);
+        assert!(budget.reserve("a", 1, used).is_err());
+        assert_eq!(budget.lock().held["a"].bytes, 60);
     }
 
     #[test]

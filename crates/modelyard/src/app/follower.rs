@@ -53,8 +53,16 @@ struct Followed {
     desired: Desired,
     /// What was brought last, whatever became of it.
     brought: Option<Outline>,
-    /// When to fetch again what could not be fetched, and how long to wait after that.
+    /// When to bring again what could not be fetched or had no room, and how long to wait after that.
     retry: Option<(Instant, Duration)>,
+}
+
+impl Followed {
+    /// Has it brought again after a while, a longer one each time.
+    fn try_again(&mut self) {
+        let pause = self.retry.map_or(RETRY[0], |(_, pause)| pause);
+        self.retry = Some((Instant::now() + pause, (pause * 2).min(RETRY[1])));
+    }
 }
 
 /// What became of each model at first.
@@ -239,6 +247,10 @@ impl Follower {
             let Some(outcome) = outcome else { continue };
             let Ok(outcome) = outcome.await else { continue };
             self.give_up(model, &outcome).await;
+            // Somebody may make room in memory.
+            if let (Some(_), Some(followed)) = (&outcome.no_room, self.models.get_mut(model)) {
+                followed.try_again();
+            }
             outcomes.push(outcome);
         }
         if !due.is_empty() {
@@ -256,10 +268,10 @@ impl Follower {
         let failed = fetched.iter().any(|(_, files)| files.is_err());
         let followed = self.models.get_mut(model)?;
         followed.brought = Some(desired.outline());
-        followed.retry = failed.then(|| {
-            let pause = followed.retry.map_or(RETRY[0], |(_, pause)| pause);
-            (Instant::now() + pause, (pause * 2).min(RETRY[1]))
-        });
+        match failed {
+            true => followed.try_again(),
+            false => followed.retry = None,
+        }
         let route = self.trials.route(&desired);
         let source = model_source((&desired, route), fetched, &self.config);
         Some(self.controller.bring(source))
