@@ -69,8 +69,8 @@ async fn fill(registry: &Registry, aside: &Path) {
 /// A rollout that is under way.
 async fn roll_out(registry: &Registry, (model, alias): (&ModelName, &AliasName)) {
     let (plan, state, stage) = ("{\"plan\":1}", "{\"state\":1}", "in step 1");
-    let (candidate, sticky_header) = (2, Some("x-user"));
-    let begin = Begin { model, alias, candidate, plan, sticky_header, state, stage };
+    let (candidate, sticky) = (2, Some("x-user"));
+    let begin = Begin { model, alias, candidate, plan, sticky, state, stage };
     registry.begin_rollout(&begin, &at(10)).await.unwrap();
     registry.report_figures((model, "1/7"), "replica", "{\"figures\":1}").await.unwrap();
 }

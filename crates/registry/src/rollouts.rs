@@ -24,8 +24,8 @@ pub struct Rollout {
     pub candidate: u64,
     /// Its plan.
     pub plan: String,
-    /// The header whose value keeps a client with one version.
-    pub sticky_header: Option<String>,
+    /// What keeps a client with one version: a header's name, or `parameter:` and a parameter's.
+    pub sticky: Option<String>,
     /// Where it stands, for machines.
     pub state: String,
     /// The same for people.
@@ -48,7 +48,7 @@ pub struct Begin<'a> {
     pub alias: &'a AliasName,
     pub candidate: u64,
     pub plan: &'a str,
-    pub sticky_header: Option<&'a str>,
+    pub sticky: Option<&'a str>,
     pub state: &'a str,
     pub stage: &'a str,
 }

@@ -117,7 +117,7 @@ async fn a_rollout_of_schema_2_is_under_way() {
     assert_eq!((rollout.id, rollout.stable, rollout.candidate, rollout.epoch), (1, 1, 2, 1));
     assert_eq!((rollout.plan.as_str(), rollout.state.as_str()), ("{\"plan\":1}", "{\"state\":1}"));
     assert_eq!((rollout.stage.as_str(), rollout.has_ended), ("in step 1", false));
-    assert_eq!(rollout.sticky_header.as_deref(), Some("x-user"));
+    assert_eq!(rollout.sticky.as_deref(), Some("x-user"));
     assert_eq!(registry.figures(&digits, "1/7").await.unwrap(), ["{\"figures\":1}"]);
 }
 

@@ -246,9 +246,8 @@ async fn rollout(bed: &Bed) -> Rollout {
 async fn begin(bed: &Bed, candidate: u64) -> Result<Rollout, RegistryError> {
     let (model, alias) = (digits(), alias("stable"));
     let (plan, state, stage) = ("a plan", "a state", "in step 1");
-    let sticky_header = Some("x-user");
-    let begin =
-        Begin { model: &model, alias: &alias, candidate, plan, sticky_header, state, stage };
+    let sticky = Some("x-user");
+    let begin = Begin { model: &model, alias: &alias, candidate, plan, sticky, state, stage };
     bed.registry.begin_rollout(&begin, &actor(7)).await
 }
 
@@ -259,7 +258,7 @@ fn step(epoch: u64, promotes: bool) -> RolloutStep<'static> {
 async fn a_rollout_is_one_at_a_time_and_moves_its_alias_in_the_end(bed: Bed) {
     let begun = rollout(&bed).await;
     assert_eq!((begun.id, begun.stable, begun.candidate, begun.epoch), (1, 1, 2, 1));
-    assert_eq!((begun.sticky_header.as_deref(), begun.has_ended), (Some("x-user"), false));
+    assert_eq!((begun.sticky.as_deref(), begun.has_ended), (Some("x-user"), false));
     let second = begin(&bed, 2).await.unwrap_err().to_string();
     assert!(second.contains("under way"), "{second}");
     let removed = bed.registry.set_state(&digits(), 2, State::Removed, &actor(1)).await;

@@ -30,7 +30,7 @@ pub use config::{BatchingConfig, ModelConfig, QueueConfig};
 pub use error::{ErrorCode, InferError};
 pub use record::{Next, Recorder, RecorderFigures, Sample, Samples};
 pub use request::{InferRequest, InferResponse, Input, RequestOptions, Timing};
-pub use route::{Route, Routed};
+pub use route::{Route, Routed, Sticky};
 pub use service::{Phase, Service, ServiceConfig};
 pub use stats::{
     BatchStats, CountAndTime, FailureReason, HistogramSnapshot, Stage, StatsSnapshot, VersionStats,

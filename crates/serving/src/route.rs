@@ -8,14 +8,35 @@ use modelyard_rollout::{BasisPoints, Split};
 use crate::Version;
 use crate::trial::{Place, Trial};
 
+/// The part of a request that says who it is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sticky {
+    /// An HTTP header, or gRPC metadata, by its name in small letters.
+    Header(String),
+    /// A parameter of the request, in the Open Inference Protocol.
+    Parameter(String),
+}
+
+impl Sticky {
+    /// `parameter:NAME`, `header:NAME`, or just the name of a header.
+    pub fn parse(text: &str) -> Sticky {
+        match text.strip_prefix("parameter:") {
+            Some(name) => Sticky::Parameter(name.to_owned()),
+            None => {
+                Sticky::Header(text.strip_prefix("header:").unwrap_or(text).to_ascii_lowercase())
+            }
+        }
+    }
+}
+
 /// How the requests for a model that name no version are shared among its versions.
 #[derive(Clone, Debug)]
 pub struct Route {
     /// Shares by version.
     pub split: Split,
-    /// What keeps a client with one version: the value of this HTTP header or gRPC metadata, in
-    /// small letters. Without it, or where a request has none, each is drawn for itself.
-    pub sticky_header: Option<String>,
+    /// What keeps a client with one version. Without it, or where a request has none, each is drawn
+    /// for itself.
+    pub sticky: Option<Sticky>,
     /// What is tried, and counts what becomes of it.
     pub trial: Option<Arc<Trial>>,
 }
@@ -23,7 +44,7 @@ pub struct Route {
 impl Route {
     /// All of them to one version.
     pub fn to(version: u64) -> Self {
-        Route { split: Split::all(version), sticky_header: None, trial: None }
+        Route { split: Split::all(version), sticky: None, trial: None }
     }
 
     /// The version that answers whoever asks for the model as such: the first that has a share.
@@ -38,9 +59,13 @@ impl Route {
         shares.next().filter(|_| shares.next().is_none()).map(|(version, _)| version)
     }
 
-    /// The version for a request; `key` gives the value of a header.
-    pub(crate) fn pick<'a>(&self, model: &str, key: impl FnOnce(&str) -> Option<&'a [u8]>) -> u64 {
-        match self.sticky_header.as_deref().and_then(key) {
+    /// The version for a request; `key` gives the value that says who it is from.
+    pub(crate) fn pick<'a>(
+        &self,
+        model: &str,
+        key: impl FnOnce(&Sticky) -> Option<&'a [u8]>,
+    ) -> u64 {
+        match self.sticky.as_ref().and_then(key) {
             Some(key) => self.split.pick_for(key, salt(model)),
             None => self.split.pick(fastrand::u64(..)),
         }
@@ -60,11 +85,21 @@ fn salt(model: &str) -> u64 {
 pub struct Routed {
     version: Arc<Version>,
     pub(crate) place: Option<Place>,
+    sticky_parameter: Option<Arc<str>>,
 }
 
 impl Routed {
-    pub(crate) fn new(version: Arc<Version>, place: Option<Place>) -> Self {
-        Routed { version, place }
+    /// The parameter whose value says where the request belongs; see [`crate::Service::route`].
+    pub fn sticky_parameter(&self) -> Option<&str> {
+        self.sticky_parameter.as_deref()
+    }
+
+    pub(crate) fn new(version: Arc<Version>, place: Option<Place>, route: &Route) -> Self {
+        let sticky_parameter = match &route.sticky {
+            Some(Sticky::Parameter(name)) => Some(name.as_str().into()),
+            _ => None,
+        };
+        Routed { version, place, sticky_parameter }
     }
 }
 
@@ -78,7 +113,7 @@ impl Deref for Routed {
 
 impl From<Arc<Version>> for Routed {
     fn from(version: Arc<Version>) -> Self {
-        Routed { version, place: None }
+        Routed { version, place: None, sticky_parameter: None }
     }
 }
 
@@ -90,9 +125,10 @@ mod tests {
     fn a_key_stays_with_its_version_and_others_are_drawn() {
         let half = BasisPoints::new(5_000).unwrap();
         let split = Split::all(1).with_candidate(2, half).unwrap();
-        let route = Route { split, sticky_header: Some("x-user".into()), ..Route::to(1) };
+        let route = Route { split, sticky: Some(Sticky::parse("X-User")), ..Route::to(1) };
         let picked = |user: Option<&'static str>| {
-            route.pick("m", |name| user.filter(|_| name == "x-user").map(str::as_bytes))
+            let header = Sticky::Header("x-user".into());
+            route.pick("m", |sticky| user.filter(|_| *sticky == header).map(str::as_bytes))
         };
         for user in ["ann", "ben", "cleo"] {
             let first = picked(Some(user));

@@ -17,7 +17,7 @@ use crate::trial::Place as TrialPlace;
 use crate::turn;
 use crate::{
     ErrorCode, FailureReason, IndexEntry, InferError, InferRequest, InferResponse, Recorder, Route,
-    Routed, Trial, Version, VersionState,
+    Routed, Sticky, Trial, Version, VersionState,
 };
 
 /// Where the server stands in its life.
@@ -64,12 +64,14 @@ impl Service {
     }
 
     /// The version that answers a request for `model`: the given one, or else one of those that its
-    /// [`Route`] shares requests among. `key` gives the value of a header.
+    /// [`Route`] shares requests among. `key` gives the value that says who the request is from: where
+    /// that is a parameter which is not known yet, [`Routed::sticky_parameter`] names it, and the
+    /// request is routed again.
     pub fn route<'a>(
         &self,
         model: &str,
         version: Option<u64>,
-        key: impl FnOnce(&str) -> Option<&'a [u8]>,
+        key: impl FnOnce(&Sticky) -> Option<&'a [u8]>,
     ) -> Result<Routed, InferError> {
         self.table.load().route(model, version, key)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::reload::Standing;
-use crate::{ErrorCode, InferError, Route, Routed, Version};
+use crate::{ErrorCode, InferError, Route, Routed, Sticky, Version};
 
 /// Where a version stands.
 #[derive(Clone)]
@@ -131,7 +131,7 @@ impl RoutingTable {
         &self,
         model: &str,
         number: Option<u64>,
-        key: impl FnOnce(&str) -> Option<&'a [u8]>,
+        key: impl FnOnce(&Sticky) -> Option<&'a [u8]>,
     ) -> Result<Routed, InferError> {
         let resolved = self.resolve(model, number)?;
         let route = self.models.get(model).and_then(|entry| entry.route.as_deref());
@@ -146,7 +146,7 @@ impl RoutingTable {
             .trial
             .as_ref()
             .map(|trial| trial.place(version.number(), loaded(trial.candidate())));
-        Ok(Routed::new(version.clone(), place))
+        Ok(Routed::new(version.clone(), place, route))
     }
 
     /// The versions that these changes replace or take out.

@@ -677,7 +677,7 @@ fn trial(share: u16, copied: u16) -> (Route, Arc<Trial>) {
     let points = |points| BasisPoints::new(points).unwrap();
     let trial = Arc::new(Trial::new(2, points(copied)));
     let split = Split::all(1).with_candidate(2, points(share)).unwrap();
-    (Route { split, sticky_header: None, trial: Some(trial.clone()) }, trial)
+    (Route { split, sticky: None, trial: Some(trial.clone()) }, trial)
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use modelyard_registry::{Actor, Registry, RegistryError, Rollout, RolloutStep};
 use modelyard_rollout::{ApplyError, Event, Plan, Split, Stage, State, Timestamp};
-use modelyard_serving::{Route, Trial};
+use modelyard_serving::{Route, Sticky, Trial};
 
 /// A rollout.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl Rolling {
         Route {
             // One version beside another one always makes a split.
             split: split.unwrap_or(before),
-            sticky_header: self.record.sticky_header.clone(),
+            sticky: self.record.sticky.as_deref().map(Sticky::parse),
             trial: Some(trial),
         }
     }

@@ -58,6 +58,15 @@ fn versions(server: &Server) -> Value {
     server.get("/v2/models/m").json()["versions"].clone()
 }
 
+/// The same with a parameter that says who asks.
+fn ask_as(server: &Server, user: &str) -> u64 {
+    let mut body: Value = serde_json::from_str(&body()).unwrap();
+    body["parameters"] = json!({"user": user, "other": 7});
+    let answer = server.post("/v2/models/m/infer", &body.to_string());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()["model_version"].as_str().unwrap().parse().unwrap()
+}
+
 /// The last lines of the log: action, what became of it, why.
 fn log(folder: &Folder) -> Vec<[String; 3]> {
     let log = registry(&["log", "m"], folder);
@@ -147,6 +156,14 @@ fn a_user_stays_with_one_version_and_people_can_intervene() {
     rollout(&["abort", "m"], &folder);
     server.wait_until("aborted", |server| versions(server) == json!(["1"]));
     refuse(&["rollout", "abort", "m"], &["aborted already"]);
+
+    // A parameter may say who it is, too; the same users are the same versions'.
+    let plan = ["--plan", "50%:1000000,100%", "--sticky-parameter", "user"];
+    rollout(&[&["start", "m:2"], &plan[..]].concat(), &folder);
+    server.wait_until("both once more", |server| versions(server) == json!(["1", "2"]));
+    assert_eq!(users.map(|user| ask_as(&server, user)), first);
+    rollout(&["abort", "m"], &folder);
+    server.wait_until("aborted", |server| versions(server) == json!(["1"]));
 
     // Another one; somebody moves the alias by hand.
     rollout(&["start", "m:2", "--plan", "1%:1000000,100%"], &folder);

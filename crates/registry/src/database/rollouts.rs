@@ -18,7 +18,7 @@ fn rollout(row: &Row) -> Result<Rollout, RegistryError> {
         stable: count(row, 3)?,
         candidate: count(row, 4)?,
         plan: text(row, 5)?,
-        sticky_header: Some(text(row, 6)?).filter(|name| !name.is_empty()),
+        sticky: Some(text(row, 6)?).filter(|name| !name.is_empty()),
         state: text(row, 7)?,
         stage: text(row, 8)?,
         epoch: count(row, 9)?,
@@ -46,7 +46,7 @@ impl Database {
         begin: &Begin<'_>,
         actor: &Actor,
     ) -> Result<Rollout, RegistryError> {
-        let Begin { model, alias, candidate, plan, sticky_header, state, stage } = *begin;
+        let Begin { model, alias, candidate, plan, sticky, state, stage } = *begin;
         let mut transaction = self.write().await?;
         aliases::require_version(&mut transaction, model, candidate).await?;
         let Some(stable) = aliases::pointed(&mut transaction, model, alias).await? else {
@@ -74,7 +74,7 @@ impl Database {
         .bind(stable.cast_signed())
         .bind(candidate.cast_signed())
         .bind(plan)
-        .bind(sticky_header.unwrap_or_default())
+        .bind(sticky.unwrap_or_default())
         .bind(state)
         .bind(stage)
         .bind(actor.now_us)

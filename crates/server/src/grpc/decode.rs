@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderMap;
-use modelyard_serving::{InferError, InferRequest, Input, RequestOptions, Service, Version};
+use modelyard_serving::{
+    InferError, InferRequest, Input, RequestOptions, Service, Sticky, Version,
+};
 use modelyard_tensor::{DataType, Rope, Shape, Signature};
 use smallvec::SmallVec;
 
@@ -48,7 +50,11 @@ impl Decoder<'_> {
         let head = message.head()?;
         let refused = |error| Refused { error, id: head.id.to_owned(), version: None };
         let version = version_number(head.model_version).map_err(refused)?;
-        let routed = self.service.route(head.model_name, version, value_in(self.headers));
+        let key = |sticky: &Sticky| match sticky {
+            Sticky::Header(_) => value_in(self.headers)(sticky),
+            Sticky::Parameter(name) => head.parameters.iter().find_map(|one| one.text(name)),
+        };
+        let routed = self.service.route(head.model_name, version, key);
         let version = routed.map_err(refused)?;
         let decoded = self.inputs(&message, &head, version.signature()).and_then(|inputs| {
             let (outputs, classes) = outputs(&head, version.signature())?;

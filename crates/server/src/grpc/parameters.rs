@@ -39,6 +39,14 @@ impl<'a> Parameter<'a> {
         Ok(parameter)
     }
 
+    /// Its text, if it has this name and is text.
+    pub(super) fn text(&self, name: &str) -> Option<&'a [u8]> {
+        match self.value {
+            ParameterValue::String(value) if self.name == name => Some(value.as_bytes()),
+            _ => None,
+        }
+    }
+
     /// The value in the form that REST's have too.
     pub(super) fn value(&self) -> options::Value<'a> {
         match self.value {

@@ -21,13 +21,17 @@ pub(crate) use inbound::Inbound;
 pub(crate) use refusal::Refusal;
 
 use http::{HeaderMap, HeaderValue};
+use modelyard_serving::Sticky;
 
 /// Media types that are spoken.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// JSON and then tensors, or tensors alone.
 pub(crate) const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
-/// Looks up a header by its name.
-pub(crate) fn value_in<'a>(headers: &'a HeaderMap) -> impl FnOnce(&str) -> Option<&'a [u8]> {
-    move |name| headers.get(name).map(HeaderValue::as_bytes)
+/// Looks up the header that says who a request is from.
+pub(crate) fn value_in<'a>(headers: &'a HeaderMap) -> impl FnOnce(&Sticky) -> Option<&'a [u8]> {
+    move |sticky| match sticky {
+        Sticky::Header(name) => headers.get(name).map(HeaderValue::as_bytes),
+        Sticky::Parameter(_) => None,
+    }
 }

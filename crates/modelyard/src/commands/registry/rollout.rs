@@ -37,7 +37,7 @@ pub(super) struct Args {
 #[derive(Subcommand)]
 enum Action {
     /// Begin a rollout
-    Start(StartArgs),
+    Start(Box<StartArgs>),
     /// Show where a model's rollout stands, and what was counted
     Status(ModelArgs),
     /// Stay at this step
@@ -71,8 +71,11 @@ struct StartArgs {
     #[arg(long, value_name = "STAGES")]
     plan: Option<String>,
     /// Keep clients with one version by the value of this HTTP header or gRPC metadata
-    #[arg(long, value_name = "HEADER")]
+    #[arg(long, value_name = "HEADER", conflicts_with = "sticky_parameter")]
     sticky_header: Option<String>,
+    /// The same by this parameter of v2 requests, a text
+    #[arg(long, value_name = "NAME")]
+    sticky_parameter: Option<String>,
     /// Chance of rolling back a candidate that is no worse [default: 0.05]
     #[arg(long, value_name = "P")]
     false_rollback: Option<f64>,
@@ -119,6 +122,8 @@ async fn start(args: &StartArgs, desk: &OpenDesk) -> anyhow::Result<()> {
     let stable = desk.registry.find(&stable).await.map_err(coded)?;
     refuse_unlike(&stable, &candidate).exit_with(Exit::Model)?;
     let header = args.sticky_header.as_deref().map(str::to_ascii_lowercase);
+    let parameter = args.sticky_parameter.as_ref().map(|name| format!("parameter:{name}"));
+    let sticky = header.or(parameter);
     let state = State::begin(&plan, now());
     let manifest = &candidate.manifest;
     let begin = Begin {
@@ -126,7 +131,7 @@ async fn start(args: &StartArgs, desk: &OpenDesk) -> anyhow::Result<()> {
         alias: &alias,
         candidate: manifest.version,
         plan: &serde_json::to_string(&plan)?,
-        sticky_header: header.as_deref(),
+        sticky: sticky.as_deref(),
         state: &serde_json::to_string(&state)?,
         stage: &state.stage.to_string(),
     };

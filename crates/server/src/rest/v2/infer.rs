@@ -1,5 +1,7 @@
 //! `POST /v2/models/{model}[/versions/{version}]/infer`.
 
+use std::collections::HashMap;
+
 use http::Response;
 use http::header::HeaderMap;
 use modelyard_serving::{InferRequest, Routed, Version};
@@ -20,6 +22,10 @@ pub(in crate::rest) async fn infer(
 ) -> Result<Response<Frames>, Refusal> {
     let json_length = json_length(&request.head.headers);
     let received = call.receive(version, request).await?;
+    let version = &match version.sticky_parameter() {
+        Some(name) => rerouted(call, (version, name), &received.body.bytes, &json_length)?,
+        None => version.clone(),
+    };
     let limits = call.app.limits();
     let decoded = json_length
         .and_then(|length| decode_body(version, received.body.bytes.clone(), length, limits));
@@ -28,6 +34,36 @@ pub(in crate::rest) async fn infer(
     let request = InferRequest { version: version.clone(), inputs, outputs, options };
     let answer = call.app.service.infer_called(request, &reply.id).await?;
     call.encoded(version, || encode(version, &reply, answer.outputs))
+}
+
+/// The version for a request whose parameter says who it is from.
+fn rerouted(
+    call: &Call<'_>,
+    (version, name): (&Routed, &str),
+    body: &Rope,
+    json_length: &Result<JsonLength, Refusal>,
+) -> Result<Routed, Refusal> {
+    /// All but the parameters is passed over here.
+    #[derive(serde::Deserialize)]
+    struct Head {
+        #[serde(default)]
+        parameters: HashMap<String, serde_json::Value>,
+    }
+    let mut body = body.clone();
+    let json = match json_length {
+        Ok(JsonLength::Whole) => Some(body),
+        Ok(JsonLength::First(length)) => body.split_to(*length),
+        Ok(JsonLength::None) | Err(_) => None,
+    };
+    // What is wrong with it is said when it is decoded.
+    let head =
+        json.and_then(|json| with_text(&json, |text| serde_json::from_slice::<Head>(text).ok()));
+    match head.and_then(|mut head| head.parameters.remove(name)) {
+        Some(serde_json::Value::String(user)) => {
+            Ok(call.app.service.route(version.model(), None, |_| Some(user.as_bytes()))?)
+        }
+        _ => Ok(version.clone()),
+    }
 }
 
 /// What the header says about the JSON's length.
