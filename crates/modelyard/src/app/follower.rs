@@ -55,6 +55,8 @@ struct Followed {
     brought: Option<Outline>,
     /// When to bring again what could not be fetched or had no room, and how long to wait after that.
     retry: Option<(Instant, Duration)>,
+    /// Whether files could not be fetched: that says nothing about the versions.
+    is_cut_off: bool,
 }
 
 impl Followed {
@@ -199,7 +201,10 @@ impl Follower {
         let numbers = desired.numbers();
         self.controller.announce(desired.model.as_str(), &numbers, &VersionState::Loading);
         let brought = None;
-        self.models.insert(desired.model.clone(), Followed { desired, brought, retry: None });
+        self.models.insert(
+            desired.model.clone(),
+            Followed { desired, brought, retry: None, is_cut_off: false },
+        );
     }
 
     /// Goes on with what there is; at the start, with what was served last.
@@ -262,12 +267,18 @@ impl Follower {
     async fn bring_one(&mut self, model: &ModelName) -> Option<oneshot::Receiver<Outcome>> {
         let desired = self.models.get(model)?.desired.clone();
         let mut fetched: Vec<Fetched> = Vec::new();
+        let mut is_cut_off = false;
         for version in desired.versions.iter().flatten() {
-            fetched.push((version.clone(), self.files(version).await));
+            let files = match self.trust.check(version) {
+                Ok(()) => self.files(version).await.inspect_err(|_| is_cut_off = true),
+                Err(error) => Err(error.to_string()),
+            };
+            fetched.push((version.clone(), files));
         }
         let failed = fetched.iter().any(|(_, files)| files.is_err());
         let followed = self.models.get_mut(model)?;
         followed.brought = Some(desired.outline());
+        followed.is_cut_off = is_cut_off;
         match failed {
             true => followed.try_again(),
             false => followed.retry = None,
@@ -277,9 +288,8 @@ impl Follower {
         Some(self.controller.bring(source))
     }
 
-    /// The folder with the files of a version that may be served.
+    /// The folder with the files of a version.
     async fn files(&mut self, version: &Version) -> Result<std::path::PathBuf, String> {
-        self.trust.check(version).map_err(|error| error.to_string())?;
         let files = self.cache.files(self.link.registry(), version).await;
         files.map_err(|error| format!("failed to fetch its files: {error:#}"))
     }
@@ -331,12 +341,15 @@ impl Follower {
         }
     }
 
-    /// Ends a rollout whose candidate did not load.
+    /// Ends a rollout whose candidate did not load, unless it could not even be fetched.
     async fn give_up(&self, model: &ModelName, outcome: &Outcome) {
         let (Some(registry), Some(followed)) = (self.link.registry(), self.models.get(model))
         else {
             return;
         };
+        if followed.is_cut_off {
+            return;
+        }
         let ending = async { Ok(self.trials.give_up(registry, &followed.desired, outcome).await?) };
         if let Err(error) = patiently(ending).await {
             let model = model.as_str();
