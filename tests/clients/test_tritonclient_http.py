@@ -246,12 +246,15 @@ def test_what_is_not_offered_says_so(client):
     for call in (
         client.get_system_shared_memory_status,
         client.get_cuda_shared_memory_status,
-        lambda: client.load_model("digits"),
-        lambda: client.unload_model("digits"),
     ):
         with pytest.raises(InferenceServerException) as caught:
             call()
         assert caught.value.status() == "501", caught.value
+
+
+def test_models_are_loaded_on_request_in_another_mode_only(client):
+    refused(lambda: client.load_model("digits"), 400, "--model-control-mode explicit")
+    refused(lambda: client.unload_model("digits"), 400, "--model-control-mode explicit")
     assert client.is_model_ready("digits")
 
 
