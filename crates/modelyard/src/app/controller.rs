@@ -30,6 +30,8 @@ pub(super) struct Outcome {
     pub(super) ready: usize,
     /// Wanted versions that do not.
     pub(super) failures: Vec<Failure>,
+    /// Versions that were loaded just now.
+    pub(super) loaded: usize,
     /// Why there is no room in memory.
     pub(super) no_room: Option<String>,
 }
@@ -155,7 +157,9 @@ impl Controller {
         let brought = self.make_room(source).and_then(|()| {
             let outcome = self.bring_versions(source);
             self.settle(source, started.elapsed())?;
-            self.tell_cost(source, (started, &others));
+            if outcome.loaded > 0 {
+                self.tell_cost(source, (started, &others));
+            }
             Ok(outcome)
         });
         brought.unwrap_or_else(|reason| {
@@ -204,6 +208,7 @@ impl Controller {
             }
         }
         let mut serving = known.serving.clone();
+        let mut loaded = 0;
         let mut changes = Vec::new();
         let mut failures = Vec::new();
         for version in &source.versions {
@@ -213,6 +218,7 @@ impl Controller {
                 (Some(old), true) => VersionState::Ready(old.clone()),
                 _ => match self.loader.load(source, version) {
                     Ok(version) => {
+                        loaded += 1;
                         serving.extend(tried.get(&number).map(|files| (number, files.clone())));
                         VersionState::Ready(Arc::new(version))
                     }
@@ -240,7 +246,7 @@ impl Controller {
         self.switch(model, &changes, self.route(source, &changes));
         self.remember(model, Known { tried, serving });
         let ready = source.versions.len().saturating_sub(failures.len());
-        Outcome { ready, failures, no_room: None }
+        Outcome { ready, failures, loaded, no_room: None }
     }
 
     /// A model without versions. What serves goes on: a folder is empty for a moment while somebody

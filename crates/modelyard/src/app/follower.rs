@@ -250,7 +250,7 @@ impl Follower {
         for (model, outcome) in due.iter().zip(brought) {
             // Where the server stops first there is nothing to say.
             let Some(outcome) = outcome else { continue };
-            let Ok(outcome) = outcome.await else { continue };
+            let Ok(outcome) = self.reporting(outcome).await else { continue };
             self.give_up(model, &outcome).await;
             // Somebody may make room in memory.
             if let (Some(_), Some(followed)) = (&outcome.no_room, self.models.get_mut(model)) {
@@ -262,6 +262,19 @@ impl Follower {
             self.remember();
         }
         outcomes
+    }
+
+    /// Waits for a load. What is served goes on being reported meanwhile, however long it takes.
+    async fn reporting(
+        &mut self,
+        mut outcome: oneshot::Receiver<Outcome>,
+    ) -> Result<Outcome, oneshot::error::RecvError> {
+        loop {
+            match tokio::time::timeout(REPORT_EVERY, &mut outcome).await {
+                Ok(outcome) => return outcome,
+                Err(_) => self.report().await,
+            }
+        }
     }
 
     async fn bring_one(&mut self, model: &ModelName) -> Option<oneshot::Receiver<Outcome>> {

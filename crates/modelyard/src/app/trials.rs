@@ -33,7 +33,9 @@ impl Trials {
 
     /// How requests for a model are to be shared. Counts go on where the stage is the same.
     pub(super) fn route(&mut self, desired: &Desired) -> Option<Route> {
-        let Some(rolling) = &desired.rolling else {
+        // Whose alias was moved has no ground to share requests on, until it is ended.
+        let rolling = desired.rolling.as_ref().filter(|rolling| stray(rolling, desired).is_none());
+        let Some(rolling) = rolling else {
             self.running.remove(&desired.model);
             return desired.default.map(Route::to);
         };
