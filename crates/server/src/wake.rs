@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -37,9 +37,16 @@ impl Drop for Waiting<'_> {
 }
 
 impl Repository {
-    /// Waits until a model is in memory, or cannot be.
-    pub(crate) async fn wake(&self, model: &str, limits: &Limits) -> Result<(), InferError> {
+    /// Waits until a model is in memory, or cannot be; not beyond the caller's deadline.
+    pub(crate) async fn wake(
+        &self,
+        model: &str,
+        limits: &Limits,
+        deadline: Option<Instant>,
+    ) -> Result<(), InferError> {
         let Limits { load_timeout, load_waiting, .. } = *limits;
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let patience = left.map_or(load_timeout, |left| left.min(load_timeout));
         let wakes = &self.wakes;
         let place = Waiting(&wakes.waiting);
         if wakes.waiting.fetch_add(1, Ordering::Relaxed) >= load_waiting {
@@ -49,10 +56,10 @@ impl Repository {
             );
         }
         let load = self.load_of(model);
-        let loaded = tokio::time::timeout(load_timeout, load).await;
+        let loaded = tokio::time::timeout(patience, load).await;
         drop(place);
         loaded.unwrap_or_else(|_| {
-            let message = format!("model '{model}' was not loaded within {load_timeout:?}");
+            let message = format!("model '{model}' was not loaded within {patience:?}");
             Err(InferError::new(ErrorCode::DeadlineExceeded, message))
         })
     }
@@ -70,5 +77,20 @@ impl Repository {
         let load = load.boxed().shared();
         under_way.insert(model.to_owned(), load.clone());
         load
+    }
+}
+
+/// Does something with a model. Where that stands by, it is loaded first.
+pub(crate) async fn awake<T>(
+    repository: Option<&Repository>,
+    (model, limits): (&str, &Limits),
+    attempt: impl Fn() -> Result<T, InferError>,
+) -> Result<T, InferError> {
+    match (attempt(), repository) {
+        (Err(error), Some(repository)) if error.code == ErrorCode::StandsBy => {
+            repository.wake(model, limits, None).await?;
+            attempt()
+        }
+        (done, _) => done,
     }
 }

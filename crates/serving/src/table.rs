@@ -17,8 +17,9 @@ pub enum VersionState {
     Kept(Arc<Version>, String),
     /// Does not answer; the text says why.
     Unavailable(String),
-    /// Not in memory; loaded with the first request for it.
-    StandsBy,
+    /// Not in memory; loaded with the first request for it. With a text: that failed the last time,
+    /// which the text says why.
+    StandsBy(Option<String>),
     /// Was taken out.
     Unloaded,
 }
@@ -94,8 +95,18 @@ impl RoutingTable {
         match self.resolve(model, number) {
             Ok(version) => version.standing() == Standing::Up,
             // It will, once it is asked.
-            Err(error) => error.code == ErrorCode::StandsBy,
+            Err(error) => error.code == ErrorCode::StandsBy && self.stands_by_well(model, number),
         }
+    }
+
+    /// Whether the version that stands by for such a request did not fail the last time.
+    fn stands_by_well(&self, model: &str, number: Option<u64>) -> bool {
+        let Some(entry) = self.models.get(model) else { return false };
+        let state = match number {
+            Some(number) => entry.versions.get(&number).map(|entry| &entry.state),
+            None => entry.standing_by().map(|(_, state)| state),
+        };
+        matches!(state, Some(VersionState::StandsBy(None)))
     }
 
     /// The same table with the states of some versions of a model replaced.
@@ -224,7 +235,19 @@ impl Model {
         self.default = lead.as_ref().and_then(loaded).or_else(highest).cloned();
     }
 
+    /// The version that a request waits for that names none: the one that leads, or the highest.
+    fn standing_by(&self) -> Option<(u64, &VersionState)> {
+        let lead = self.route.as_deref().and_then(Route::lead);
+        let standing = self.versions.iter().rev().filter(|(_, entry)| entry.state.stands_by());
+        let mut standing = standing.map(|(number, entry)| (*number, &entry.state));
+        let highest = standing.clone().next();
+        standing.find(|(number, _)| Some(*number) == lead).or(highest)
+    }
+
     fn nothing_ready(&self, model: &str) -> InferError {
+        if let Some((number, state)) = self.standing_by() {
+            return state.unavailable(model, number);
+        }
         let last = self.versions.iter().next_back();
         let failed = self.versions.iter().rfind(|(_, entry)| !entry.state.is_unloaded());
         match failed.or(last) {
@@ -257,6 +280,11 @@ impl VersionState {
         }
     }
 
+    /// Whether it is loaded with the first request for it.
+    pub fn stands_by(&self) -> bool {
+        matches!(self, VersionState::StandsBy(_))
+    }
+
     fn is_unloaded(&self) -> bool {
         matches!(self, VersionState::Unloaded)
     }
@@ -264,7 +292,7 @@ impl VersionState {
     /// Whether it is loaded and its engine has not panicked since, or will be when it is asked.
     fn answers(&self) -> bool {
         let is_up = |version: &Arc<Version>| version.standing() == Standing::Up;
-        matches!(self, VersionState::StandsBy) || self.version().is_some_and(is_up)
+        matches!(self, VersionState::StandsBy(None)) || self.version().is_some_and(is_up)
     }
 
     fn name(&self) -> &'static str {
@@ -279,7 +307,9 @@ impl VersionState {
         match (self.standing(), self) {
             (Standing::Failed(reason), _) => Some(reason),
             (_, VersionState::Kept(_, reason)) => Some(reason.clone()),
-            (_, VersionState::StandsBy) => Some("not in memory: its first request loads it".into()),
+            (_, VersionState::StandsBy(_)) => {
+                Some("not in memory: its first request loads it".into())
+            }
             _ => None,
         }
     }
@@ -289,7 +319,8 @@ impl VersionState {
             VersionState::Loading => Standing::Loading,
             VersionState::Ready(version) | VersionState::Kept(version, _) => version.standing(),
             VersionState::Unavailable(reason) => Standing::Failed(reason.clone()),
-            VersionState::StandsBy => Standing::Up,
+            VersionState::StandsBy(None) => Standing::Up,
+            VersionState::StandsBy(Some(reason)) => Standing::Failed(reason.clone()),
             // The word of Triton's index.
             VersionState::Unloaded => Standing::Failed("unloaded".into()),
         }
@@ -302,7 +333,7 @@ impl VersionState {
                     "version {number} of model '{model}' is not loaded"
                 ));
             }
-            VersionState::StandsBy => {
+            VersionState::StandsBy(_) => {
                 let message = format!("version {number} of model '{model}' is not in memory");
                 return InferError::new(ErrorCode::StandsBy, message);
             }

@@ -38,8 +38,8 @@ struct Held {
 pub(super) struct Use {
     /// When it last ran.
     pub(super) last: SystemTime,
-    /// Whether requests wait for it.
-    pub(super) is_waited_for: bool,
+    /// Whether it has to stay: requests wait for it, or it could not be loaded again.
+    pub(super) stays: bool,
 }
 
 impl Budget {
@@ -145,7 +145,7 @@ impl Models {
             self.held.iter().filter(|(_, held)| held.until.is_some_and(|until| until <= now));
         let mut idle: Vec<(SystemTime, String, u64)> = over
             .map(|(name, held)| (used(name), name, held.bytes))
-            .filter(|(used, ..)| !used.is_waited_for)
+            .filter(|(used, ..)| !used.stays)
             .map(|(used, name, bytes)| (used.last, name.clone(), bytes))
             .collect();
         idle.sort();
@@ -163,7 +163,7 @@ mod tests {
 
     fn at(second: u64) -> Use {
         let last = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
-        Use { last, is_waited_for: false }
+        Use { last, stays: false }
     }
 
     /// Loads a model whose lease is over at once.
@@ -195,11 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_leased_or_being_loaded_stays() {
+    fn what_stays_leased_or_being_loaded_stays() {
         let budget = Budget::new(100);
         let used = |_: &str| at(1);
         load(&budget, "a", 60, &used);
-        let busy = |_: &str| Use { is_waited_for: true, ..at(1) };
+        let busy = |_: &str| Use { stays: true, ..at(1) };
         let error = budget.reserve("b", 50, busy).unwrap_err();
         assert_eq!(
             error,

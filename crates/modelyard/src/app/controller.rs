@@ -47,6 +47,8 @@ pub(super) struct Controller {
     pub(super) budget: Option<Budget>,
     /// All models as they were brought last, where not all of them are in memory.
     pub(super) sources: Mutex<BTreeMap<String, Arc<ModelSource>>>,
+    /// Loads that requests asked for and that failed, and when.
+    pub(super) failed: Mutex<BTreeMap<String, (Instant, Vec<Failure>)>>,
 }
 
 /// What the files of a model's versions were, by number.
@@ -69,8 +71,8 @@ impl Controller {
         let workers = Workers::new(lifecycle.load_concurrency, nice, service.clone());
         let (loader, models) = (Loader::new(engine, tape), Mutex::default());
         let budget = lifecycle.memory_budget.map(Budget::new);
-        let sources = Mutex::default();
-        Arc::new(Controller { service, loader, workers, nice, models, budget, sources })
+        let (sources, failed) = (Mutex::default(), Mutex::default());
+        Arc::new(Controller { service, loader, workers, nice, models, budget, sources, failed })
     }
 
     /// Puts a model into the index before it is loaded, so that nobody takes it for an unknown one.
@@ -81,9 +83,7 @@ impl Controller {
 
     /// The versions of a model that answer, at least once they are asked.
     pub(super) fn answering(&self, model: &str) -> Vec<u64> {
-        let answers = |state: &VersionState| {
-            state.version().is_some() || matches!(state, VersionState::StandsBy)
-        };
+        let answers = |state: &VersionState| state.version().is_some() || state.stands_by();
         let states = self.service.states(model).into_iter();
         states.filter(|(_, state)| answers(state)).map(|(number, _)| number).collect()
     }
@@ -107,10 +107,7 @@ impl Controller {
     /// Loads a model that stands by.
     pub(super) fn wake(self: &Arc<Self>, model: &str) -> oneshot::Receiver<Outcome> {
         let (this, name) = (self.clone(), model.to_owned());
-        self.submit(model, move || match this.kept(&name) {
-            Some(source) => this.bring_now(&source),
-            None => Outcome::default(),
-        })
+        self.submit(model, move || this.wake_now(&name))
     }
 
     /// Unloads a model, whatever it serves.
@@ -200,9 +197,7 @@ impl Controller {
         };
         for version in source.versions.iter().filter(|version| !is_there(&version.number)) {
             // Who asks for one that stands by waits for it.
-            let stays = |state: &VersionState| {
-                state.version().is_some() || matches!(state, VersionState::StandsBy)
-            };
+            let stays = |state: &VersionState| state.version().is_some() || state.stands_by();
             if !before.get(&version.number).is_some_and(stays) {
                 self.service.set_version(model, version.number, VersionState::Loading);
             }
@@ -225,9 +220,11 @@ impl Controller {
                     Err(failure) => {
                         let reason = failure.reason.clone();
                         failures.push(failure);
-                        match old {
-                            Some(old) => VersionState::Kept(old.clone(), reason),
-                            None => VersionState::Unavailable(reason),
+                        match (old, before.get(&number).is_some_and(VersionState::stands_by)) {
+                            (Some(old), _) => VersionState::Kept(old.clone(), reason),
+                            // The next request tries again.
+                            (None, true) => VersionState::StandsBy(Some(reason)),
+                            (None, false) => VersionState::Unavailable(reason),
                         }
                     }
                 },
@@ -330,6 +327,7 @@ pub(super) fn surplus(
     let wanted = |number: &u64| source.versions.iter().any(|version| version.number == *number);
     let goes = |state: &VersionState| match state.version() {
         Some(_) => all_there,
+        None if state.stands_by() => all_there,
         None => !source.versions.is_empty(),
     };
     let surplus = before.iter().filter(|(number, state)| !wanted(number) && goes(state));

@@ -29,6 +29,7 @@ use super::statistics;
 use super::status::refusal;
 use crate::identity::{self, Missing};
 use crate::repository::{Action, Overrides, Parameter, Repository, take_unload};
+use crate::wake::awake;
 
 /// Answers calls of the inference service that need no engine.
 pub(super) struct Control {
@@ -48,8 +49,14 @@ impl Control {
             "ServerReady" => self.unary(request, |request| self.server_ready(request)).await,
             "ModelReady" => self.unary(request, |request| self.model_ready(request)).await,
             "ServerMetadata" => self.unary(request, |request| self.server_metadata(request)).await,
-            "ModelMetadata" => self.unary(request, |request| self.model_metadata(request)).await,
-            "ModelConfig" => self.unary(request, |request| self.model_config(request)).await,
+            "ModelMetadata" => {
+                let name = |request: &ModelMetadataRequest| request.name.clone();
+                self.awake(request, name, |request| self.model_metadata(request)).await
+            }
+            "ModelConfig" => {
+                let name = |request: &ModelConfigRequest| request.name.clone();
+                self.awake(request, name, |request| self.model_config(request)).await
+            }
             "ModelStatistics" => self.unary(request, |request| self.statistics(request)).await,
             "RepositoryIndex" => self.unary(request, |request| self.index(request)).await,
             "RepositoryModelLoad" => self.ask(request, load, RepositoryModelLoadResponse {}).await,
@@ -72,6 +79,26 @@ impl Control {
         A: Message,
     {
         respond(self.message(request).await.and_then(answer))
+    }
+
+    /// Reads one message, answers it; the model that it names is loaded where it stands by.
+    async fn awake<B, Q, A>(
+        &self,
+        request: http::Request<B>,
+        name: impl FnOnce(&Q) -> String,
+        answer: impl Fn(&Q) -> Result<A, InferError>,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+        Q: Message + Default,
+        A: Message,
+    {
+        let message: Q = match self.message(request).await {
+            Ok(message) => message,
+            Err(error) => return refusal(&error),
+        };
+        let model = (&*name(&message), &self.room.limits);
+        respond(awake(self.repository.as_ref(), model, || answer(&message)).await)
     }
 
     /// Reads one message and has the repository do what it orders.
@@ -139,7 +166,7 @@ impl Control {
 
     fn model_metadata(
         &self,
-        request: ModelMetadataRequest,
+        request: &ModelMetadataRequest,
     ) -> Result<ModelMetadataResponse, InferError> {
         let version = self.resolve(&request.name, &request.version)?;
         let signature = version.signature();
@@ -154,7 +181,10 @@ impl Control {
         })
     }
 
-    fn model_config(&self, request: ModelConfigRequest) -> Result<ModelConfigResponse, InferError> {
+    fn model_config(
+        &self,
+        request: &ModelConfigRequest,
+    ) -> Result<ModelConfigResponse, InferError> {
         let version = self.resolve(&request.name, &request.version)?;
         Ok(ModelConfigResponse { config: Some(model_config::proto(&self.service, &version)) })
     }
@@ -166,7 +196,11 @@ impl Control {
     ) -> Result<ModelStatisticsResponse, InferError> {
         let number = version_number(&request.version)?;
         if !request.name.is_empty() {
-            self.service.resolve(&request.name, number)?;
+            match self.service.resolve(&request.name, number) {
+                // One that is not in memory has no figures.
+                Err(error) if error.code != ErrorCode::StandsBy => return Err(error),
+                _ => {}
+            }
         }
         let versions = self.service.versions();
         let asked = versions.iter().filter(|version| {

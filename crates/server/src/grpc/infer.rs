@@ -77,10 +77,13 @@ impl Inference {
         call: Call,
         headers: &HeaderMap,
     ) -> Result<Pieces, Refused> {
-        let start = Instant::now();
+        let (mut call, mut start) = (call, Instant::now());
         let decoded = match self.decode(message.clone(), call, headers) {
             Err(refused) if refused.error.code == ErrorCode::StandsBy => {
-                self.wake(&message, refused).await?;
+                self.wake(&message, call, refused).await?;
+                // It arrives anew: no queue and no parser took that long.
+                start = Instant::now();
+                call.arrived = start;
                 self.decode(message, call, headers)?
             }
             decoded => decoded?,
@@ -105,11 +108,11 @@ impl Inference {
     }
 
     /// Has the model of a request loaded.
-    async fn wake(&self, message: &Rope, refused: Refused) -> Result<(), Refused> {
+    async fn wake(&self, message: &Rope, call: Call, refused: Refused) -> Result<(), Refused> {
         let Some(repository) = &self.repository else { return Err(refused) };
         let message = Message::split(message.clone())?;
         let model = message.head()?.model_name.to_owned();
-        let woken = repository.wake(&model, &self.room.limits).await;
+        let woken = repository.wake(&model, &self.room.limits, call.deadline).await;
         woken.map_err(|error| Refused { error, ..refused })
     }
 

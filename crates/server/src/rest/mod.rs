@@ -37,6 +37,7 @@ use crate::identity::Missing;
 use crate::io::{Protocol, Traffic, Watch, figures};
 use crate::metrics;
 use crate::repository::Repository;
+use crate::wake::awake;
 use crate::{Limits, ServerConfig, trace};
 
 /// What every request handler can see.
@@ -83,26 +84,16 @@ impl App {
         version: Option<u64>,
         headers: &HeaderMap,
     ) -> Result<Routed, Refusal> {
-        match self.service.route(model, version, value_in(headers)) {
-            Err(error) if error.code == ErrorCode::StandsBy => {
-                self.wake(model, error).await?;
-                Ok(self.service.route(model, version, value_in(headers))?)
-            }
-            routed => Ok(routed?),
-        }
+        let route = || self.service.route(model, version, value_in(headers));
+        Ok(awake(self.config.repository.as_ref(), (model, self.limits()), route).await?)
     }
 
     /// The version that a path means, which is loaded where it stands by.
     async fn resolve(&self, captures: &Captures<'_>) -> Result<Arc<Version>, Refusal> {
         let model = decode_segment(captures.model.unwrap_or_default())?;
         let version = version_number(captures)?;
-        match self.service.resolve(&model, version) {
-            Err(error) if error.code == ErrorCode::StandsBy => {
-                self.wake(&model, error).await?;
-                Ok(self.service.resolve(&model, version)?)
-            }
-            resolved => Ok(resolved?),
-        }
+        let resolve = || self.service.resolve(&model, version);
+        Ok(awake(self.config.repository.as_ref(), (&model, self.limits()), resolve).await?)
     }
 
     /// Refuses a path whose model or version is not there.
@@ -111,13 +102,6 @@ impl App {
         match self.service.resolve(&model, version_number(captures)?) {
             Err(error) if error.code != ErrorCode::StandsBy => Err(error.into()),
             _ => Ok(()),
-        }
-    }
-
-    async fn wake(&self, model: &str, error: InferError) -> Result<(), InferError> {
-        match &self.config.repository {
-            Some(repository) => repository.wake(model, &self.config.limits).await,
-            None => Err(error),
         }
     }
 }
