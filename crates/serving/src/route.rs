@@ -14,14 +14,14 @@ pub enum Sticky {
     /// An HTTP header, or gRPC metadata, by its name in small letters.
     Header(String),
     /// A parameter of the request, in the Open Inference Protocol.
-    Parameter(String),
+    Parameter(Arc<str>),
 }
 
 impl Sticky {
     /// `parameter:NAME`, `header:NAME`, or just the name of a header.
     pub fn parse(text: &str) -> Sticky {
         match text.strip_prefix("parameter:") {
-            Some(name) => Sticky::Parameter(name.to_owned()),
+            Some(name) => Sticky::Parameter(name.into()),
             None => {
                 Sticky::Header(text.strip_prefix("header:").unwrap_or(text).to_ascii_lowercase())
             }
@@ -96,7 +96,7 @@ impl Routed {
 
     pub(crate) fn new(version: Arc<Version>, place: Option<Place>, route: &Route) -> Self {
         let sticky_parameter = match &route.sticky {
-            Some(Sticky::Parameter(name)) => Some(name.as_str().into()),
+            Some(Sticky::Parameter(name)) => Some(name.clone()),
             _ => None,
         };
         Routed { version, place, sticky_parameter }

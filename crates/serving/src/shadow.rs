@@ -7,8 +7,10 @@
 //!
 //! Copies must not be felt. They are the first that give way: none is made while requests wait for
 //! the version that answers, few wait, few are under way at once, and in the candidate's queue they
-//! come last.
+//! come last. Their bytes are bounded as well: what a client may have under way is counted only
+//! until it is answered.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -24,16 +26,43 @@ use crate::{InferError, InferRequest, InferResponse, RequestOptions, Service};
 /// Most copies that wait, and most that are under way.
 const WAITING: usize = 64;
 const UNDER_WAY: usize = 8;
+/// Most bytes of inputs and answers that copies hold, all together; one alone may hold more.
+const MAX_BYTES: usize = 64 << 20;
 
 /// A request that was answered, for the candidate.
 struct Copy {
     request: InferRequest,
     answer: SmallVec<[Tensor; 2]>,
     trial: Arc<Trial>,
+    _held: Held,
+}
+
+/// Bytes that a copy holds, until it is dropped.
+struct Held {
+    bytes: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl Held {
+    /// Room for so many bytes, if there is any.
+    fn take(bytes: usize, all: &Arc<AtomicUsize>) -> Option<Held> {
+        let before = all.fetch_add(bytes, Ordering::Relaxed);
+        let held = Held { bytes, all: all.clone() };
+        (before == 0 || before + bytes <= MAX_BYTES).then_some(held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Takes copies.
-pub(crate) struct Shadow(Sender<Copy>);
+pub(crate) struct Shadow {
+    copies: Sender<Copy>,
+    held: Arc<AtomicUsize>,
+}
 
 impl Shadow {
     /// Starts the thread that runs copies; it ends with the service.
@@ -43,13 +72,18 @@ impl Shadow {
         let service = Arc::downgrade(service);
         let work = move || runtime.block_on(work(copies, service));
         std::thread::Builder::new().name("shadow".into()).spawn(work)?;
-        Ok(Shadow(sender))
+        Ok(Shadow { copies: sender, held: Arc::default() })
     }
 
     /// Hands a copy over, unless there is no room for it.
     pub(crate) fn submit(&self, request: InferRequest, answer: &InferResponse, trial: Arc<Trial>) {
-        let copy = Copy { request, answer: answer.outputs.clone(), trial };
-        if let Err(refused) = self.0.try_send(copy) {
+        let inputs: usize = request.inputs.iter().map(|input| input.data.len()).sum();
+        let outputs: usize = answer.outputs.iter().map(|output| output.data().len()).sum();
+        let Some(held) = Held::take(inputs + outputs, &self.held) else {
+            return trial.record_shed();
+        };
+        let copy = Copy { request, answer: answer.outputs.clone(), trial, _held: held };
+        if let Err(refused) = self.copies.try_send(copy) {
             refused.into_inner().trial.record_shed();
         }
     }
@@ -71,7 +105,7 @@ async fn work(mut copies: Receiver<Copy>, service: Weak<Service>) {
 
 impl Copy {
     async fn run(self, service: &Service) {
-        let Copy { mut request, answer, trial } = self;
+        let Copy { mut request, answer, trial, _held } = self;
         let arrived = Instant::now();
         // Last in every queue.
         request.options = RequestOptions { priority: i32::MIN, ..RequestOptions::arrived(arrived) };
@@ -103,3 +137,21 @@ fn lower_priority() {
 /// Elsewhere priorities are those of processes.
 #[cfg(not(target_os = "linux"))]
 fn lower_priority() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_hold_so_many_bytes_and_give_them_back() {
+        let all = Arc::default();
+        let first = Held::take(MAX_BYTES + 1, &all).expect("one alone may be larger");
+        assert!(Held::take(1, &all).is_none());
+        drop(first);
+        let half = Held::take(MAX_BYTES / 2, &all).expect("there is room again");
+        assert!(Held::take(MAX_BYTES, &all).is_none());
+        assert!(Held::take(MAX_BYTES / 2, &all).is_some());
+        drop(half);
+        assert_eq!(all.load(Ordering::Relaxed), 0);
+    }
+}

@@ -713,7 +713,9 @@ async fn copies_are_compared_and_never_answered() {
         let answer = service.infer(bench.request(&[[1., 2.]])).await.unwrap();
         assert_eq!(answer.outputs[0].view().values::<f32>().unwrap(), [2., 4.]);
     }
+    let end = Instant::now() + Duration::from_secs(30);
     while trial.observations().drift.answers + trial.shed() < 20 {
+        assert!(Instant::now() < end, "{:?}", trial.observations());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let found = trial.observations();

@@ -66,6 +66,11 @@ pub enum TapeError {
 }
 
 impl TapeError {
+    /// Whether a file is not there any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, TapeError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TapeError {
         move |source| TapeError::Io { what, path: path.to_owned(), source }
     }

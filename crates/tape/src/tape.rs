@@ -60,7 +60,12 @@ impl Tape {
             if groups == 0 {
                 break;
             }
-            found.extend(reader::last(path, model, &mut groups)?);
+            match reader::last(path, model, &mut groups) {
+                Ok(records) => found.extend(records),
+                // The tape goes on meanwhile: an old file may have made room.
+                Err(error) if error.is_gone() => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(found)
     }
@@ -73,11 +78,7 @@ impl Tape {
             let (reader, error) = match Reader::open(&path, part) {
                 Ok(reader) => (Some(reader), None),
                 // The tape goes on meanwhile: the oldest file may have made room.
-                Err(TapeError::Io { source, .. })
-                    if source.kind() == std::io::ErrorKind::NotFound =>
-                {
-                    (None, None)
-                }
+                Err(error) if error.is_gone() => (None, None),
                 Err(error) => (None, Some(Err(error))),
             };
             reader.into_iter().flatten().chain(error)

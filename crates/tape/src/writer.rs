@@ -91,8 +91,10 @@ impl Writer {
             self.figures.lost += 1;
             return Err(TapeError::TooLarge { bytes, most });
         }
-        if self.pending_bytes + bytes > self.group_bytes() || self.pending.len() >= GROUP_RECORDS {
-            self.write_group()?;
+        let is_full =
+            self.pending_bytes + bytes > self.group_bytes() || self.pending.len() >= GROUP_RECORDS;
+        if is_full && !self.pending.is_empty() {
+            self.write_group().inspect_err(|_| self.figures.lost += 1)?;
         }
         self.pending_bytes += bytes;
         self.pending.push(record);

@@ -67,12 +67,15 @@ struct Desk {
     pause: Option<Instant>,
     /// Whether a failure was said, and nothing was written since.
     complained: bool,
+    /// The same of requests that are too large for a tape, which lasts.
+    told_of_size: bool,
 }
 
 impl Desk {
     fn new(config: TapeConfig, samples: Samples) -> Desk {
         let told = Figures::default();
-        Desk { config, samples, writer: None, told, pause: None, complained: false }
+        let (writer, pause) = (None, None);
+        Desk { config, samples, writer, told, pause, complained: false, told_of_size: false }
     }
 
     fn work(mut self) {
@@ -137,10 +140,14 @@ impl Desk {
         }
         let Err(error) = done else { return };
         self.samples.count_error();
-        if !matches!(error, TapeError::TooLarge { .. }) {
-            self.pause = Some(Instant::now() + PAUSE);
-        }
-        if !std::mem::replace(&mut self.complained, true) {
+        let is_told = match error {
+            TapeError::TooLarge { .. } => &mut self.told_of_size,
+            _ => {
+                self.pause = Some(Instant::now() + PAUSE);
+                &mut self.complained
+            }
+        };
+        if !std::mem::replace(is_told, true) {
             let error = anyhow::Error::from(error);
             tracing::warn!("requests are served, but not all are recorded: {error:#}");
         }

@@ -1,7 +1,5 @@
 //! `POST /v2/models/{model}[/versions/{version}]/infer`.
 
-use std::collections::HashMap;
-
 use http::Response;
 use http::header::HeaderMap;
 use modelyard_serving::{InferRequest, Routed, Version};
@@ -11,6 +9,7 @@ use super::decode::{Decoded, decode, decode_raw};
 use super::encode::{HEADER_LENGTH, encode};
 use crate::Limits;
 use crate::http::{Frames, Inbound, Refusal};
+use crate::json::{JsonError, Scanner};
 use crate::rest::{Call, with_text};
 use crate::wording::{bytes, shown};
 
@@ -43,12 +42,6 @@ fn rerouted(
     body: &Rope,
     json_length: &Result<JsonLength, Refusal>,
 ) -> Result<Routed, Refusal> {
-    /// All but the parameters is passed over here.
-    #[derive(serde::Deserialize)]
-    struct Head {
-        #[serde(default)]
-        parameters: HashMap<String, serde_json::Value>,
-    }
     let mut body = body.clone();
     let json = match json_length {
         Ok(JsonLength::Whole) => Some(body),
@@ -56,14 +49,32 @@ fn rerouted(
         Ok(JsonLength::None) | Err(_) => None,
     };
     // What is wrong with it is said when it is decoded.
-    let head =
-        json.and_then(|json| with_text(&json, |text| serde_json::from_slice::<Head>(text).ok()));
-    match head.and_then(|mut head| head.parameters.remove(name)) {
-        Some(serde_json::Value::String(user)) => {
+    let depth = call.app.limits().json_depth;
+    let user = json.and_then(|json| with_text(&json, |text| text_parameter(text, name, depth)));
+    match user {
+        Some(user) => {
             Ok(call.app.service.route(version.model(), None, |_| Some(user.as_bytes()))?)
         }
-        _ => Ok(version.clone()),
+        None => Ok(version.clone()),
     }
+}
+
+/// The value of a request's parameter, where it is a text. All else is passed over here.
+fn text_parameter(text: &[u8], name: &str, depth: usize) -> Option<String> {
+    let mut found = None;
+    let mut scanner = Scanner::new(text, depth);
+    // What is wrong with the text is said when it is decoded.
+    let _ = scanner.object::<JsonError>(|scanner, key| match key {
+        "parameters" => scanner.object(|scanner, key| {
+            if key == name && scanner.peek() == b'"' {
+                found = Some(scanner.string()?.into_owned());
+                return Ok(());
+            }
+            scanner.skip()
+        }),
+        _ => scanner.skip(),
+    });
+    found
 }
 
 /// What the header says about the JSON's length.
