@@ -3,7 +3,7 @@
 use modelyard_testkit::models;
 use serde_json::{Value, json};
 
-use crate::harness::{Folder, Server, request};
+use crate::harness::{Folder, Server, request, run};
 
 /// Six models of 4 MB, which take some more in memory.
 fn six_models() -> Folder {
@@ -73,4 +73,53 @@ fn a_model_that_does_not_fit_is_refused_and_says_what_it_takes() {
     assert_eq!(status, 507, "{body}");
     assert!(body.contains("MB of memory, memory_budget is 2.1 MB"), "{body}");
     assert_eq!(server.get("/v2/health/ready").status, 200);
+}
+
+#[test]
+fn what_could_not_be_loaded_again_stays_in_memory() {
+    let folder = six_models();
+    let arguments = [
+        "--repository=repository",
+        "--memory-budget=40MB",
+        "--model-control-mode=poll",
+        "--repository-poll-secs=1",
+        "--set=load_nice=0",
+    ];
+    let mut server = Server::start(&arguments, &folder);
+    assert_eq!(ask(&server, "a").0, 200);
+    // Its next version is no model: the first goes on.
+    let folder = folder.file("made/model.onnx", "noise");
+    std::fs::rename(folder.path("made"), folder.path("repository/a/2")).unwrap();
+    server.wait_until("refused", |server| server.log().contains("model is not available"));
+    for model in ["b", "c", "d", "e", "f"] {
+        server.wait_until("room", |server| ask(server, model).0 == 200);
+        let (status, body) = ask(&server, "a");
+        assert_eq!(status, 200, "{model}: {body}");
+    }
+    assert!(server.log().contains("makes room in memory"), "{}", server.log());
+}
+
+#[test]
+fn a_load_that_failed_is_tried_again() {
+    let folder = six_models().file("repository/x/1/model.onnx", "noise");
+    let mut server = serve("40MB", &folder);
+    let (status, body) = ask(&server, "x");
+    assert!(status == 503 && body.contains("unavailable"), "{status} {body}");
+    let index = server.post("/v2/repository/index", "").body;
+    assert!(index.contains("UNAVAILABLE"), "{index}");
+    std::fs::copy(folder.path("repository/a/1/model.onnx"), folder.path("new")).unwrap();
+    std::fs::rename(folder.path("new"), folder.path("repository/x/1/model.onnx")).unwrap();
+    server.wait_until("mended", |server| ask(server, "x").0 == 200);
+}
+
+#[test]
+fn grpc_loads_for_metadata_and_requests_too() {
+    let folder = six_models();
+    let server = serve("40MB", &folder);
+    let url = format!("grpc://{}", server.grpc());
+    let bench = ["bench", &url, "--model", "b", "--concurrency", "1"];
+    let short = ["--duration", "200ms", "--warmup", "100ms", "--rounds", "1"];
+    let (code, told, said) = run(&[&bench[..], &short].concat(), &folder);
+    assert_eq!(code, 0, "{told}{said}");
+    assert!(server.log().contains("model is ready model=\"b\""), "{}", server.log());
 }
