@@ -76,7 +76,7 @@ impl Registry {
         }
         let blobs = self.database.blobs().await?;
         self.check_contents(&blobs, &wanted, &mut found).await?;
-        self.check_files(&blobs, (repair, grace), &mut found).await?;
+        self.check_files((repair, grace), &mut found).await?;
         let mended = found.faults.iter().filter(|fault| fault.mended).count();
         if mended > 0 {
             self.database.note_repair(mended, actor).await?;
@@ -158,6 +158,8 @@ impl Registry {
             match self.storage.check(blob, bytes).await {
                 Ok(Checked::Whole) => {}
                 Ok(Checked::Sealed(key)) => *found.sealed.entry(key).or_default() += 1,
+                // Reading takes long: it may have been removed meanwhile.
+                Err(_) if !self.is_still_there(blob).await? => {}
                 Err(error) => {
                     let users = users.map(|(_, users)| users.join(", ")).unwrap_or_default();
                     let subject = if users.is_empty() { blob.sha256.short() } else { users };
@@ -167,23 +169,37 @@ impl Registry {
         }
         let known: BTreeSet<&Digest> = blobs.iter().map(|blob| &blob.sha256).collect();
         for (sha256, (_, users)) in wanted.iter().filter(|(sha256, _)| !known.contains(sha256)) {
+            if self.database.users(sha256).await?.is_empty() {
+                continue;
+            }
             found.damage(&users.join(", "), format!("content {} is missing", sha256.short()));
         }
         Ok(())
     }
 
+    /// Whether a content still lies where it lay.
+    async fn is_still_there(&self, blob: &Blob) -> Result<bool, RegistryError> {
+        match self.database.blob(&blob.sha256).await {
+            Ok(now) => Ok(now.place == blob.place),
+            Err(RegistryError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Looks for files that nothing refers to.
     async fn check_files(
         &self,
-        blobs: &[Blob],
         (repair, grace): (bool, Duration),
         found: &mut Fsck,
     ) -> Result<(), RegistryError> {
+        let contents = &self.storage.contents;
+        let files = contents.list(BLOBS).await?;
+        // After the files: what was published while all was read is among them by now.
+        let blobs = self.database.blobs().await?;
         let names: Result<BTreeSet<String>, _> =
             blobs.iter().map(|blob| name(&blob.place)).collect();
-        let (names, contents) = (names?, &self.storage.contents);
-        let orphans = contents.list(BLOBS).await?;
-        let orphans = orphans.into_iter().filter(|file| !names.contains(&file.name));
+        let names = names?;
+        let orphans = files.into_iter().filter(|file| !names.contains(&file.name));
         let orphans = orphans.map(|file| (file, "no version has it"));
         let unfinished = contents.unfinished().await?.into_iter();
         let unfinished = unfinished.map(|file| (file, "it was not written to its end"));

@@ -168,6 +168,13 @@ impl Store {
             }
             None => Ok(Store::Folder(text.into())),
             Some(("file", path)) if path.starts_with('/') => Ok(Store::Folder(path.into())),
+            Some((scheme @ ("s3" | "gs" | "az"), rest)) if rest.contains(['@', '?']) => {
+                // It may hold a secret: it is not repeated.
+                Err(RegistryError::Invalid(format!(
+                    "wrong place '{scheme}://…', expected no '@' and no '?': credentials are taken from the \
+                     environment"
+                )))
+            }
             Some(("s3" | "gs" | "az", rest)) if !rest.starts_with('/') && !rest.is_empty() => {
                 Ok(Store::Bucket(text.trim_end_matches('/').to_owned()))
             }
@@ -260,6 +267,14 @@ mod tests {
         assert!(wrong("s3://u:secret@x/y", None).contains("'s3://…'"));
         let place = Place::parse(url, Some("s3://x/y")).unwrap();
         assert_eq!(place.to_string(), "postgres://u@h/d");
+        for odd in ["postgres://u:secret?x@h/d", "postgres://u:secret/x@h/d?password=secret"] {
+            let place = Place::parse(odd, Some("x")).unwrap();
+            assert_eq!(place.to_string(), "postgres://u@h/d", "{odd}");
+        }
+        for bad in ["s3://KEY:SECRET@bucket", "az://box?sig=SECRET"] {
+            let error = bucket(bad).unwrap_err();
+            assert!(error.contains("credentials") && !error.contains("SECRET"), "{error}");
+        }
         assert_eq!(format!("{place:?}"), "Place(postgres://u@h/d)");
     }
 }

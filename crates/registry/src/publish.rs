@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::database::blobs::Blob;
 use crate::database::events::Actor;
-use crate::database::publish::Entry;
+use crate::database::publish::{Entry, Outcome};
 use crate::database::versions::State;
 use crate::error::io;
 use crate::keys::Signer;
@@ -95,9 +95,10 @@ impl Registry {
         let files = described(&publication.files)?;
         let content = manifest::content(&files);
         if let Some(version) = self.database.with_content(model, &content).await? {
-            return self.known(publication, version, actor).await;
+            return self.known(publication, version, (signer, actor)).await;
         }
-        let (blobs, fresh) = self.stored(publication, &files, actor).await?;
+        let fresh = self.stored(publication, &files, actor).await?;
+        let places: Vec<String> = fresh.iter().map(|blob| blob.place.clone()).collect();
         let make = |version: u64| {
             let manifest = Manifest {
                 schema: SCHEMA,
@@ -115,34 +116,45 @@ impl Registry {
             Ok(Entry { manifest, bytes, signatures, state: State::Active })
         };
         let published =
-            self.database.publish((model, &blobs), make, &publication.aliases, actor).await;
+            self.database.publish((model, &fresh), make, &publication.aliases, actor).await;
         let (version, spare) = match published {
-            Ok(published) => published,
+            Ok(Outcome::Published(version, spare)) => (version, spare),
+            // Somebody else published the same at the same moment, and was first.
+            Ok(Outcome::Known(version)) => {
+                self.forget(&places).await;
+                return self.known(publication, version, (signer, actor)).await;
+            }
             Err(error) => {
                 // What was stored is nobody's; but where the database failed it may have done what it
                 // was asked all the same, and only its answer was lost: `fsck` sees what is left over.
                 if !matches!(error, RegistryError::Database { .. }) {
-                    self.forget(&fresh).await;
+                    self.forget(&places).await;
                 }
                 return Err(error);
             }
         };
         // Somebody else stored the same at the same moment, and was first. That is published now, whether
         // or not what is left over can be removed.
-        let spare = spare.into_iter().map(|blob| blob.place);
-        self.forget(&spare.filter(|place| fresh.contains(place)).collect::<Vec<_>>()).await;
+        self.forget(&spare).await;
         let manifest = self.require(model, version).await?.digest;
         Ok(Published { model: model.clone(), version, manifest, is_new: true })
     }
 
-    /// The version that has these files already; aliases point to it now.
+    /// The version that has these files already; aliases point to it now, and it is signed.
     async fn known(
         &self,
         publication: &Publication,
         version: u64,
-        actor: &Actor,
+        (signer, actor): (Option<&Signer>, &Actor),
     ) -> Result<Published, RegistryError> {
         let model = &publication.model;
+        if let Some(signer) = signer {
+            let found = self.require(model, version).await?;
+            let id = signer.verifier().id();
+            if !found.signatures.iter().any(|signature| signature.key == id) {
+                self.sign(&found, signer, actor).await?;
+            }
+        }
         for alias in &publication.aliases {
             self.set_alias(model, alias, version, actor).await?;
         }
@@ -150,34 +162,29 @@ impl Registry {
         Ok(Published { model: model.clone(), version, manifest, is_new: false })
     }
 
-    /// Stores what is not there yet. Second: places that are new.
+    /// Stores what is not there yet, and answers that. What is there is kept from being collected.
     async fn stored(
         &self,
         publication: &Publication,
         files: &[File],
         actor: &Actor,
-    ) -> Result<(Vec<Blob>, Vec<String>), RegistryError> {
-        let (mut blobs, mut fresh): (Vec<Blob>, Vec<String>) = (Vec::new(), Vec::new());
+    ) -> Result<Vec<Blob>, RegistryError> {
+        let mut fresh: Vec<Blob> = Vec::new();
         for (file, (_, path)) in files.iter().zip(&publication.files) {
-            if blobs.iter().any(|blob| blob.sha256 == file.sha256) {
-                continue;
-            }
-            if let Some(known) = self.database.touch(&file.sha256, actor.now_us).await? {
-                blobs.push(known);
+            let is_stored = fresh.iter().any(|blob| blob.sha256 == file.sha256);
+            if is_stored || self.database.touch(&file.sha256, actor.now_us).await? {
                 continue;
             }
             match self.storage.store(path, &file.sha256).await {
-                Ok(blob) => {
-                    fresh.push(blob.place.clone());
-                    blobs.push(blob);
-                }
+                Ok(blob) => fresh.push(blob),
                 Err(error) => {
-                    self.forget(&fresh).await;
+                    let places: Vec<String> = fresh.into_iter().map(|blob| blob.place).collect();
+                    self.forget(&places).await;
                     return Err(error);
                 }
             }
         }
-        Ok((blobs, fresh))
+        Ok(fresh)
     }
 
     /// Removes what nobody will refer to. An error here matters less than the one that led to it.

@@ -179,26 +179,29 @@ impl Bed {
             assert!(is_known, "version {number} was said to have failed");
         }
         if let Some(snapshot) = &self.saved {
-            self.check_backup(snapshot).await;
+            self.check_backup(snapshot, random).await;
         }
     }
 
-    async fn check_backup(&self, snapshot: &str) {
+    async fn check_backup(&self, snapshot: &str, random: &mut Rng) {
         let aside = tempfile::TempDir::new().unwrap();
         let restored = Registry::open(&aside.path().join("registry")).await.unwrap();
         restored.restore(&self.backup(), (Some(snapshot), &actor())).await.unwrap();
         let found = restored.fsck((false, Duration::ZERO), &actor()).await.unwrap();
         assert_eq!(found.faults, [], "of what was restored");
-        unfinished_restore_leaves_nothing(&self.backup(), &self.trap, aside.path()).await;
+        unfinished_restore_shows_nothing(&self.backup(), (&self.trap, random), aside.path()).await;
     }
 }
 
 /// A restore that fails leaves an empty registry, which is restored into again.
-async fn unfinished_restore_leaves_nothing(backup: &Archive, trap: &Trap, aside: &Path) {
-    let mut random = Rng::with_seed(aside.as_os_str().len() as u64);
+async fn unfinished_restore_shows_nothing(
+    backup: &Archive,
+    (trap, random): (&Trap, &mut Rng),
+    aside: &Path,
+) {
     let place = Place::folder(&aside.join("again")).with_faults(trap.hook());
     let registry = place.open(true).await.unwrap();
-    trap.set(&mut random);
+    trap.set(random);
     let restored = registry.restore(backup, (None, &actor())).await;
     trap.take();
     if restored.is_err() {

@@ -175,6 +175,7 @@ async fn writers_at_once_get_numbers_of_their_own(bed: Bed) {
             assert!(numbers.insert(published.version), "{published:?}");
         }
     }
+    assert_eq!(numbers.len(), 3, "the same files are the same version, whoever is first");
     let checked = bed.registry.fsck((false, Duration::ZERO), &actor(1)).await.unwrap();
     assert_eq!(checked.faults, []);
     assert_eq!(checked.contents, 3);
@@ -234,6 +235,64 @@ async fn what_a_replica_serves_is_not_removed_until_it_says_otherwise(bed: Bed) 
     assert_eq!(serving().await, [named("left", 2)]);
     remove(1).await.unwrap();
     assert!(remove(2).await.is_err());
+}
+
+async fn what_is_removed_and_named_at_once_is_one_of_both(bed: Bed) {
+    bed.publish(b"one", &["stable"]).await;
+    for round in 0..10_u8 {
+        let number = bed.publish(&[b'r', round], &[]).await.version;
+        let (left, right) = (bed.registry.clone(), bed.registry.clone());
+        let name = alias("canary");
+        let removed = tokio::spawn(async move {
+            left.set_state(&digits(), number, State::Removed, &actor(1)).await.is_ok()
+        });
+        let named = tokio::spawn(async move {
+            right.set_alias(&digits(), &name, number, &actor(1)).await.is_ok()
+        });
+        let (removed, named) = (removed.await.unwrap(), named.await.unwrap());
+        assert!(removed != named, "round {round}: removed {removed}, named {named}");
+    }
+    let checked = bed.registry.fsck((false, Duration::ZERO), &actor(1)).await.unwrap();
+    assert!(checked.is_sound(), "{:?}", checked.faults);
+}
+
+async fn what_is_collected_while_it_is_published_is_stored_again(bed: Bed) {
+    for round in 0..10 {
+        let number = bed.publish(b"shared", &[]).await.version;
+        bed.registry.set_state(&digits(), number, State::Removed, &actor(1)).await.unwrap();
+        let path = bed.file("again", b"shared");
+        let (left, right) = (bed.registry.clone(), bed.registry.clone());
+        let collected = tokio::spawn(async move { left.collect(Duration::ZERO, &actor(9)).await });
+        let published =
+            tokio::spawn(
+                async move { right.publish(&publication(&path, &[]), None, &actor(2)).await },
+            );
+        // PostgreSQL may refuse to collect what is referred to at the same moment.
+        let _ = collected.await.unwrap();
+        let published = published.await.unwrap().unwrap();
+        let checked = bed.registry.fsck((false, Duration::ZERO), &actor(1)).await.unwrap();
+        assert!(checked.is_sound(), "round {round}: {:?}", checked.faults);
+        let state = State::Removed;
+        bed.registry.set_state(&digits(), published.version, state, &actor(1)).await.unwrap();
+    }
+}
+
+async fn no_signature_is_lost_and_known_files_are_signed_too(bed: Bed) {
+    bed.publish(b"one", &[]).await;
+    let version = bed.registry.find(&"digits".parse().unwrap()).await.unwrap();
+    let (first, second, third) =
+        (Signer::new(&[1; 32]), Signer::new(&[2; 32]), Signer::new(&[3; 32]));
+    bed.registry.sign(&version, &first, &actor(1)).await.unwrap();
+    // Read before the first one signed.
+    let error = bed.registry.sign(&version, &second, &actor(1)).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Conflict(_)), "{error}");
+    let path = bed.file("model.onnx", b"one");
+    let published = bed.registry.publish(&publication(&path, &[]), Some(&third), &actor(2)).await;
+    assert!(!published.unwrap().is_new);
+    let version = bed.registry.find(&"digits".parse().unwrap()).await.unwrap();
+    for signer in [first, third] {
+        verify(&[signer.verifier()], &version.bytes, &version.signatures).unwrap();
+    }
 }
 
 /// A rollout of version 2 from version 1 that is in its first epoch.
@@ -467,6 +526,9 @@ beds::on_every_bed! {
     what_is_used_is_not_removed,
     what_a_replica_serves_is_not_removed_until_it_says_otherwise,
     a_fetched_folder_is_checked_against_its_manifest,
+    what_is_removed_and_named_at_once_is_one_of_both,
+    what_is_collected_while_it_is_published_is_stored_again,
+    no_signature_is_lost_and_known_files_are_signed_too,
     a_rollout_is_one_at_a_time_and_moves_its_alias_in_the_end,
     of_many_who_take_a_step_one_succeeds,
     a_promotion_fails_whole_where_somebody_moved_the_alias,

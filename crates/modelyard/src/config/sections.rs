@@ -128,7 +128,14 @@ pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
 /// A key, or a file that holds one.
 fn key(text: &str) -> Result<EncryptionKey, RegistryError> {
     let is_key = text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit());
-    if is_key { EncryptionKey::parse(text) } else { EncryptionKey::read(Path::new(text)) }
+    match is_key || !Path::new(text).exists() {
+        // It may be a key with a typing mistake: it is not repeated.
+        true => EncryptionKey::parse(text).map_err(|_| {
+            let wanted = "expected 64 hexadecimal digits, or a file that holds them";
+            RegistryError::Invalid(format!("wrong encryption key, {wanted}"))
+        }),
+        false => EncryptionKey::read(Path::new(text)),
+    }
 }
 
 /// Logs.

@@ -76,9 +76,9 @@ pub struct BackedUp {
 pub struct SnapshotEntry {
     /// Its name; later ones come after.
     pub name: String,
-    /// When it was made: microseconds since 1970, UTC.
-    pub made_us: i64,
-    /// Who made it.
+    /// When it was made: microseconds since 1970, UTC. Nothing where that cannot be read.
+    pub made_us: Option<i64>,
+    /// Who made it; or why that cannot be read.
     pub by: String,
     /// Its size, without contents.
     pub bytes: u64,
@@ -116,23 +116,19 @@ impl Archive {
         Archive { hook: Some(hook), ..self }
     }
 
-    /// Its snapshots, oldest first.
+    /// Refuses what is no backup.
+    pub async fn require(&self) -> Result<(), RegistryError> {
+        self.source()?.names().await.map(drop)
+    }
+
+    /// Its snapshots, oldest first. One that is damaged is listed as such.
     pub async fn snapshots(&self) -> Result<Vec<SnapshotEntry>, RegistryError> {
         let source = self.source()?;
         let mut found = Vec::new();
         for (name, bytes) in source.names().await? {
-            let mut spool = Spool::new()?;
-            // The first line is enough.
-            if let Some(piece) =
-                source.read(&format!("{SNAPSHOTS}/{name}{ENDING}")).await?.next().await?
-            {
-                spool.write_bytes(
-                    piece.lines().next().and_then(Result::ok).unwrap_or_default().as_bytes(),
-                )?;
-            }
-            let first = spool.lines()?.next().transpose()?;
-            let Some(Line::Head { made_us, by, .. }) = first else {
-                return Err(snapshot::damaged(&format!("'{name}' has no first line")));
+            let (made_us, by) = match head(&source, &name).await {
+                Ok((made_us, by)) => (Some(made_us), by),
+                Err(error) => (None, error.to_string()),
             };
             found.push(SnapshotEntry { name, made_us, by, bytes });
         }
@@ -189,6 +185,20 @@ impl Source {
 /// Where a content lies in a backup.
 fn content_name(place: &str) -> Result<String, RegistryError> {
     Ok(storage::name(place)?.replacen(storage::BLOBS, CONTENTS, 1))
+}
+
+/// When a snapshot was made, and by whom: its first line.
+async fn head(source: &Source, name: &str) -> Result<(i64, String), RegistryError> {
+    let mut spool = Spool::new()?;
+    let mut reader = source.read(&format!("{SNAPSHOTS}/{name}{ENDING}")).await?;
+    if let Some(piece) = reader.next().await? {
+        let line = piece.lines().next().and_then(Result::ok).unwrap_or_default();
+        spool.write_bytes(line.as_bytes())?;
+    }
+    match spool.lines()?.next().transpose()? {
+        Some(Line::Head { made_us, by, .. }) => Ok((made_us, by)),
+        _ => Err(snapshot::damaged(&format!("'{name}' has no first line"))),
+    }
 }
 
 impl Registry {

@@ -60,19 +60,10 @@ impl Registry {
         spool.check()?;
         // Said again when all is written; now it saves the work.
         self.database.require_empty().await?;
-        let filled = match self.fetch_contents(&source, &spool.contents).await {
-            Ok(()) => self.database.load(spool.lines()?, (actor, name)).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = filled {
-            // Where the database's answer was lost it may be done all the same.
-            if !matches!(error, RegistryError::Database { .. }) {
-                for blob in &spool.contents {
-                    let _ = self.storage.remove(&blob.place).await;
-                }
-            }
-            return Err(error);
-        }
+        // What is left over where this fails harms nothing, and `fsck` removes it. Here it must stay: it may
+        // be what survived of the registry that was lost, or of somebody who restores at the same moment.
+        self.fetch_contents(&source, &spool.contents).await?;
+        self.database.load(spool.lines()?, (actor, name)).await?;
         let bytes = spool.contents.iter().map(|blob| blob.bytes).sum();
         let (counts, contents) = (spool.counts, spool.contents.len());
         let (models, versions, events) = (counts.models, counts.versions, counts.events);

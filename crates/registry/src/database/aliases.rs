@@ -215,13 +215,18 @@ fn moved(rows: u64, (model, name): (&ModelName, &AliasName)) -> Result<(), Regis
     }
 }
 
-/// Refuses a version that is not there or was removed.
+/// Refuses a version that is not there or was removed. It is not removed until the transaction ends.
 pub(super) async fn require_version(
     transaction: &mut Writing,
     model: &ModelName,
     version: u64,
 ) -> Result<(), RegistryError> {
-    let row = sqlx::query("SELECT state FROM versions WHERE model = $1 AND number = $2")
+    // On SQLite nobody else writes meanwhile.
+    let locking = match transaction.backend_name() {
+        "PostgreSQL" => "SELECT state FROM versions WHERE model = $1 AND number = $2 FOR UPDATE",
+        _ => "SELECT state FROM versions WHERE model = $1 AND number = $2",
+    };
+    let row = sqlx::query(locking)
         .bind(model.as_str())
         .bind(version.cast_signed())
         .fetch_optional(&mut **transaction)

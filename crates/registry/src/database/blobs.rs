@@ -31,23 +31,19 @@ pub(super) fn blob(row: &Row) -> Result<Blob, RegistryError> {
 }
 
 impl Database {
-    /// Where a content lies, if it is there. It stays from now on, for as long as unused contents do.
-    pub(crate) async fn touch(
-        &self,
-        sha256: &Digest,
-        now_us: i64,
-    ) -> Result<Option<Blob>, RegistryError> {
+    /// Whether a content is there. It stays from now on, for as long as unused contents do.
+    pub(crate) async fn touch(&self, sha256: &Digest, now_us: i64) -> Result<bool, RegistryError> {
         // A clock that jumped back must not make it older.
-        let row = sqlx::query(
+        let touched = sqlx::query(
             "UPDATE blobs SET touched_us = CASE WHEN touched_us > $2 THEN touched_us ELSE $2 END \
-             WHERE sha256 = $1 RETURNING sha256, bytes, place, seal",
+             WHERE sha256 = $1",
         )
         .bind(sha256.to_string())
         .bind(now_us)
-        .fetch_optional(self.pool())
+        .execute(self.pool())
         .await
         .map_err(database("write to"))?;
-        row.as_ref().map(blob).transpose()
+        Ok(touched.rows_affected() > 0)
     }
 
     /// Where a content lies.

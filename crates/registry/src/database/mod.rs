@@ -152,10 +152,10 @@ impl fmt::Display for Url {
     /// Without password and parameters, which may hold one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("database", ""));
-        let rest = rest.split('?').next().unwrap_or_default();
         // A password may hold anything, even what should be encoded.
         let (user, host) = rest.rsplit_once('@').unwrap_or(("", rest));
-        match user.split(':').next() {
+        let host = host.split('?').next().unwrap_or_default();
+        match user.split([':', '/', '?']).next() {
             Some("") | None => write!(f, "{scheme}://{host}"),
             Some(user) => write!(f, "{scheme}://{user}@{host}"),
         }

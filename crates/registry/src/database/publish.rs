@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::aliases::{self, Expected};
 use super::blobs::{self, Blob};
 use super::events::{Action, Actor, Change, add};
-use super::versions::{State, as_json};
+use super::versions::{self, State, as_json};
 use super::{Database, Writing, commit, count};
 use crate::error::database;
 use crate::keys::Signature;
@@ -19,23 +19,36 @@ pub(crate) struct Entry {
     pub(crate) state: State,
 }
 
+/// What became of a publication.
+pub(crate) enum Outcome {
+    /// It is this version; of what was stored for it, somebody else had stored these at the same moment.
+    Published(u64, Vec<String>),
+    /// This version has the same files.
+    Known(u64),
+}
+
 impl Database {
-    /// Publishes: all of it becomes visible at once, or nothing. `make` is given the number and writes
-    /// the manifest. Answers the blobs that lay somewhere already, too.
+    /// Publishes: all of it becomes visible at once, or nothing. `fresh` are contents that were stored for
+    /// it; all others must be there still. `make` is given the number and writes the manifest.
     pub(crate) async fn publish(
         &self,
-        (model, blobs): (&ModelName, &[Blob]),
+        (model, fresh): (&ModelName, &[Blob]),
         make: impl FnOnce(u64) -> Result<Entry, RegistryError>,
         aliases: &[AliasName],
         actor: &Actor,
-    ) -> Result<(u64, Vec<Blob>), RegistryError> {
+    ) -> Result<Outcome, RegistryError> {
         let mut transaction = self.write().await?;
         let number = next_number(&mut transaction, model).await?;
         let entry = make(number)?;
+        // Asked again now that nobody else publishes this model.
+        let content = entry.manifest.content();
+        if let Some(known) = versions::with_content(&mut *transaction, (model, &content)).await? {
+            return Ok(Outcome::Known(known));
+        }
         let mut spare = Vec::new();
-        for blob in blobs {
+        for blob in fresh {
             if !blobs::add(&mut transaction, blob, actor.now_us).await? {
-                spare.push(blob.clone());
+                spare.push(blob.place.clone());
             }
         }
         insert(&mut transaction, &entry).await?;
@@ -48,7 +61,7 @@ impl Database {
             aliases::set(&mut transaction, (model, name), how, (actor, Action::Alias)).await?;
         }
         commit(transaction).await?;
-        Ok((number, spare))
+        Ok(Outcome::Published(number, spare))
     }
 }
 

@@ -107,6 +107,9 @@ impl Database {
     ) -> Result<(), RegistryError> {
         let Rollout { model, id, alias, stable, candidate, .. } = rollout;
         let mut transaction = self.write().await?;
+        if step.promotes {
+            aliases::require_version(&mut transaction, model, *candidate).await?;
+        }
         let stepped = sqlx::query(
             "UPDATE rollouts SET state = $1, stage = $2, epoch = $3, ended = $4 \
              WHERE model = $5 AND id = $6 AND epoch = $7 AND ended = 0",

@@ -160,16 +160,7 @@ impl Database {
         model: &ModelName,
         content: &Digest,
     ) -> Result<Option<u64>, RegistryError> {
-        let row = sqlx::query(
-            "SELECT number FROM versions WHERE model = $1 AND content = $2 AND state <> 'removed' \
-             ORDER BY number LIMIT 1",
-        )
-        .bind(model.as_str())
-        .bind(content.to_string())
-        .fetch_optional(self.pool())
-        .await
-        .map_err(database("read"))?;
-        row.map(|row| count(&row, 0)).transpose()
+        with_content(self.pool(), (model, content)).await
     }
 
     /// Says whether a version is to be used.
@@ -231,7 +222,7 @@ impl Database {
         }
     }
 
-    /// Replaces the signatures of a version.
+    /// Replaces the signatures of a version, if they are still those that were read.
     pub(crate) async fn set_signatures(
         &self,
         version: &Version,
@@ -240,13 +231,23 @@ impl Database {
     ) -> Result<(), RegistryError> {
         let mut transaction = self.write().await?;
         let manifest = &version.manifest;
-        sqlx::query("UPDATE versions SET signatures = $1 WHERE model = $2 AND number = $3")
-            .bind(as_json(signatures)?)
-            .bind(manifest.model.as_str())
-            .bind(manifest.version.cast_signed())
-            .execute(&mut *transaction)
-            .await
-            .map_err(database("write to"))?;
+        let signed = sqlx::query(
+            "UPDATE versions SET signatures = $1 \
+             WHERE model = $2 AND number = $3 AND signatures = $4",
+        )
+        .bind(as_json(signatures)?)
+        .bind(manifest.model.as_str())
+        .bind(manifest.version.cast_signed())
+        .bind(as_json(&version.signatures)?)
+        .execute(&mut *transaction)
+        .await
+        .map_err(database("write to"))?;
+        if signed.rows_affected() != 1 {
+            return Err(RegistryError::Conflict(format!(
+                "version {} of model '{}' was signed by somebody else at the same time; sign again",
+                manifest.version, manifest.model
+            )));
+        }
         let list = |signatures: &[Signature]| {
             let keys: Vec<String> =
                 signatures.iter().map(|signature| signature.key.to_string()).collect();
@@ -259,6 +260,23 @@ impl Database {
         add(&mut transaction, actor, (Action::Sign, change)).await?;
         commit(transaction).await
     }
+}
+
+/// The version that has this content, if one that was not removed does.
+pub(super) async fn with_content<'c>(
+    from: impl sqlx::Executor<'c, Database = sqlx::Any>,
+    (model, content): (&ModelName, &Digest),
+) -> Result<Option<u64>, RegistryError> {
+    let row = sqlx::query(
+        "SELECT number FROM versions WHERE model = $1 AND content = $2 AND state <> 'removed' \
+         ORDER BY number LIMIT 1",
+    )
+    .bind(model.as_str())
+    .bind(content.to_string())
+    .fetch_optional(from)
+    .await
+    .map_err(database("read"))?;
+    row.map(|row| count(&row, 0)).transpose()
 }
 
 /// Signatures as they are stored.

@@ -63,16 +63,17 @@ pub(super) async fn snapshots(args: &SnapshotsArgs, json: bool) -> anyhow::Resul
     let found = archive(&args.from)?.snapshots().await.map_err(coded)?;
     tell(json, &json!({"snapshots": found}), || {
         let mut rows = vec![["SNAPSHOT", "MADE", "BY"].map(str::to_owned).to_vec()];
-        rows.extend(
-            found.iter().map(|one| vec![one.name.clone(), time(one.made_us), one.by.clone()]),
-        );
+        rows.extend(found.iter().map(|one| {
+            let made = one.made_us.map(time).unwrap_or_default();
+            vec![one.name.clone(), made, one.by.clone()]
+        }));
         table(&rows)
     })
 }
 
 /// Refuses what is no backup, before there is a registry.
 pub(super) async fn require(args: &RestoreArgs) -> anyhow::Result<()> {
-    archive(&args.from)?.snapshots().await.map(drop).map_err(coded)
+    archive(&args.from)?.require().await.map_err(coded)
 }
 
 pub(super) async fn restore(args: &RestoreArgs, desk: &OpenDesk) -> anyhow::Result<()> {

@@ -28,7 +28,7 @@ pub(super) struct FsckArgs {
     #[arg(long)]
     repair: bool,
     /// Leave what was stored more recently than this: somebody may be publishing it
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     grace: Duration,
 }
 

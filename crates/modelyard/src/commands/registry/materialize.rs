@@ -6,7 +6,7 @@ use anyhow::Context;
 use modelyard_registry::Reference;
 use tempfile::TempDir;
 
-use super::place::{coded, open};
+use super::place::{block_on, coded, open};
 use crate::cli::Globals;
 use crate::config::keys::REGISTRY;
 use crate::config::{Config, Overrides};
@@ -23,8 +23,7 @@ pub(crate) fn materialize(
     let place = config.registry.place().map_err(coded)?;
     let reference: Reference = reference.parse().map_err(coded)?;
     let folder = TempDir::new().context("failed to make a folder for the version")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let file = runtime.context("failed to start a runtime")?.block_on(async {
+    let file = block_on(async {
         let registry = open(&place, false).await?;
         let fetched = async {
             let version = registry.find(&reference).await.map_err(coded)?;
