@@ -59,6 +59,18 @@ pub enum RegistryError {
     },
 }
 
+impl RegistryError {
+    /// Whether somebody else was faster, so that another try may succeed.
+    pub(crate) fn is_collision(&self) -> bool {
+        let RegistryError::Database { source: sqlx::Error::Database(error), .. } = self else {
+            return matches!(self, RegistryError::Conflict(_));
+        };
+        // PostgreSQL refuses to remove what others refer to since just now, and ends one of two who wait
+        // for each other (40P01, deadlock_detected).
+        error.is_foreign_key_violation() || error.code().as_deref() == Some("40P01")
+    }
+}
+
 /// Why a store of objects could not be used, in one line: its own errors say everything again at each level.
 #[derive(Debug)]
 pub struct StoreFailure(Box<object_store::Error>);

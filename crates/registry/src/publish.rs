@@ -14,11 +14,9 @@ use crate::database::versions::State;
 use crate::error::io;
 use crate::keys::Signer;
 use crate::manifest::{self, About, File, SCHEMA};
+use crate::registry::TRIES;
 use crate::seal::Seal;
 use crate::{AliasName, Digest, Manifest, ModelName, Registry, RegistryError};
-
-/// Tries to publish when contents are removed at the same moment.
-const TRIES: usize = 3;
 
 /// What is to be published.
 #[derive(Clone, Debug)]
@@ -63,7 +61,7 @@ impl Registry {
         let mut tries = 1;
         loop {
             match self.try_to_publish(publication, signer, actor).await {
-                Err(RegistryError::Conflict(_)) if tries < TRIES => tries += 1,
+                Err(error) if tries < TRIES && error.is_collision() => tries += 1,
                 other => return other,
             }
         }

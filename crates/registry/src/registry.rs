@@ -15,6 +15,9 @@ use crate::place::{DATABASE, Place};
 use crate::storage::{Storage, check_file};
 use crate::{AliasName, Manifest, ModelName, Reference, RegistryError, Selector};
 
+/// Tries to publish, or to collect, when others do the opposite with the same contents at the same moment.
+pub(crate) const TRIES: usize = 3;
+
 /// A registry.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -186,7 +189,13 @@ impl Registry {
     ) -> Result<Collected, RegistryError> {
         let grace_us = i64::try_from(grace.as_micros()).unwrap_or(i64::MAX);
         let since_us = actor.now_us.saturating_sub(grace_us);
-        let forgotten = self.database.forget_unused(since_us, actor).await?;
+        let mut tries = 1;
+        let forgotten = loop {
+            match self.database.forget_unused(since_us, actor).await {
+                Err(error) if tries < TRIES && error.is_collision() => tries += 1,
+                other => break other?,
+            }
+        };
         let mut collected = Collected::default();
         for blob in forgotten {
             self.storage.remove(&blob.place).await?;

@@ -33,17 +33,7 @@ pub(super) fn blob(row: &Row) -> Result<Blob, RegistryError> {
 impl Database {
     /// Whether a content is there. It stays from now on, for as long as unused contents do.
     pub(crate) async fn touch(&self, sha256: &Digest, now_us: i64) -> Result<bool, RegistryError> {
-        // A clock that jumped back must not make it older.
-        let touched = sqlx::query(
-            "UPDATE blobs SET touched_us = CASE WHEN touched_us > $2 THEN touched_us ELSE $2 END \
-             WHERE sha256 = $1",
-        )
-        .bind(sha256.to_string())
-        .bind(now_us)
-        .execute(self.pool())
-        .await
-        .map_err(database("write to"))?;
-        Ok(touched.rows_affected() > 0)
+        touch(self.pool(), sha256, now_us).await
     }
 
     /// Where a content lies.
@@ -156,4 +146,23 @@ pub(super) async fn add(
     .await
     .map_err(database("write to"))?;
     Ok(added.rows_affected() == 1)
+}
+
+/// Whether a content is there. It stays from now on, for as long as unused contents do.
+pub(super) async fn touch<'c>(
+    on: impl sqlx::Executor<'c, Database = sqlx::Any>,
+    sha256: &Digest,
+    now_us: i64,
+) -> Result<bool, RegistryError> {
+    // A clock that jumped back must not make it older.
+    let touched = sqlx::query(
+        "UPDATE blobs SET touched_us = CASE WHEN touched_us > $2 THEN touched_us ELSE $2 END \
+         WHERE sha256 = $1",
+    )
+    .bind(sha256.to_string())
+    .bind(now_us)
+    .execute(on)
+    .await
+    .map_err(database("write to"))?;
+    Ok(touched.rows_affected() > 0)
 }

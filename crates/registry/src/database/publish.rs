@@ -51,7 +51,7 @@ impl Database {
                 spare.push(blob.place.clone());
             }
         }
-        insert(&mut transaction, &entry).await?;
+        insert(&mut transaction, &entry, actor.now_us).await?;
         let digest = Digest::of(&entry.bytes).to_string();
         let subject = number.to_string();
         let change = Change { model: model.as_str(), subject: &subject, was: "", now: &digest };
@@ -87,7 +87,11 @@ async fn next_number(transaction: &mut Writing, model: &ModelName) -> Result<u64
 }
 
 /// Adds a version, and notes that its contents are used.
-pub(super) async fn insert(transaction: &mut Writing, entry: &Entry) -> Result<(), RegistryError> {
+pub(super) async fn insert(
+    transaction: &mut Writing,
+    entry: &Entry,
+    now_us: i64,
+) -> Result<(), RegistryError> {
     let Entry { manifest, bytes, signatures, state } = entry;
     sqlx::query(
         "INSERT INTO versions (model, number, manifest, digest, content, signatures, state) \
@@ -108,23 +112,20 @@ pub(super) async fn insert(transaction: &mut Writing, entry: &Entry) -> Result<(
     }
     let contents: BTreeSet<Digest> = manifest.files.iter().map(|file| file.sha256).collect();
     for sha256 in contents {
-        // Takes nothing where the content was forgotten meanwhile.
-        let referred = sqlx::query(
-            "INSERT INTO version_blobs (model, number, sha256) \
-             SELECT $1, CAST($2 AS BIGINT), sha256 FROM blobs WHERE sha256 = $3",
-        )
-        .bind(manifest.model.as_str())
-        .bind(manifest.version.cast_signed())
-        .bind(sha256.to_string())
-        .execute(&mut **transaction)
-        .await
-        .map_err(database("write to"))?;
-        if referred.rows_affected() != 1 {
+        // From here on nobody collects it: who is about to waits, and then sees that it is used.
+        if !blobs::touch(&mut **transaction, &sha256, now_us).await? {
             return Err(RegistryError::Conflict(format!(
                 "content {} was removed while it was published; publish again",
                 sha256.short()
             )));
         }
+        sqlx::query("INSERT INTO version_blobs (model, number, sha256) VALUES ($1, $2, $3)")
+            .bind(manifest.model.as_str())
+            .bind(manifest.version.cast_signed())
+            .bind(sha256.to_string())
+            .execute(&mut **transaction)
+            .await
+            .map_err(database("write to"))?;
     }
     Ok(())
 }

@@ -146,7 +146,8 @@ async fn load_line(
         Line::Version { manifest, signatures, state } => {
             let bytes = manifest.into_bytes();
             let manifest = Manifest::decode(&bytes)?;
-            publish::insert(transaction, &Entry { manifest, bytes, signatures, state }).await?;
+            let entry = Entry { manifest, bytes, signatures, state };
+            publish::insert(transaction, &entry, actor.now_us).await?;
         }
         Line::Content { sha256, bytes, place, seal } => {
             let seal = seal.map(|seal| seal.encode()).transpose()?.unwrap_or_default();
