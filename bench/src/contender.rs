@@ -32,6 +32,8 @@ pub(crate) enum Start {
     /// Modelyard with this model under the name `model`, and further flags; with ONNX Runtime
     /// unless they say otherwise.
     Ours { model: PathBuf, flags: Vec<String> },
+    /// Modelyard with the models that these flags name.
+    Flags(Vec<String>),
     /// A folder of `bench/peers` with this model and so many threads of its engine.
     Peer { name: &'static str, model: PathBuf, threads: usize },
     /// The empty server with these arguments.
@@ -75,10 +77,17 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 }
 
 impl Contender {
+    /// Ours, started with these models, whatever is said to it.
+    pub(crate) fn ours(start: Start) -> Self {
+        let talk = Talk::Http(Vec::new());
+        Contender { name: "modelyard".into(), start, cores: None, talk, question: None }
+    }
+
     /// Starts the server and waits until it answers.
     pub(crate) fn start(&self, env: &Env) -> anyhow::Result<Server> {
         let started = match &self.start {
-            Start::Ours { model, flags } => ours(env, model, flags, self.cores),
+            Start::Ours { model, flags } => ours(env, Some(model), flags, self.cores),
+            Start::Flags(flags) => ours(env, None, flags, self.cores),
             Start::Peer { name, model, threads } => peer(env, name, model, *threads, self.cores),
             Start::Empty { arguments } => empty(env, arguments, self.cores),
         };
@@ -88,14 +97,14 @@ impl Contender {
 
 fn ours(
     env: &Env,
-    model: &std::path::Path,
+    model: Option<&PathBuf>,
     flags: &[String],
     cores: Option<&str>,
 ) -> anyhow::Result<Server> {
     let addresses = env.scratch.join(format!("addresses-{}.json", std::process::id()));
     let _ = std::fs::remove_file(&addresses);
     let mut serve = command(&env.modelyard, cores);
-    serve.arg("serve").arg(format!("model={}", model.display()));
+    serve.arg("serve").args(model.map(|model| format!("model={}", model.display())));
     serve.args(["--http-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"]);
     serve.args(["--metrics-address", "off", "--log-level", "warn"]);
     if !flags.iter().any(|flag| flag == "--engine") {

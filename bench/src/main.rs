@@ -13,6 +13,7 @@
 //! | `check` | predictions, over a minimal HTTP client |
 //! | `digits` | real digits as requests |
 //! | `compare` | contenders taking turns |
+//! | `registry` | a registry, a repository folder, models that differ in a note |
 //! | `report` | tables, Markdown and JSON |
 //! | `suites` | one file a suite |
 
@@ -23,6 +24,7 @@ mod digits;
 mod env;
 mod load;
 mod process;
+mod registry;
 mod report;
 mod suites;
 

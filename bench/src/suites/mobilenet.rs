@@ -104,6 +104,19 @@ fn in_process(env: &Env, model: &Path, threads: usize) -> anyhow::Result<f64> {
     Ok(load::run(env, None, &arguments, None)?.per_second)
 }
 
+/// A request for a model that takes images, over v2 REST with JSON.
+pub(super) fn question() -> Question {
+    question_of(&pixels())
+}
+
+fn question_of(pixels: &str) -> Question {
+    let body = format!(
+        "{{\"inputs\":[{{\"name\":\"input\",\"shape\":[1,3,224,224],\"datatype\":\"FP32\",\
+         \"data\":[{pixels}]}}]}}"
+    );
+    Question { path: "/v2/models/model/infer".into(), body: body.into(), class: None }
+}
+
 /// What is asked of every server.
 struct Image {
     model: PathBuf,
@@ -115,12 +128,7 @@ struct Image {
 impl Image {
     /// v2 REST, JSON.
     fn v2(&self) -> Question {
-        let body = format!(
-            "{{\"inputs\":[{{\"name\":\"input\",\"shape\":[1,3,224,224],\"datatype\":\"FP32\",\
-             \"data\":[{}]}}]}}",
-            self.pixels
-        );
-        Question { path: "/v2/models/model/infer".into(), body: body.into(), class: None }
+        question_of(&self.pixels)
     }
 
     /// A `/predict` that looks for the pixels under this name.

@@ -1,6 +1,7 @@
 //! One file a suite.
 
 mod batching;
+mod cycles;
 mod distillation;
 mod drain;
 mod limit;
@@ -10,8 +11,11 @@ mod overload;
 mod parse;
 mod peers;
 mod perf_analyzer;
+mod registered;
 mod resnet;
 mod start;
+mod switches;
+mod switching;
 mod training;
 
 use crate::env::Env;
@@ -42,6 +46,12 @@ pub(crate) enum Suite {
     Overload,
     /// SIGTERM under load
     Drain,
+    /// New versions of a model under load, beside another one
+    Switches,
+    /// Memory after many models were loaded and unloaded
+    Cycles,
+    /// Start with a thousand models registered
+    Registered,
     /// Our generator against NVIDIA's perf_analyzer
     PerfAnalyzer,
     /// Digits learned beside PyTorch and Keras
@@ -65,6 +75,9 @@ impl Suite {
             Suite::Start => start::run(env),
             Suite::Overload => overload::run(env),
             Suite::Drain => drain::run(env),
+            Suite::Switches => switches::run(env),
+            Suite::Cycles => cycles::run(env),
+            Suite::Registered => registered::run(env),
             Suite::PerfAnalyzer => perf_analyzer::run(env),
             Suite::Training => training::run(env),
             Suite::Distillation => distillation::run(env),
