@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use modelyard_engine::{LoadError, Loaded, Parallelism, RunError, Session};
 use modelyard_rollout::{BasisPoints, Split};
 use modelyard_serving::{
-    ModelConfig, Route, Service, ServiceConfig, Trial, Version, VersionSpec, VersionState,
+    ModelConfig, Route, Service, ServiceConfig, Sticky, Trial, Version, VersionSpec, VersionState,
 };
 use modelyard_tensor::{DataType, Dim, Shape, Signature, Tensor, TensorSpec, TensorView};
 
@@ -76,7 +76,7 @@ fn routes() -> [(&'static str, Option<Route>); 6] {
     let tenth = BasisPoints::new(1_000).expect("a tenth of all");
     let split = Split::all(1).with_candidate(2, tenth).expect("two versions");
     let drawn = Route { split, ..Route::to(1) };
-    let sticky = Route { sticky_header: Some(HEADER.into()), ..drawn.clone() };
+    let sticky = Route { sticky: Some(Sticky::parse(HEADER)), ..drawn.clone() };
     let tried = |route: &Route| {
         let trial = Trial::new(2, BasisPoints::NONE);
         Route { trial: Some(Arc::new(trial)), ..route.clone() }
@@ -97,7 +97,8 @@ fn round(service: &Service) -> f64 {
     let start = Instant::now();
     for call in 0..CALLS {
         let user = (u64::from(call).wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes();
-        let key = |name: &str| {
+        let key = |sticky: &Sticky| {
+            let Sticky::Header(name) = sticky else { return None };
             let known = others.iter().find(|(other, _)| *other == name);
             known.map(|(_, value)| value.as_bytes()).or((name == HEADER).then_some(&user[..]))
         };
