@@ -37,6 +37,13 @@ pub(crate) struct Figures {
     pub(crate) failures: Value,
 }
 
+impl Figures {
+    /// Of those that failed, how many the generator was too late to send: it shares the machine.
+    pub(crate) fn unsent(&self) -> u64 {
+        self.failures["not sent before the end"].as_u64().unwrap_or(0)
+    }
+}
+
 /// The generator with these arguments, ready to run.
 pub(crate) fn generator(
     env: &Env,

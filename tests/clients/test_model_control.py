@@ -1,6 +1,7 @@
 """Triton's repository API by its own clients: load, unload, index, models given whole."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -37,6 +38,16 @@ def index(client):
     return {(m["name"], m["version"]): (m["state"], m.get("reason", "")) for m in found}
 
 
+def unloaded(client, name, version):
+    """Whether it is unloaded, at the latest when its last request has ended."""
+    for _ in range(200):
+        found = index(client)[(name, version)]
+        if found != ("UNLOADING", ""):
+            break
+        time.sleep(0.05)
+    return found == ("UNAVAILABLE", "unloaded")
+
+
 def infer(module, client, model="add_sub"):
     row = np.ones((1, 4), np.float32)
     tensors = []
@@ -49,7 +60,7 @@ def infer(module, client, model="add_sub"):
 
 def test_load_and_unload(control):
     module, client = control
-    assert index(client)[("add_sub", "1")] == ("UNAVAILABLE", "unloaded")
+    assert unloaded(client, "add_sub", "1")
     assert not client.is_model_ready("add_sub")
     client.load_model("add_sub")
     assert client.is_model_ready("add_sub")
@@ -57,7 +68,7 @@ def test_load_and_unload(control):
     assert infer(module, client) == [[2] * 4]
     client.load_model("add_sub")
     client.unload_model("add_sub", unload_dependents=True)
-    assert index(client)[("add_sub", "1")] == ("UNAVAILABLE", "unloaded")
+    assert unloaded(client, "add_sub", "1")
     with pytest.raises(InferenceServerException):
         infer(module, client)
     client.unload_model("add_sub")
@@ -97,7 +108,7 @@ def test_a_model_may_be_given_whole(control):
     assert index(client)[("given", "3")] == ("READY", "")
     assert infer(module, client, "given") == [[2] * 4]
     client.unload_model("given")
-    assert index(client)[("given", "3")] == ("UNAVAILABLE", "unloaded")
+    assert unloaded(client, "given", "3")
     with pytest.raises(InferenceServerException, match="config"):
         client.load_model("given", files=files)
 

@@ -83,10 +83,11 @@ fn ratio((quiet, switching): &Round) -> f64 {
     switching.untouched.p99_us / quiet.untouched.p99_us
 }
 
-/// Requests without a good answer, in all phases.
+/// Requests that were sent and got no good answer, in all phases.
 fn failed(rounds: &[Round]) -> u64 {
     let phases = rounds.iter().flat_map(|(quiet, switching)| [quiet, switching]);
-    phases.map(|phase| phase.untouched.failed + phase.switched.failed).sum()
+    let figures = phases.flat_map(|phase| [&phase.untouched, &phase.switched]);
+    figures.map(|figures| figures.failed - figures.unsent()).sum()
 }
 
 const HEADING: [&str; 10] = [

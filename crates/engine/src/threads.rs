@@ -29,10 +29,13 @@ pub fn spawn(
     name: String,
     body: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name).spawn(move || {
+    std::thread::Builder::new().name(name.clone()).spawn(move || {
         let pool = Arc::new(ThreadPool::with_num_threads(1));
         let host = Arc::clone(&pool);
         pool.run(move || {
+            // The pool named its worker, which is who works from here on. On Linux tools show this;
+            // where it fails all works the same.
+            let _ = std::fs::write("/proc/thread-self/comm", name);
             POOL.set(Some(host));
             let _unhost = Unhost;
             body();
@@ -72,6 +75,16 @@ mod tests {
         });
         assert!(receive.recv().unwrap());
         thread.unwrap().join().unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn who_works_has_the_name() {
+        let (send, receive) = mpsc::channel();
+        let name = || std::fs::read_to_string("/proc/thread-self/comm").unwrap();
+        let thread = spawn("test-7".into(), move || send.send(name()).unwrap()).unwrap();
+        assert_eq!(receive.recv().unwrap().trim(), "test-7");
+        thread.join().unwrap();
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which versions there are and which of them answer.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::reload::Standing;
 use crate::{ErrorCode, InferError, Route, Routed, Sticky, Version};
@@ -35,7 +35,7 @@ pub struct IndexEntry {
     pub model: String,
     /// Version number.
     pub version: u64,
-    /// `READY`, `LOADING` or `UNAVAILABLE`, as in Triton.
+    /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`, as in Triton.
     pub state: &'static str,
     /// Why it, or what was to take its place, is unavailable; empty otherwise.
     pub reason: String,
@@ -65,6 +65,8 @@ struct Entry {
     state: VersionState,
     /// Whether it was there at the start, and so is expected to answer.
     at_start: bool,
+    /// Where it was taken out: the version, for as long as requests hold it.
+    leaving: Weak<Version>,
 }
 
 impl RoutingTable {
@@ -119,9 +121,15 @@ impl RoutingTable {
         let mut table = self.clone();
         let entry = table.models.entry(model.to_owned()).or_default();
         for (number, state) in changes {
-            let before = entry.versions.get(number).is_some_and(|entry| entry.at_start);
-            let at_start = (at_start || before) && !matches!(state, VersionState::Unloaded);
-            entry.versions.insert(*number, Entry { state: state.clone(), at_start });
+            let before = entry.versions.get(number);
+            let leaving = before.filter(|_| state.is_unloaded()).map(Entry::leaving);
+            let at_start = at_start || before.is_some_and(|entry| entry.at_start);
+            let next = Entry {
+                state: state.clone(),
+                at_start: at_start && !state.is_unloaded(),
+                leaving: leaving.unwrap_or_default(),
+            };
+            entry.versions.insert(*number, next);
         }
         entry.forget_unloaded();
         entry.choose_default();
@@ -180,8 +188,8 @@ impl RoutingTable {
         let line = |model: &String, (number, entry): (&u64, &Entry)| IndexEntry {
             model: model.clone(),
             version: *number,
-            state: entry.state.name(),
-            reason: entry.state.reason().unwrap_or_default(),
+            state: entry.name(),
+            reason: entry.reason(),
             required: entry.is_required(),
         };
         self.models
@@ -268,6 +276,23 @@ impl Model {
 impl Entry {
     fn is_required(&self) -> bool {
         self.at_start || self.state.version().is_some()
+    }
+
+    /// What requests may hold still once it is taken out.
+    fn leaving(&self) -> Weak<Version> {
+        self.state.version().map_or_else(|| self.leaving.clone(), Arc::downgrade)
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving.strong_count() > 0
+    }
+
+    fn name(&self) -> &'static str {
+        if self.is_leaving() { "UNLOADING" } else { self.state.name() }
+    }
+
+    fn reason(&self) -> String {
+        if self.is_leaving() { String::new() } else { self.state.reason().unwrap_or_default() }
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::controller::{Controller, Outcome};
 use super::link::{Link, NoAnswer, patiently};
 use super::trials::Trials;
+use super::workers::lower_priority;
 use crate::config::Config;
 use crate::config::mistake::Mistakes;
 use crate::follow::{
@@ -133,6 +134,8 @@ impl Follower {
         let follow = async {
             // Whoever waited may have gone.
             let _ = first.send(self.round().await);
+            // What is fetched from now on is copied and hashed beside requests.
+            lower_priority(self.config.lifecycle.load_nice);
             loop {
                 self.link.wait().await;
                 self.round().await;

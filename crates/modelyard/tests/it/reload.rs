@@ -51,8 +51,10 @@ fn is_ready(server: &Server, model: &str, version: u64) -> bool {
     standing(server, model, version) == ("READY".to_owned(), String::new())
 }
 
+/// Whether it was taken out, be it that its last request has not ended yet.
 fn is_unloaded(server: &Server, model: &str, version: u64) -> bool {
-    standing(server, model, version) == ("UNAVAILABLE".to_owned(), "unloaded".to_owned())
+    let standing = standing(server, model, version);
+    matches!((&*standing.0, &*standing.1), ("UNLOADING", "") | ("UNAVAILABLE", "unloaded"))
 }
 
 /// Puts a version where it is served from, in one step, as careful people do.

@@ -177,7 +177,7 @@ fn models() -> Value {
         "RepositoryIndex": { "type": "array", "items": object(3, [
             ("name", string()),
             ("version", string()),
-            ("state", json!({ "type": "string", "enum": ["READY", "LOADING", "UNAVAILABLE"] })),
+            ("state", json!({ "type": "string", "enum": ["READY", "LOADING", "UNLOADING", "UNAVAILABLE"] })),
             ("reason", string()),
         ]) },
     })
