@@ -56,6 +56,16 @@ pub trait Session: Send + Sync {
         outputs: &[usize],
         parallelism: Parallelism,
     ) -> Result<Vec<Tensor>, RunError>;
+
+    /// Whether calls with [`Parallelism::All`] use several threads because such calls came. Engines
+    /// that need nothing for it need not say so.
+    fn is_spread(&self) -> bool {
+        false
+    }
+
+    /// Gets ready for calls with [`Parallelism::All`] now, not when they come. May take as long as
+    /// loading.
+    fn spread(&self) {}
 }
 
 /// How many threads one call may use.

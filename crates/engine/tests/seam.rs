@@ -288,6 +288,73 @@ fn a_session_for_lone_calls_needs_its_file_no_longer() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_that_serve_keep_their_priority_whoever_loads_a_model() {
+    use rustix::process::{getpriority_process, setpriority_process};
+
+    let usual = getpriority_process(None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    std::fs::write(&path, models::mlp().encode()).unwrap();
+    for engine in engines() {
+        let spread = || {
+            let file = ModelFile { path: path.clone(), model: models::mlp() };
+            let options = LoadOptions { threads: 2, lone: false };
+            let session = engine.load(&file, &options).unwrap().session;
+            assert!(!session.is_spread());
+            session.spread();
+            session
+        };
+        // The first of all is loaded by a thread of the usual priority, as in a server.
+        let _first = spread();
+        let in_background = || {
+            setpriority_process(None, 19).unwrap();
+            spread()
+        };
+        let session = std::thread::scope(|scope| scope.spawn(in_background).join().unwrap());
+        let spreads = engine.name() == "onnxruntime";
+        assert_eq!(session.is_spread(), spreads);
+        let mut found = 0;
+        for task in std::fs::read_dir("/proc/self/task").unwrap() {
+            let task = task.unwrap().path();
+            // A thread of another test may end meanwhile.
+            let Ok(name) = std::fs::read_to_string(task.join("comm")) else { continue };
+            if name.trim() == "onnxruntime" {
+                let stat = std::fs::read_to_string(task.join("stat")).unwrap();
+                let nice = stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap();
+                assert_eq!(nice, usual.to_string());
+                found += 1;
+            }
+        }
+        assert!(!spreads || found >= 2, "{found} threads");
+    }
+}
+
+#[test]
+fn a_file_that_has_changed_is_not_the_model_any_more() {
+    let dims = [Dim::Free, Dim::Fixed(1)];
+    let model = |operator: &str| {
+        let graph = GraphBuilder::new("g").input("x", DataType::Fp32, &dims);
+        let graph = graph.node(Node::new(operator, &["x"], &["y"]));
+        graph.output("y", DataType::Fp32, &dims).model().check().unwrap()
+    };
+    for engine in engines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        std::fs::write(&path, model("Neg").encode()).unwrap();
+        let file = ModelFile { path: path.clone(), model: model("Neg") };
+        let options = LoadOptions { threads: 2, lone: false };
+        let session = engine.load(&file, &options).unwrap().session;
+        let new = folder.path().join("new.onnx");
+        std::fs::write(&new, model("Abs").encode()).unwrap();
+        std::fs::rename(&new, &path).unwrap();
+        session.spread();
+        let found = try_run(&*session, &[floats(&[1, 1], vec![2.0])], &[0], Parallelism::All);
+        assert_eq!(found.unwrap()[0].values::<f32>().unwrap()[..], [-2.0]);
+    }
+}
+
 #[test]
 fn files_that_are_no_models_are_errors() {
     for engine in engines() {

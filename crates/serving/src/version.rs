@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use modelyard_engine::memory::resident_bytes;
 use modelyard_engine::{LoadError, Loaded, threads};
 use modelyard_tensor::Signature;
 
@@ -110,6 +111,20 @@ impl Version {
             at_once: threads::budget().min(instances).max(1),
             spec,
         })
+    }
+
+    /// Whether lone requests made it spread over all threads.
+    pub fn is_spread(&self) -> bool {
+        self.session.load().as_ref().is_some_and(|loaded| loaded.session.is_spread())
+    }
+
+    /// Gets it ready for lone requests. Blocks, perhaps for seconds.
+    pub fn spread(&mut self) {
+        if let Some(loaded) = self.session.load().as_ref() {
+            let before = resident_bytes();
+            loaded.session.spread();
+            self.bytes += resident_bytes().saturating_sub(before);
+        }
     }
 
     /// Memory that it took when it was loaded, as far as that can be told: what the process grew by.

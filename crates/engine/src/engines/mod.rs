@@ -107,6 +107,7 @@ impl Engines {
     /// called before models are loaded by threads of a lower one.
     pub fn prepare(&self, options: &LoadOptions) {
         self.rten.prepare(options);
+        onnxruntime::prepare();
     }
 
     fn load_with_best(&self, file: &ModelFile, options: &LoadOptions) -> Result<Loaded, LoadError> {

@@ -10,6 +10,7 @@
 //! | `heap` | memory that its models leave behind |
 //! | `end` | how a process ends while it may still be at work |
 //! | `options`, `session` | loaded models |
+//! | `starter` | threads of its pools |
 //! | `value` | tensors in and out |
 //! | `status`, `refusal` | errors |
 //! | `admission` | what it answers wrongly |
@@ -23,6 +24,7 @@ mod library;
 mod options;
 mod refusal;
 mod session;
+mod starter;
 mod status;
 mod telemetry;
 mod value;
@@ -34,6 +36,7 @@ use modelyard_graph::Model;
 
 pub use end::end_process;
 pub(crate) use heap::trim;
+pub(crate) use starter::prepare;
 pub use telemetry::prepare_process;
 
 use crate::memory::resident_bytes;

@@ -10,6 +10,7 @@ use ort_sys::{GraphOptimizationLevel, OrtSessionOptions};
 
 use super::library::Library;
 use super::session::Handle;
+use super::starter;
 use super::status::Failure;
 
 /// Settings of the library by name.
@@ -55,6 +56,12 @@ impl Options {
             library.check((api.SetIntraOpNumThreads)(raw, threads))?;
             library.check((api.SetInterOpNumThreads)(raw, 1))?;
             library.check((api.SetSessionGraphOptimizationLevel)(raw, level))?;
+        }
+        // SAFETY: the options are valid; both functions are as the library wants them.
+        unsafe {
+            let (create, join) = (Some(starter::create as _), Some(starter::join as _));
+            library.check((api.SessionOptionsSetCustomCreateThreadFn)(raw, create))?;
+            library.check((api.SessionOptionsSetCustomJoinThreadFn)(raw, join))?;
         }
         for (key, value) in ENTRIES {
             // SAFETY: the options are valid; both are C strings.

@@ -6,11 +6,12 @@
 //! that one is all there is.
 
 use std::ffi::CString;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use modelyard_tensor::{Dim, Signature, Tensor, TensorView};
 use ort_sys::{OrtSession, OrtValue};
@@ -65,6 +66,8 @@ pub(super) struct OnnxRuntimeSession {
 struct Shared {
     library: &'static Library,
     path: PathBuf,
+    /// The file that was loaded: it may be replaced by another.
+    file: Option<Stamp>,
     threads: usize,
     signature: Signature,
     inputs: Vec<CString>,
@@ -84,6 +87,7 @@ impl OnnxRuntimeSession {
         &LoadOptions { threads, lone }: &LoadOptions,
     ) -> Result<Self, String> {
         let few_shapes = has_few_shapes(&signature);
+        let file = stamp(&path);
         let one = Options::new(library, if lone { threads } else { 1 })
             .and_then(|options| options.plan_memory(few_shapes)?.open(&path))
             .map_err(|failure| failure.message)?;
@@ -92,6 +96,7 @@ impl OnnxRuntimeSession {
         let shared = Shared {
             library,
             path,
+            file,
             threads,
             signature,
             inputs,
@@ -103,6 +108,14 @@ impl OnnxRuntimeSession {
         };
         Ok(OnnxRuntimeSession { shared: Arc::new(shared) })
     }
+}
+
+/// What tells a file from another at the same path.
+type Stamp = (u64, u64, SystemTime);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))
 }
 
 /// Whether only the outermost dimension of any input is free.
@@ -153,6 +166,16 @@ impl Session for OnnxRuntimeSession {
             shared.request_all_threads();
         }
         answer
+    }
+
+    fn is_spread(&self) -> bool {
+        self.shared.all.get().is_some()
+    }
+
+    fn spread(&self) {
+        if !self.shared.all_requested.swap(true, Ordering::Relaxed) {
+            self.shared.open_all_threads();
+        }
     }
 }
 
@@ -209,21 +232,30 @@ impl Shared {
             return;
         }
         let shared = Arc::clone(self);
-        let load = move || {
-            let few_shapes = has_few_shapes(&shared.signature);
-            let opened = Options::new(shared.library, shared.threads)
-                .and_then(|options| options.plan_memory(few_shapes)?.open(&shared.path));
-            match opened {
-                Ok(session) => drop(shared.all.set(session)),
-                Err(failure) => tracing::warn!(
-                    model = %shared.path.display(),
-                    "lone calls stay on one thread: {}", failure.message
-                ),
-            }
-        };
-        let thread = std::thread::Builder::new().name("onnxruntime-load".into()).spawn(load);
+        let thread = std::thread::Builder::new()
+            .name("onnxruntime-load".into())
+            .spawn(move || shared.open_all_threads());
         if let Err(error) = thread {
             tracing::warn!("lone calls stay on one thread: cannot start a thread: {error}");
+        }
+    }
+
+    /// Makes the session over all threads.
+    fn open_all_threads(&self) {
+        let opened = Options::new(self.library, self.threads).and_then(|options| {
+            options.plan_memory(has_few_shapes(&self.signature))?.open(&self.path)
+        });
+        match opened {
+            // Looked at afterwards: then it was this file that was read.
+            Ok(_) if self.file.is_none() || stamp(&self.path) != self.file => tracing::warn!(
+                model = %self.path.display(),
+                "lone calls stay on one thread: the file is not the one that was loaded"
+            ),
+            Ok(session) => drop(self.all.set(session)),
+            Err(failure) => tracing::warn!(
+                model = %self.path.display(),
+                "lone calls stay on one thread: {}", failure.message
+            ),
         }
     }
 }

@@ -202,6 +202,9 @@ impl Controller {
                 self.service.set_version(model, version.number, VersionState::Loading);
             }
         }
+        // Lone callers should not find the new version slower than the one before, not for a while either.
+        let is_spread =
+            before.values().filter_map(VersionState::version).any(|old| old.is_spread());
         let mut serving = known.serving.clone();
         let mut loaded = 0;
         let mut changes = Vec::new();
@@ -212,8 +215,11 @@ impl Controller {
             let state = match (old, is_there(&number)) {
                 (Some(old), true) => VersionState::Ready(old.clone()),
                 _ => match self.loader.load(source, version) {
-                    Ok(version) => {
+                    Ok(mut version) => {
                         loaded += 1;
+                        if is_spread {
+                            version.spread();
+                        }
                         serving.extend(tried.get(&number).map(|files| (number, files.clone())));
                         VersionState::Ready(Arc::new(version))
                     }
