@@ -38,6 +38,7 @@ pub(crate) fn run(env: &Env) -> anyhow::Result<Report> {
         case("CNN, alias", &cnn, Way::Alias, 20, 5.0),
         case("MLP, load", &mlp, Way::Load, 200, 2.0),
         case("CNN, load", &cnn, Way::Load, 20, 5.0),
+        case("CNN, no switch but sha256sum in SCHED_IDLE", &cnn, Way::Control, 20, 5.0),
     ];
     let mut table = Table::new("Switches under load", &HEADING);
     let mut results = Vec::new();
@@ -47,8 +48,11 @@ pub(crate) fn run(env: &Env) -> anyhow::Result<Report> {
         results.push((case.name, rounds));
     }
     report.table(table);
-    for (name, rounds) in &results {
-        judge(&mut report, name, rounds);
+    for (case, (name, rounds)) in cases.iter().zip(&results) {
+        report.data(name, rounds);
+        if case.way != Way::Control {
+            judge(&mut report, name, rounds);
+        }
     }
     Ok(report)
 }
@@ -129,5 +133,4 @@ fn judge(report: &mut Report, name: &str, rounds: &[Round]) {
     let ratio = Spread::of(rounds.iter().map(ratio)).median;
     let what = format!("{name}: p99 of the untouched model over that without, ≤ 1.2");
     report.target(&what, ratio, ratio <= 1.2);
-    report.data(name, rounds);
 }

@@ -1,7 +1,7 @@
 //! A server under steady load, whose second model gets new versions meanwhile.
 
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::check;
 use crate::contender::{Contender, Start, words};
-use crate::env::Env;
+use crate::env::{Env, run};
 use crate::load::{self, Figures, figures};
 use crate::process::Server;
 use crate::registry::{Registry, Repository, noted, order};
@@ -31,12 +31,16 @@ pub(super) enum Way {
     Alias,
     /// The file is replaced and the server is told to load the model.
     Load,
+    /// No switch at all: another process works at the lowest priority. What that costs is the
+    /// machine's doing.
+    Control,
 }
 
 /// Where new versions come from.
 enum Source {
     Registry { registry: Registry, next: usize, last: usize },
     Repository { repository: Repository, variants: [PathBuf; 2], next: usize },
+    None { repository: Repository, file: PathBuf },
 }
 
 /// What was measured in a stretch of time.
@@ -62,6 +66,13 @@ pub(super) struct Bench<'a> {
 impl Source {
     /// As many versions of a model as will be needed.
     fn new(env: &Env, way: Way, model: &[u8], versions: usize) -> anyhow::Result<Self> {
+        if way == Way::Control {
+            let repository = Repository::new(env)?;
+            repository.add(SWITCHED, model)?;
+            let file = repository.beside("file");
+            std::fs::write(&file, model)?;
+            return Ok(Source::None { repository, file });
+        }
         if way == Way::Load {
             let repository = Repository::new(env)?;
             repository.add(SWITCHED, model)?;
@@ -82,7 +93,7 @@ impl Source {
     fn flags(&self) -> Vec<String> {
         match self {
             Source::Registry { registry, .. } => registry.followed([SWITCHED].into_iter()),
-            Source::Repository { repository, .. } => {
+            Source::Repository { repository, .. } | Source::None { repository, .. } => {
                 repository.explicit(["model", SWITCHED].into_iter())
             }
         }
@@ -103,6 +114,12 @@ impl Source {
                 *next = 1 - *next;
                 let begin = Instant::now();
                 order(address, SWITCHED, "load")?;
+                Ok(begin.elapsed())
+            }
+            Source::None { file, .. } => {
+                let begin = Instant::now();
+                let mut work = Command::new("chrt");
+                run(work.args(["--idle", "0", "sha256sum"]).arg(file).stdout(Stdio::null()))?;
                 Ok(begin.elapsed())
             }
         }
