@@ -18,15 +18,15 @@ pub const MAX_STEPS: usize = 16;
 
 /// A checked canary plan: perhaps a shadow stage, then steps of rising weight, then all traffic.
 ///
-/// In text: `shadow=20%:1000:10m,1%:1000:10m,10%:6000:30m,50%:5000:1h,100%`. Each stage is
+/// In text: `shadow=20%:1000:10m,1%:1000:10m,10%:8000:30m,50%:5000:1h,100%`. Each stage is
 /// `percent:minimum requests:minimum time`; the minimums may be left out. The last step is
 /// `100%`, which is the promotion and so has no minimums. Thresholds are given apart
 /// ([`Plan::with_thresholds`]).
 ///
-/// [`Plan::default`] is `1%:1000:10m,10%:6000:30m,50%:5000:1h,100%`. The model needs 100,000
-/// requests for 1,000 of the candidate at 1 %, 60,000 for 6,000 at 10 %, 10,000 for 5,000 at 50 %.
+/// [`Plan::default`] is `1%:1000:10m,10%:8000:30m,50%:5000:1h,100%`. The model needs 100,000
+/// requests for 1,000 of the candidate at 1 %, 80,000 for 8,000 at 10 %, 10,000 for 5,000 at 50 %.
 /// So many are enough to find, before 10 % is passed, 2 points more errors (about 600 requests of
-/// the candidate) and answers of which all (60) or only the slowest 2 % (3,000) take 1.5 times as
+/// the candidate) and answers of which all (60) or only the slowest 1 % (4,700) take 1.5 times as
 /// long, as `examples/simulate.rs` shows. A model with less traffic needs a plan of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
@@ -147,7 +147,7 @@ impl Default for Plan {
             shadow: None,
             steps: vec![
                 step(percent(1), 1_000, 10),
-                step(percent(10), 6_000, 30),
+                step(percent(10), 8_000, 30),
                 step(percent(50), 5_000, 60),
             ],
             thresholds: Thresholds::default(),

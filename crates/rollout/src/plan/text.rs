@@ -154,7 +154,7 @@ mod tests {
             let json = serde_json::to_string(&plan).unwrap();
             assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan, "{json}");
         }
-        assert_eq!(Plan::default().to_string(), "1%:1000:10m,10%:6000:30m,50%:5000:1h,100%");
+        assert_eq!(Plan::default().to_string(), "1%:1000:10m,10%:8000:30m,50%:5000:1h,100%");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::follow::{Rolling, StepError, now};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     modelyard registry rollout start digits:canary\n  \
-    modelyard registry rollout start digits:7 --plan 'shadow=20%:1000,1%:1000:10m,10%:6000:30m,100%'\n  \
+    modelyard registry rollout start digits:7 --plan 'shadow=20%:1000,1%:1000:10m,10%:8000:30m,100%'\n  \
     modelyard registry rollout status digits\n  \
     modelyard registry rollout pause digits")]
 pub(super) struct Args {
@@ -67,7 +67,7 @@ struct StartArgs {
     alias: String,
     /// Stages as SHARE:REQUESTS:TIME, least requests of the candidate and least time each; first perhaps
     /// shadow=SHARE..., where copies are compared and nobody gets the candidate's answers; the last is 100%
-    /// [default: 1%:1000:10m,10%:6000:30m,50%:5000:1h,100%]
+    /// [default: 1%:1000:10m,10%:8000:30m,50%:5000:1h,100%]
     #[arg(long, value_name = "STAGES")]
     plan: Option<String>,
     /// Keep clients with one version by the value of this HTTP header or gRPC metadata
