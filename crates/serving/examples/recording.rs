@@ -4,40 +4,19 @@
 //! that draws none, a hundredth and all requests, while another thread takes the samples. Prints the
 //! median of the rounds, and how many samples were lost because that thread could not keep up.
 
+mod idle;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use modelyard_engine::{LoadError, Loaded, Parallelism, RunError, Session};
 use modelyard_serving::{
-    InferRequest, Input, ModelConfig, Next, Recorder, RequestOptions, Service, ServiceConfig,
-    Version, VersionSpec, VersionState,
+    InferRequest, Input, Next, Recorder, RequestOptions, Service, Version, VersionState,
 };
-use modelyard_tensor::TensorView;
-use modelyard_tensor::{AlignedBuffer, DataType, Dim, Shape, Signature, Tensor, TensorSpec};
+use modelyard_tensor::{AlignedBuffer, DataType, Shape};
 
 const ROUNDS: usize = 15;
 const CALLS: u32 = 50_000;
-
-/// Gives zeros.
-struct Idle(Signature, usize);
-
-impl Session for Idle {
-    fn signature(&self) -> &Signature {
-        &self.0
-    }
-
-    fn run(
-        &self,
-        inputs: &[TensorView<'_>],
-        _: &[usize],
-        _: Parallelism,
-    ) -> Result<Vec<Tensor>, RunError> {
-        let rows = inputs[0].shape[0];
-        let zeros = Tensor::from_vec([rows, self.1].into(), vec![0f32; rows * self.1]);
-        Ok(vec![zeros.expect("as long as its shape says")])
-    }
-}
 
 /// A service with one version, and what it is asked.
 struct Bench {
@@ -49,36 +28,15 @@ struct Bench {
 
 impl Bench {
     fn new(floats: [usize; 2], share: Option<f64>) -> Bench {
-        let spec = |name: &str, size| TensorSpec {
-            name: name.into(),
-            data_type: DataType::Fp32,
-            dims: Some(vec![Dim::Free, Dim::Fixed(size)]),
-        };
-        let [inputs, outputs] = floats;
-        let load = move || -> Result<Loaded, LoadError> {
-            let signature =
-                Signature { inputs: vec![spec("x", inputs)], outputs: vec![spec("y", outputs)] };
-            let session = Box::new(Idle(signature, outputs));
-            Ok(Loaded { session, engine: "idle", time: Duration::ZERO, bytes: 0 })
-        };
-        let spec = VersionSpec {
-            model: "m".into(),
-            number: 1,
-            config: ModelConfig::default(),
-            labels: Vec::new(),
-            load: Box::new(load),
-        };
-        let version = Arc::new(Version::load(spec).expect("it loads"));
-        let config = ServiceConfig { threads: 1, strict_readiness: false };
-        let service = Service::new(config).expect("threads start");
+        let (service, version) = (idle::service(), idle::version("m", 1, floats));
         service.set_version("m", 1, VersionState::Ready(version.clone()));
         if let Some(share) = share {
             let (recorder, samples) = Recorder::new(share);
             service.record(recorder);
             std::thread::spawn(move || while let Next::Sample(_) = samples.next(None) {});
         }
-        let data = AlignedBuffer::zeroed(4 * inputs).into_bytes();
-        Bench { service, version, shape: [1, inputs].into(), data }
+        let data = AlignedBuffer::zeroed(4 * floats[0]).into_bytes();
+        Bench { service, version, shape: [1, floats[0]].into(), data }
     }
 
     /// Nanoseconds a request.

@@ -5,70 +5,25 @@
 //! both as a rollout has them, which counts answers. Prints nanoseconds a call, and what each adds to
 //! the first: medians, with the smallest and the largest.
 
+mod idle;
+
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use modelyard_engine::{LoadError, Loaded, Parallelism, RunError, Session};
 use modelyard_rollout::{BasisPoints, Split};
-use modelyard_serving::{
-    ModelConfig, Route, Service, ServiceConfig, Sticky, Trial, Version, VersionSpec, VersionState,
-};
-use modelyard_tensor::{DataType, Dim, Shape, Signature, Tensor, TensorSpec, TensorView};
+use modelyard_serving::{Route, Service, Sticky, Trial, VersionState};
 
 const ROUNDS: usize = 25;
 const CALLS: u32 = 200_000;
 const HEADER: &str = "x-user-id";
 
-/// Gives its input back.
-struct Echo(Signature);
-
-impl Session for Echo {
-    fn signature(&self) -> &Signature {
-        &self.0
-    }
-
-    fn run(
-        &self,
-        inputs: &[TensorView<'_>],
-        _: &[usize],
-        _: Parallelism,
-    ) -> Result<Vec<Tensor>, RunError> {
-        let shape: Shape = inputs[0].shape.iter().copied().collect();
-        let zeros = vec![0f32; shape.iter().product()];
-        Ok(vec![Tensor::from_vec(shape, zeros).expect("as long as its shape says")])
-    }
-}
-
 /// A service whose model has two versions.
 fn service(route: Option<Route>) -> Arc<Service> {
-    let config = ServiceConfig { threads: 1, strict_readiness: false };
-    let service = Service::new(config).expect("threads start");
-    let ready = |number| {
-        let version = Version::load(spec(number)).expect("it loads");
-        (number, VersionState::Ready(Arc::new(version)))
-    };
+    let service = idle::service();
+    let ready = |number| (number, VersionState::Ready(idle::version("digits", number, [1, 1])));
     service.switch("digits", &[ready(1), ready(2)], route);
     service
-}
-
-fn spec(number: u64) -> VersionSpec {
-    let load = || -> Result<Loaded, LoadError> {
-        let float = |name: &str| TensorSpec {
-            name: name.into(),
-            data_type: DataType::Fp32,
-            dims: Some(vec![Dim::Free, Dim::Fixed(1)]),
-        };
-        let session = Echo(Signature { inputs: vec![float("x")], outputs: vec![float("y")] });
-        Ok(Loaded { session: Box::new(session), engine: "echo", time: Duration::ZERO, bytes: 0 })
-    };
-    VersionSpec {
-        model: "digits".into(),
-        number,
-        config: ModelConfig::default(),
-        labels: Vec::new(),
-        load: Box::new(load),
-    }
 }
 
 /// The routes that are compared.

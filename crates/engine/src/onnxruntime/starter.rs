@@ -73,11 +73,14 @@ pub(super) unsafe extern "C" fn create(
 ) -> OrtCustomThreadHandle {
     let (started, answer) = mpsc::channel();
     let order = Order { work: Work { run, parameter }, started };
-    let thread = match starter().map(|starter| starter.send(order)) {
-        Some(Ok(())) => answer.recv().ok().flatten(),
-        // It never ends before the process does.
-        Some(Err(SendError(order))) => order.work.start(),
-        None => None,
+    let refused = match starter() {
+        Some(starter) => starter.send(order).err().map(|SendError(order)| order),
+        None => Some(order),
+    };
+    let thread = match refused {
+        None => answer.recv().ok().flatten(),
+        // Better one of this thread's priority than none.
+        Some(order) => order.work.start(),
     };
     thread.map_or(ptr::null(), |thread| Box::into_raw(Box::new(thread)).cast_const().cast())
 }
